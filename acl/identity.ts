@@ -1,0 +1,32 @@
+/** Who somebody is: accounts and their access keys, as they lie in the service area. */
+import type { Actor } from '../gateway/storage/types.js';
+
+export interface Account {
+  /** The canonical id: S3 shows it as owner, and ACLs name it. */
+  uuid: string;
+  displayName: string;
+  group: string;
+  kind: 'user' | 'manager';
+  actor: Actor;
+  /** Directories that the account may publish as buckets. */
+  fspaths: string[];
+  enabled: boolean;
+  /** ISO 8601. */
+  created: string;
+}
+
+export interface AccessKey {
+  accessKey: string;
+  account: string;
+  enabled: boolean;
+  /** The secret, sealed with the master key (AES-256-GCM; `credentials.ts`). */
+  sealedSecret: string;
+  /** `serial:user:group`, as S3DS shows it. */
+  tag: string;
+  created: string;
+}
+
+/** The caller of a request: an account through one of its keys, or nobody in particular. */
+export type Identity = { account: Account; accessKey: string } | { account: undefined; accessKey: undefined };
+
+export const anonymous: Identity = { account: undefined, accessKey: undefined };

@@ -1,0 +1,71 @@
+/** What an S3 operation is: a row of the table in `operations.ts`, a handler, a request context, a reply. */
+import type { Identity } from '../../acl/identity.js';
+import type { Headers, Query } from '../http/types.js';
+import type { Body, Bucket, Place, Storage } from '../storage/types.js';
+
+/** Everything a handler may use. It never authorises, logs, counts, or sees the socket. */
+export interface Context {
+  storage: Storage;
+  identity: Identity;
+  headers: Headers;
+  query: Query;
+  /** Names, '' where the level has none. Existence is checked by `place`. */
+  bucketName: string;
+  key: string;
+  /** The existing bucket and the POSIX identity to act with; only on rows of level bucket and object. */
+  place: Place;
+  /** Another bucket under the same authorisation rules (CopyObject's source): NoSuchBucket, AccessDenied. */
+  otherPlace(bucketName: string, key: string, action: string): Promise<Place>;
+  /** The decoded payload (aws-chunked undone, signatures checked as it is read). */
+  body: Body;
+  /** Checksum trailers announced by `x-amz-trailer`: complete once `body.read` has resolved. */
+  trailers: ReadonlyMap<string, string>;
+  /** SHA-256 (hex) that the signature promises of the payload, if it does. */
+  payloadSha256: string | undefined;
+  /** Milliseconds since the epoch. */
+  now: number;
+  /** `http://host:port` as the client sees us, for Location elements. */
+  origin: string;
+  requestId: string;
+  region: string;
+}
+
+/** An XML document as an object literal: keys are element names, arrays repeat, undefined is left out. */
+export type XmlValue = string | number | boolean | undefined | XmlValue[] | { [name: string]: XmlValue };
+
+export type ReplyBody =
+  | undefined
+  | { xml: { [root: string]: XmlValue } }
+  | { bytes: Uint8Array; type: string }
+  /** Bytes of an object; `send` runs after the headers are out. `close` always runs. */
+  | { length: number; send: (sink: import('../storage/types.js').Sink) => Promise<void>; close: () => Promise<void> }
+  /** 200 at once, white space while it works, then the document (CompleteMultipartUpload, CopyObject). */
+  | { slowXml: Promise<{ [root: string]: XmlValue }> };
+
+export interface Reply {
+  status?: number;
+  headers?: Record<string, string | undefined>;
+  body?: ReplyBody;
+}
+
+export type Handler = (context: Context) => Promise<Reply>;
+
+export interface Operation {
+  /** AWS's name, e.g. `PutObjectTagging`. */
+  name: string;
+  method: 'GET' | 'HEAD' | 'PUT' | 'POST' | 'DELETE' | 'OPTIONS';
+  level: 'service' | 'bucket' | 'object';
+  /** Sub-resource parameters that must be there (`tagging`, or `uploadId` and `partNumber`). */
+  query?: readonly string[];
+  /** A query parameter with a fixed value (`list-type=2`). */
+  queryValue?: readonly [name: string, value: string];
+  /** A header that must be there (`x-amz-copy-source`). */
+  header?: string;
+  /** The IAM action that the caller needs, e.g. `s3:PutObjectTagging`. */
+  action: string;
+  body: 'none' | 'xml' | 'stream' | 'form';
+  /** Absent: the row answers NotImplemented. */
+  handler?: Handler;
+}
+
+export type { Bucket };
