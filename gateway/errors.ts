@@ -1,17 +1,180 @@
 /**
- * The one error table and the one error class. Codes and messages are AWS's
- * (https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html).
+ * The one error table and the one error class. Codes, states and messages are AWS's
+ * (https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html); `KeyConflict` is the only code of our own.
  */
 
+/** code: [HTTP status, AWS's standard message]. In order of the code. */
 const table = {
+  AccessControlListNotSupported: [400, 'The bucket does not allow ACLs'],
   AccessDenied: [403, 'Access Denied'],
+  AccessForbidden: [
+    403,
+    "CORSResponse: This CORS request is not allowed. This is usually because the evaluation of Origin, request method / Access-Control-Request-Method or Access-Control-Request-Headers are not whitelisted by the resource's CORS spec.",
+  ],
+  AuthorizationHeaderMalformed: [400, 'The authorization header you provided is invalid.'],
+  AuthorizationQueryParametersError: [
+    400,
+    'X-Amz-Algorithm only supports "AWS4-HMAC-SHA256 and AWS4-ECDSA-P256-SHA256"',
+  ],
+  BadDigest: [400, 'The Content-MD5 you specified did not match what we received.'],
+  BadRequest: [400, 'Bad Request'],
+  BucketAlreadyExists: [
+    409,
+    'The requested bucket name is not available. The bucket namespace is shared by all users of the system. Please select a different name and try again.',
+  ],
+  BucketAlreadyOwnedByYou: [409, 'Your previous request to create the named bucket succeeded and you already own it.'],
+  BucketNotEmpty: [409, 'The bucket you tried to delete is not empty'],
+  ConditionalRequestConflict: [
+    409,
+    'The conditional request cannot succeed due to a conflicting operation against this resource.',
+  ],
+  CredentialsNotSupported: [400, 'This request does not support credentials.'],
+  CrossLocationLoggingProhibited: [403, 'Cross-location logging not allowed.'],
+  EntityTooLarge: [400, 'Your proposed upload exceeds the maximum allowed size'],
+  EntityTooSmall: [400, 'Your proposed upload is smaller than the minimum allowed size'],
+  ExpiredToken: [400, 'The provided token has expired.'],
+  IllegalLocationConstraintException: [
+    400,
+    'The unspecified location constraint is incompatible for the region specific endpoint this request was sent to.',
+  ],
+  IllegalVersioningConfigurationException: [400, 'The versioning configuration specified in the request is not valid.'],
+  IncompleteBody: [400, 'You did not provide the number of bytes specified by the Content-Length HTTP header'],
+  IncorrectNumberOfFilesInPostRequest: [400, 'POST requires exactly one file upload per request.'],
+  InlineDataTooLarge: [400, 'Inline data exceeds the maximum allowed size.'],
   InternalError: [500, 'We encountered an internal error. Please try again.'],
+  InvalidAccessKeyId: [403, 'The AWS Access Key Id you provided does not exist in our records.'],
+  InvalidArgument: [400, 'Invalid Argument'],
+  InvalidBucketName: [400, 'The specified bucket is not valid.'],
+  InvalidBucketState: [409, 'The request is not valid with the current state of the bucket.'],
+  InvalidDigest: [400, 'The Content-MD5 you specified was invalid.'],
+  InvalidEncryptionAlgorithmError: [
+    400,
+    'The encryption request you specified is not valid. The valid value is AES256.',
+  ],
+  InvalidLocationConstraint: [400, 'The specified location-constraint is not valid'],
+  InvalidObjectState: [403, "The operation is not valid for the object's storage class"],
+  InvalidPart: [
+    400,
+    "One or more of the specified parts could not be found.  The part may not have been uploaded, or the specified entity tag may not match the part's entity tag.",
+  ],
+  InvalidPartNumber: [416, 'The requested partnumber is not satisfiable'],
+  InvalidPartOrder: [400, 'The list of parts was not in ascending order. Parts must be ordered by part number.'],
+  InvalidPayer: [403, 'All access to this object has been disabled.'],
+  InvalidPolicyDocument: [
+    400,
+    'The content of the form does not meet the conditions specified in the policy document.',
+  ],
+  InvalidRange: [416, 'The requested range is not satisfiable'],
+  InvalidRequest: [400, 'Invalid Request'],
+  InvalidSecurity: [403, 'The provided security credentials are not valid.'],
+  InvalidStorageClass: [400, 'The storage class you specified is not valid'],
+  InvalidTag: [
+    400,
+    'The tag provided was not a valid tag. This error can occur if the tag did not pass input validation.',
+  ],
+  InvalidTargetBucketForLogging: [400, 'The target bucket for logging does not exist'],
+  InvalidToken: [400, 'The provided token is malformed or otherwise invalid.'],
+  InvalidURI: [400, "Couldn't parse the specified URI."],
+  KeyConflict: [409, 'The key cannot be stored beside what stands in the bucket'],
+  KeyTooLongError: [400, 'Your key is too long'],
+  MalformedACLError: [400, 'The XML you provided was not well-formed or did not validate against our published schema'],
+  MalformedPOSTRequest: [400, 'The body of your POST request is not well-formed multipart/form-data.'],
+  MalformedPolicy: [400, "Policies must be valid JSON and the first byte must be '{'"],
+  MalformedTrailerError: [
+    400,
+    'The request contained trailing data that was not well-formed or did not conform to our published schema.',
+  ],
+  MalformedXML: [400, 'The XML you provided was not well-formed or did not validate against our published schema'],
+  MaxMessageLengthExceeded: [400, 'Your request was too big.'],
+  MaxPostPreDataLengthExceededError: [400, 'Your POST request fields preceding the upload file were too large.'],
+  MetadataTooLarge: [400, 'Your metadata headers exceed the maximum allowed metadata size'],
+  MethodNotAllowed: [405, 'The specified method is not allowed against this resource.'],
+  MissingAttachment: [400, 'A SOAP attachment was expected, but none were found.'],
+  MissingContentLength: [411, 'You must provide the Content-Length HTTP header.'],
+  MissingFields: [400, 'Missing required fields for this operation'],
+  MissingRequestBodyError: [400, 'Request Body is empty'],
+  MissingSecurityElement: [400, 'The SOAP 1.1 request is missing a security element.'],
+  MissingSecurityHeader: [400, 'Your request was missing a required header'],
+  NoSuchAccessPoint: [404, 'The specified accesspoint does not exist'],
   NoSuchBucket: [404, 'The specified bucket does not exist'],
+  NoSuchBucketPolicy: [404, 'The bucket policy does not exist'],
+  NoSuchCORSConfiguration: [404, 'The CORS configuration does not exist'],
+  NoSuchConfiguration: [404, 'The specified configuration does not exist.'],
   NoSuchKey: [404, 'The specified key does not exist.'],
+  NoSuchLifecycleConfiguration: [404, 'The lifecycle configuration does not exist'],
+  NoSuchObjectLockConfiguration: [404, 'The specified object does not have a ObjectLock configuration'],
+  NoSuchPublicAccessBlockConfiguration: [404, 'The public access block configuration was not found'],
+  NoSuchTagSet: [404, 'The TagSet does not exist'],
+  NoSuchUpload: [
+    404,
+    'The specified upload does not exist. The upload ID may be invalid, or the upload may have been aborted or completed.',
+  ],
+  NoSuchVersion: [404, 'The specified version does not exist.'],
+  NoSuchWebsiteConfiguration: [404, 'The specified bucket does not have a website configuration'],
   NotImplemented: [501, 'A header you provided implies functionality that is not implemented'],
+  NotModified: [304, 'Not Modified'],
+  ObjectLockConfigurationNotFoundError: [404, 'Object Lock configuration does not exist for this bucket'],
+  OperationAborted: [
+    409,
+    'A conflicting conditional operation is currently in progress against this resource. Please try again.',
+  ],
+  OwnershipControlsNotFoundError: [404, 'The bucket ownership controls were not found'],
+  PermanentRedirect: [
+    301,
+    'The bucket you are attempting to access must be addressed using the specified endpoint. Please send all future requests to this endpoint.',
+  ],
+  PreconditionFailed: [412, 'At least one of the pre-conditions you specified did not hold'],
+  QuotaExceeded: [403, 'The quota of the account or its group on the filesystem is used up'],
+  Redirect: [
+    307,
+    'Please re-send this request to the specified temporary endpoint. Continue to use the original request endpoint for future requests.',
+  ],
+  ReplicationConfigurationNotFoundError: [404, 'The replication configuration was not found'],
+  RequestHeaderSectionTooLarge: [
+    400,
+    'Your request header section exceeds the maximum allowed request header section size.',
+  ],
+  RequestIsNotMultiPartContent: [412, 'Bucket POST must be of the enclosure-type multipart/form-data.'],
+  RequestTimeTooSkewed: [403, 'The difference between the request time and the current time is too large.'],
+  RequestTimeout: [
+    400,
+    'Your socket connection to the server was not read from or written to within the timeout period. Idle connections will be closed.',
+  ],
+  RestoreAlreadyInProgress: [409, 'Object restore is already in progress'],
+  ServerSideEncryptionConfigurationNotFoundError: [404, 'The server side encryption configuration was not found'],
+  ServiceUnavailable: [503, 'Service is unable to handle request.'],
+  SignatureDoesNotMatch: [
+    403,
+    'The request signature we calculated does not match the signature you provided. Check your key and signing method.',
+  ],
+  SlowDown: [503, 'Please reduce your request rate.'],
+  StorageFull: [507, 'The filesystem of the bucket is full'],
+  TokenRefreshRequired: [400, 'The provided token must be refreshed.'],
+  TooManyBuckets: [400, 'You have attempted to create more buckets than allowed'],
+  TooManyParts: [400, 'You have attempted to upload more parts than allowed'],
+  UnexpectedContent: [400, 'This request does not support content'],
+  UnresolvableGrantByEmailAddress: [400, 'The e-mail address you provided does not match any account on record.'],
+  UnsupportedSignature: [
+    400,
+    'The provided request is signed with an unsupported STS Token version or the signature version is not supported.',
+  ],
+  UserKeyMustBeSpecified: [
+    400,
+    'The bucket POST must contain the specified field name.  If it is specified, please check the order of the fields.',
+  ],
+  XAmzContentChecksumMismatch: [400, "The provided 'x-amz-checksum' header does not match what was computed."],
+  XAmzContentSHA256Mismatch: [400, "The provided 'x-amz-content-sha256' header does not match what was computed."],
 } as const satisfies Record<string, readonly [status: number, message: string]>;
 
 export type ErrorCode = keyof typeof table;
+
+/** Every code, in order: for tests and for documentation. */
+export const errorCodes = Object.keys(table) as ErrorCode[];
+
+/** HTTP status of a code: for the per-key errors of DeleteObjects, which are no HTTP errors. */
+export function statusOf(code: ErrorCode): number {
+  return table[code][0];
+}
 
 export interface ErrorDetails {
   /** Replaces AWS's standard message: says what to do. */
@@ -37,4 +200,14 @@ export class S3Error extends Error {
     this.fields = details.fields ?? {};
     this.headers = details.headers ?? {};
   }
+}
+
+/** InvalidArgument in AWS's form: names the argument and gives its value back. */
+export function invalidArgument(name: string, value: string, message?: string): S3Error {
+  return new S3Error('InvalidArgument', { message, fields: { ArgumentName: name, ArgumentValue: value } });
+}
+
+/** NotImplemented in AWS's form: names the header or the feature that is asked for. */
+export function notImplemented(what: string, message?: string): S3Error {
+  return new S3Error('NotImplemented', { message, fields: what.includes(' ') ? {} : { Header: what } });
 }
