@@ -1,6 +1,6 @@
 /**
  * The one error table and the one error class. Codes, states and messages are AWS's
- * (https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html); `KeyConflict` is the only code of our own.
+ * (https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html); `KeyConflict`, `InsufficientStorage` and `QuotaExceeded` are our own.
  */
 
 /** code: [HTTP status, AWS's standard message]. In order of the code. */
@@ -41,6 +41,7 @@ const table = {
   IncompleteBody: [400, 'You did not provide the number of bytes specified by the Content-Length HTTP header'],
   IncorrectNumberOfFilesInPostRequest: [400, 'POST requires exactly one file upload per request.'],
   InlineDataTooLarge: [400, 'Inline data exceeds the maximum allowed size.'],
+  InsufficientStorage: [507, 'The filesystem has no space left'],
   InternalError: [500, 'We encountered an internal error. Please try again.'],
   InvalidAccessKeyId: [403, 'The AWS Access Key Id you provided does not exist in our records.'],
   InvalidArgument: [400, 'Invalid Argument'],

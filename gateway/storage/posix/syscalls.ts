@@ -1,0 +1,422 @@
+/**
+ * The only module that knows libc. Thin, typed, synchronous calls; each throws an `ErrnoError` on failure, and where a
+ * miss is an everyday answer there is a `try…` variant that returns `-errno` instead (an Error costs more than the call).
+ *
+ * Everything goes through the C library's `syscall(2)`: it exists in glibc and musl alike, knows openat2 and renameat2
+ * whatever the library's age, and acts on the calling thread only, which matters for setfsuid, setgroups and capset
+ * (glibc's own wrappers of the latter change every thread of the process).
+ *
+ * Paths are strings (stored as UTF-8) or Buffers of raw bytes. A NUL would cut a path short and name another file, so
+ * it is refused with EINVAL.
+ */
+import { closeSync, readSync, writeSync } from 'node:fs';
+import koffi from 'koffi';
+import { AT_EMPTY_PATH, E, errnoName, LOCK_EX, LOCK_NB, LOCK_SH, LOCK_UN, numbers } from './linux.js';
+
+export * from './linux.js';
+
+/** A path or name: text, or raw bytes. */
+export type Path = string | Buffer;
+
+export interface ErrnoError extends Error {
+  /** `ENOENT`, … */
+  code: string;
+  /** Positive. */
+  errno: number;
+  syscall: string;
+}
+
+/** An error of the system, as Node's own look (but `errno` is positive). */
+export const errnoError = (errno: number, syscall: string): ErrnoError => {
+  const code = errnoName(errno);
+  return Object.assign(new Error(`${code}: ${syscall}`), { code, errno, syscall });
+};
+
+export const isErrno = (error: unknown): error is ErrnoError =>
+  error instanceof Error && typeof (error as Partial<ErrnoError>).code === 'string' && 'syscall' in error;
+
+if (!numbers) throw new Error(`Tidegate runs on Linux, x64 and arm64 (here: ${process.platform} ${process.arch})`);
+const nr = numbers;
+
+// One declaration per shape of arguments. `const char *` takes a string or a Buffer, `void *` a Buffer or null.
+const libc = koffi.load(null);
+const bind = (args: string): ((...args: unknown[]) => number) => libc.func(`long syscall(long number${args})`);
+const n1 = bind(', long a');
+const n2 = bind(', long a, long b');
+const n3 = bind(', long a, long b, long c');
+const n4 = bind(', long a, long b, long c, long d');
+const openat2Raw = bind(', long dir, const char *path, void *how, long size');
+const pathN = bind(', long dir, const char *path, long a');
+const statxRaw = bind(', long dir, const char *path, long flags, long mask, void *buffer');
+const twoPaths = bind(', long dirA, const char *a, long dirB, const char *b, long flags');
+const fdNameBuf = bind(', long fd, const char *name, void *value, long size');
+const fdNameBufFlags = bind(', long fd, const char *name, void *value, long size, long flags');
+const fdName = bind(', long fd, const char *name');
+const pathNameBuf = bind(', const char *path, const char *name, void *value, long size');
+const pathNameBufFlags = bind(', const char *path, const char *name, void *value, long size, long flags');
+const nBuf = bind(', long a, void *buffer');
+const nBufN = bind(', long a, void *buffer, long size');
+const utimensatRaw = bind(', long dir, const char *path, void *times, long flags');
+const copyRaw = bind(', long in, void *inOffset, long out, void *outOffset, long length, long flags');
+const twoBufs = bind(', void *a, void *b');
+
+/** The result, or -errno. */
+const outcome = (result: number): number => (result < 0 ? -koffi.errno() : result);
+
+const orThrow = (result: number, syscall: string): number => {
+  if (result < 0) throw errnoError(koffi.errno(), syscall);
+  return result;
+};
+
+const NUL = Buffer.alloc(1);
+const cPath = (path: Path, syscall: string): Path => {
+  if (path.includes('\0')) throw errnoError(E.EINVAL, syscall);
+  return typeof path === 'string' ? path : Buffer.concat([path, NUL]);
+};
+
+/** Bytes of a latin1 "byte string", as `readEntries` hands names out. */
+export const rawPath = (latin1: string): Buffer => Buffer.from(latin1, 'latin1');
+
+// ---- opening -----------------------------------------------------------------------------------------------------
+
+const how = new BigUint64Array(3);
+
+/**
+ * openat2(2); close-on-exec is always set. Returns a descriptor or -errno.
+ * @param resolve RESOLVE_… flags; `RESOLVE_INSIDE` for every path under a bucket
+ */
+export const tryOpenat2 = (dirfd: number, path: Path, flags: number, mode = 0, resolve = 0): number => {
+  const p = cPath(path, 'openat2');
+  how[0] = BigInt(flags | 0o2000000);
+  how[1] = BigInt(mode);
+  how[2] = BigInt(resolve);
+  // EAGAIN: "the kernel could not ensure that a ".." component didn't escape (due to a race condition …)": may be retried.
+  for (let attempt = 0; ; attempt++) {
+    const result = outcome(openat2Raw(nr.openat2, dirfd, p, how, 24));
+    if ((result !== -E.EAGAIN && result !== -E.EINTR) || attempt === 16) return result;
+  }
+};
+
+export const openat2 = (dirfd: number, path: Path, flags: number, mode = 0, resolve = 0): number => {
+  const fd = tryOpenat2(dirfd, path, flags, mode, resolve);
+  if (fd < 0) throw errnoError(-fd, 'openat2');
+  return fd;
+};
+
+/** Throws a clear error where the kernel is older than 5.6: without openat2 no path under a bucket is safe. */
+export const requireOpenat2 = (): void => {
+  const fd = tryOpenat2(-100, '/', 0o10000000, 0, 0x08 | 0x04); // an absolute path beneath "." is EXDEV where it exists
+  if (fd === -E.ENOSYS || fd === -E.EPERM) {
+    throw new Error('openat2 is not available: Tidegate needs Linux 5.6 or later (and a sandbox that permits openat2)');
+  }
+  if (fd >= 0) close(fd);
+};
+
+/** Never throws: the descriptor is gone on Linux whatever close reports. Use `closeChecked` after writing over NFS. */
+export const close = (fd: number): void => {
+  n1(nr.close, fd);
+};
+
+/** Throws what a delayed write left behind (EIO, ENOSPC, EDQUOT on network filesystems). */
+export const closeChecked = (fd: number): void => {
+  orThrow(n1(nr.close, fd), 'close');
+};
+
+/** Closes a descriptor that `fs.openSync` opened. */
+export const closeOfNode = closeSync;
+
+// ---- status ------------------------------------------------------------------------------------------------------
+
+export interface Stat {
+  /** Type and permissions, as st_mode. */
+  mode: number;
+  nlink: number;
+  uid: number;
+  gid: number;
+  /** 64 bits: Lustre's do not fit into a number. */
+  ino: bigint;
+  /** Bytes. */
+  size: number;
+  mtimeNs: bigint;
+  ctimeNs: bigint;
+  /** `major * 2^20 + minor`, distinguishes filesystems. */
+  dev: number;
+}
+
+const STATX_BASIC_STATS = 0x7ff;
+const statBuffer = Buffer.alloc(256);
+const stat = new DataView(statBuffer.buffer, statBuffer.byteOffset, 256);
+const BILLION = 1_000_000_000n;
+
+/** Offsets of `struct statx` (include/uapi/linux/stat.h). Little-endian: both architectures are. */
+const parseStat = (): Stat => ({
+  nlink: stat.getUint32(16, true),
+  uid: stat.getUint32(20, true),
+  gid: stat.getUint32(24, true),
+  mode: stat.getUint16(28, true),
+  ino: stat.getBigUint64(32, true),
+  size: Number(stat.getBigUint64(40, true)),
+  ctimeNs: stat.getBigInt64(96, true) * BILLION + BigInt(stat.getUint32(104, true)),
+  mtimeNs: stat.getBigInt64(112, true) * BILLION + BigInt(stat.getUint32(120, true)),
+  dev: stat.getUint32(136, true) * 0x100000 + stat.getUint32(140, true),
+});
+
+export const fstat = (fd: number): Stat => {
+  orThrow(statxRaw(nr.statx, fd, '', AT_EMPTY_PATH, STATX_BASIC_STATS, statBuffer), 'fstat');
+  return parseStat();
+};
+
+/** @param flags AT_SYMLINK_NOFOLLOW or 0. Undefined for ENOENT and ENOTDIR. */
+export const tryStatat = (dirfd: number, path: Path, flags: number): Stat | undefined => {
+  const result = outcome(statxRaw(nr.statx, dirfd, cPath(path, 'fstatat'), flags, STATX_BASIC_STATS, statBuffer));
+  if (result === 0) return parseStat();
+  if (result === -E.ENOENT || result === -E.ENOTDIR) return undefined;
+  throw errnoError(-result, 'fstatat');
+};
+
+export const statat = (dirfd: number, path: Path, flags: number): Stat => {
+  orThrow(statxRaw(nr.statx, dirfd, cPath(path, 'fstatat'), flags, STATX_BASIC_STATS, statBuffer), 'fstatat');
+  return parseStat();
+};
+
+export interface FsStat {
+  /** Magic number, see `filesystemName`. */
+  type: number;
+  blockSize: number;
+  blocks: number;
+  blocksAvailable: number;
+}
+
+export const fstatfs = (fd: number): FsStat => {
+  orThrow(nBuf(nr.fstatfs, fd, statBuffer), 'fstatfs');
+  return {
+    type: Number(stat.getBigInt64(0, true)),
+    blockSize: Number(stat.getBigInt64(8, true)),
+    blocks: Number(stat.getBigUint64(16, true)),
+    blocksAvailable: Number(stat.getBigUint64(32, true)),
+  };
+};
+
+// ---- extended attributes -----------------------------------------------------------------------------------------
+
+/** Length of the value read into `into`, or -errno: ENODATA when absent, ERANGE when it is longer than `into`. */
+export const tryFgetxattr = (fd: number, name: string, into: Uint8Array): number =>
+  outcome(fdNameBuf(nr.fgetxattr, fd, name, into, into.byteLength));
+
+/** Returns 0 or -errno. @param flags XATTR_CREATE, XATTR_REPLACE or 0 */
+export const tryFsetxattr = (fd: number, name: string, value: Uint8Array, flags = 0): number =>
+  outcome(fdNameBufFlags(nr.fsetxattr, fd, name, value, value.byteLength, flags));
+
+export const fsetxattr = (fd: number, name: string, value: Uint8Array, flags = 0): void => {
+  orThrow(fdNameBufFlags(nr.fsetxattr, fd, name, value, value.byteLength, flags), 'fsetxattr');
+};
+
+/** Returns 0 or -errno (ENODATA when absent). */
+export const tryFremovexattr = (fd: number, name: string): number => outcome(fdName(nr.fremovexattr, fd, name));
+
+/** By path, not following a last symbolic link; with `procPath(fd)` plus `/name` also beneath a directory. */
+export const tryLgetxattr = (path: Path, name: string, into: Uint8Array): number =>
+  outcome(pathNameBuf(nr.lgetxattr, cPath(path, 'lgetxattr'), name, into, into.byteLength));
+
+/** By path, following: `procPath(fd)` names the very file behind an O_PATH descriptor. Returns 0 or -errno. */
+export const trySetxattr = (path: Path, name: string, value: Uint8Array, flags = 0): number =>
+  outcome(pathNameBufFlags(nr.setxattr, cPath(path, 'setxattr'), name, value, value.byteLength, flags));
+
+/** The name by which a descriptor of this process can be opened or linked again. */
+export const procPath = (fd: number): string => `/proc/self/fd/${fd}`;
+
+// ---- names -------------------------------------------------------------------------------------------------------
+
+/** Returns 0 or -errno. @param flags RENAME_NOREPLACE, RENAME_EXCHANGE or 0 (plain rename) */
+export const tryRenameat2 = (fromDir: number, from: Path, toDir: number, to: Path, flags = 0): number =>
+  outcome(twoPaths(nr.renameat2, fromDir, cPath(from, 'rename'), toDir, cPath(to, 'rename'), flags));
+
+export const renameat = (fromDir: number, from: Path, toDir: number, to: Path): void => {
+  orThrow(twoPaths(nr.renameat2, fromDir, cPath(from, 'rename'), toDir, cPath(to, 'rename'), 0), 'rename');
+};
+
+/** Returns 0 or -errno (EEXIST). @param flags AT_SYMLINK_FOLLOW with `procPath(fd)`, else 0 */
+export const tryLinkat = (fromDir: number, from: Path, toDir: number, to: Path, flags = 0): number =>
+  outcome(twoPaths(nr.linkat, fromDir, cPath(from, 'link'), toDir, cPath(to, 'link'), flags));
+
+/** Returns 0 or -errno. @param flags AT_REMOVEDIR to remove a directory */
+export const tryUnlinkat = (dirfd: number, path: Path, flags = 0): number =>
+  outcome(pathN(nr.unlinkat, dirfd, cPath(path, 'unlink'), flags));
+
+export const unlinkat = (dirfd: number, path: Path, flags = 0): void => {
+  orThrow(pathN(nr.unlinkat, dirfd, cPath(path, 'unlink'), flags), 'unlink');
+};
+
+/** Returns 0 or -errno (EEXIST). */
+export const tryMkdirat = (dirfd: number, path: Path, mode: number): number =>
+  outcome(pathN(nr.mkdirat, dirfd, cPath(path, 'mkdir'), mode));
+
+export interface Entry {
+  /** The name's bytes, one per character (latin1): sorts in byte order, `rawPath` makes a path of it. */
+  name: string;
+  /** DT_…; DT_UNKNOWN where the filesystem does not tell. */
+  type: number;
+}
+
+/**
+ * Fills `buffer` with the next entries of an open directory (getdents64).
+ * @returns bytes used; 0 at the end. `parseEntries` reads them.
+ */
+export const getdents64 = (fd: number, buffer: Buffer): number =>
+  orThrow(nBufN(nr.getdents64, fd, buffer, buffer.byteLength), 'getdents64');
+
+/** Calls `each` for every entry but `.` and `..` in what `getdents64` left. */
+export const parseEntries = (
+  buffer: Buffer,
+  used: number,
+  each: (name: string, type: number, ino: bigint) => void,
+): void => {
+  for (let at = 0; at < used; ) {
+    const length = buffer.readUInt16LE(at + 16);
+    const start = at + 19;
+    const end = buffer.indexOf(0, start);
+    const hidden = buffer[start] === 0x2e && (end === start + 1 || (end === start + 2 && buffer[start + 1] === 0x2e));
+    if (!hidden) each(buffer.toString('latin1', start, end), buffer[at + 18]!, buffer.readBigUInt64LE(at));
+    at += length;
+  }
+};
+
+/** All entries of an open directory from its current position, in the filesystem's order. */
+export const readEntries = (fd: number): Entry[] => {
+  const entries: Entry[] = [];
+  const buffer = Buffer.allocUnsafe(32_768);
+  for (let used: number; (used = getdents64(fd, buffer)) > 0; ) {
+    parseEntries(buffer, used, (name, type) => entries.push({ name, type }));
+  }
+  return entries;
+};
+
+// ---- changing an open file ---------------------------------------------------------------------------------------
+
+export const fchmod = (fd: number, mode: number): void => {
+  orThrow(n2(nr.fchmod, fd, mode), 'fchmod');
+};
+
+/** -1 leaves the uid or gid as it is. */
+export const fchown = (fd: number, uid: number, gid: number): void => {
+  orThrow(n3(nr.fchown, fd, uid, gid), 'fchown');
+};
+
+const times = new BigInt64Array(4);
+const UTIME_OMIT = 0x3ffffffen;
+
+/** Sets mtime (nanoseconds since the epoch), leaves atime. */
+export const futimens = (fd: number, mtimeNs: bigint): void => {
+  let seconds = mtimeNs / BILLION;
+  let rest = mtimeNs % BILLION;
+  if (rest < 0n) [seconds, rest] = [seconds - 1n, rest + BILLION];
+  times[0] = 0n;
+  times[1] = UTIME_OMIT;
+  times[2] = seconds;
+  times[3] = rest;
+  orThrow(utimensatRaw(nr.utimensat, fd, null, times, 0), 'futimens');
+};
+
+export const ftruncate = (fd: number, size: number): void => {
+  orThrow(n2(nr.ftruncate, fd, size), 'ftruncate');
+};
+
+/** Reserves space; returns 0 or -errno (EOPNOTSUPP where the filesystem cannot). @param mode FALLOC_FL_KEEP_SIZE = 1 */
+export const tryFallocate = (fd: number, mode: number, offset: number, length: number): number =>
+  outcome(n4(nr.fallocate, fd, mode, offset, length));
+
+export const fsync = (fd: number): void => {
+  orThrow(n1(nr.fsync, fd), 'fsync');
+};
+
+export const fdatasync = (fd: number): void => {
+  orThrow(n1(nr.fdatasync, fd), 'fdatasync');
+};
+
+// ---- bytes -------------------------------------------------------------------------------------------------------
+
+/** Fills `into` from `position` on; fewer bytes only at the end of the file. Shared memory may be given. */
+export const pread = (fd: number, into: Uint8Array, position: number): number => {
+  let done = 0;
+  while (done < into.byteLength) {
+    const got = readSync(fd, into, done, into.byteLength - done, position + done);
+    if (got === 0) break;
+    done += got;
+  }
+  return done;
+};
+
+/** Writes all of `from` at `position`. */
+export const pwrite = (fd: number, from: Uint8Array, position: number): void => {
+  for (let done = 0; done < from.byteLength; ) {
+    done += writeSync(fd, from, done, from.byteLength - done, position + done);
+  }
+};
+
+const offsets = [new BigInt64Array(1), new BigInt64Array(1)] as const;
+
+/**
+ * Copies within the kernel, at most `length` bytes (fewer are common). Returns the count, 0 at the end of the source, or
+ * -errno: EXDEV, EINVAL, ENOSYS, EOPNOTSUPP say "copy it yourself".
+ */
+export const tryCopyFileRange = (
+  from: number,
+  fromOffset: number,
+  to: number,
+  toOffset: number,
+  length: number,
+): number => {
+  offsets[0][0] = BigInt(fromOffset);
+  offsets[1][0] = BigInt(toOffset);
+  return outcome(copyRaw(nr.copyFileRange, from, offsets[0], to, offsets[1], length, 0));
+};
+
+const FICLONE = 0x40049409;
+
+/** Shares the blocks of `from` with `to` (reflink). Returns 0 or -errno. */
+export const tryClone = (to: number, from: number): number => outcome(n3(nr.ioctl, to, FICLONE, from));
+
+// ---- locks, clock ------------------------------------------------------------------------------------------------
+
+/** flock(2) without waiting: false when another open file description holds it. */
+export const tryFlock = (fd: number, exclusive = true): boolean => {
+  const result = outcome(n2(nr.flock, fd, (exclusive ? LOCK_EX : LOCK_SH) | LOCK_NB));
+  if (result === 0) return true;
+  if (result === -E.EAGAIN || result === -E.EINTR) return false;
+  throw errnoError(-result, 'flock');
+};
+
+export const unlock = (fd: number): void => {
+  n2(nr.flock, fd, LOCK_UN);
+};
+
+const timespec = new BigInt64Array(2);
+
+/** Nanoseconds since the epoch. @param clock CLOCK_REALTIME (0) or CLOCK_REALTIME_COARSE (5) */
+export const clockGettime = (clock = 0): bigint => {
+  orThrow(nBuf(nr.clockGettime, clock, timespec), 'clock_gettime');
+  return timespec[0]! * BILLION + timespec[1]!;
+};
+
+// ---- identity of the calling thread ------------------------------------------------------------------------------
+
+/** Sets the uid for file access of this thread and returns the one before; -1 only asks. Never reports failure. */
+export const setfsuid = (uid: number): number => n1(nr.setfsuid, uid);
+
+/** As setfsuid, for the gid. */
+export const setfsgid = (gid: number): number => n1(nr.setfsgid, gid);
+
+/** Supplementary groups of this thread. */
+export const setgroups = (groups: readonly number[]): void => {
+  orThrow(nBuf(nr.setgroups, groups.length, Uint32Array.from(groups)), 'setgroups');
+};
+
+const capHeader = Uint32Array.of(0x20080522, 0); // _LINUX_CAPABILITY_VERSION_3, this thread
+const capData = new Uint32Array(6); // effective, permitted, inheritable: low words, then high words
+
+/** Gives up one capability (0 to 31) of this thread for good; nothing happens where it has none. */
+export const dropCapability = (capability: number): void => {
+  orThrow(twoBufs(nr.capget, capHeader, capData), 'capget');
+  for (const i of [0, 1, 2]) capData[i] = (capData[i]! & ~(1 << capability)) >>> 0;
+  orThrow(twoBufs(nr.capset, capHeader, capData), 'capset');
+};
