@@ -84,5 +84,4 @@ export const toBytes = (text: string): string => (isAscii(text) ? text : Buffer.
 export const fromBytes = (bytes: string): string =>
   isAscii(bytes) ? bytes : Buffer.from(bytes, 'latin1').toString('utf8');
 
-// biome-ignore lint/suspicious/noControlCharactersInRegex: it is about just these
 const isAscii = (text: string) => !/[^\0-\x7f]/.test(text);
