@@ -1,0 +1,166 @@
+/** The small JSON documents of the service area `<root>/.tidegate/` (accounts, keys, buckets), shared by every process. */
+import { isDeepStrictEqual } from 'node:util';
+import { S3Error } from '../../errors.js';
+import type { DocumentKind, Documents } from '../types.js';
+import type { documentOps } from './documents-ops.js';
+import type { Pool } from './pool.js';
+
+export interface DocumentsOptions {
+  /** Hears of files that are no documents. */
+  warn?: (message: string) => void;
+  /** How long `update` waits for the lock of its kind before SlowDown. */
+  lockMs?: number;
+}
+
+interface Cached {
+  stamp: string;
+  value: unknown;
+}
+
+type Lock = ReturnType<typeof documentOps.documentLock>;
+
+/** `.json` has to fit into a name of 255 bytes as well. */
+const ID = /^[A-Za-z0-9_-][A-Za-z0-9._-]{0,249}$/;
+
+const freeze = <T>(value: T): T => {
+  if (typeof value === 'object' && value !== null && !Object.isFrozen(value)) {
+    Object.freeze(value);
+    for (const each of Object.values(value)) freeze(each);
+  }
+  return value;
+};
+
+const parse = (kind: string, id: string, text: string): unknown => {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new S3Error('InternalError', { message: `The document ${kind}/${id} of the service is damaged.`, cause });
+  }
+};
+
+/** Values are handed out frozen: they are shared by all who ask until the file changes. `update` gets its own copy. */
+export const createDocuments = (
+  root: string,
+  pool: Pick<Pool, 'run' | 'lane'>,
+  options: DocumentsOptions = {},
+): Documents => {
+  const { warn = () => {}, lockMs = 10_000 } = options;
+  const area = `${root.replace(/\/+$/, '')}/.tidegate`;
+  const cache = new Map<string, Map<string, Cached>>();
+  const warned = new Set<string>();
+  /** Updates of one process queue here instead of fighting over the lock. */
+  const turns = new Map<string, Promise<unknown>>();
+
+  const ofKind = (kind: string): Map<string, Cached> => {
+    const found = cache.get(kind);
+    if (found) return found;
+    const made = new Map<string, Cached>();
+    cache.set(kind, made);
+    return made;
+  };
+
+  const accept = (kind: string, id: string, stamp: string, text: string): unknown => {
+    const value = freeze(parse(kind, id, text));
+    ofKind(kind).set(id, { stamp, value });
+    return value;
+  };
+
+  const checkId = (id: string): void => {
+    if (!ID.test(id)) throw new S3Error('InvalidArgument', { message: `No id of a document: ${JSON.stringify(id)}` });
+  };
+
+  /** On a lane, which runs everything it is given: a lock that is not given back would shut out all processes. */
+  const replace = (kind: string, id: string, held: number, text: string | null | undefined): Promise<void> =>
+    pool.run('documentReplace', [area, kind, id, held, text], { lane: pool.lane() });
+
+  const lock = async (kind: string, id: string): Promise<Exclude<Lock, false>> => {
+    const until = Date.now() + lockMs;
+    for (let pause = 1; ; pause = Math.min(16, pause * 2)) {
+      const taken = await pool.run('documentLock', [area, kind, id], {
+        orphan: (late) => {
+          if (late) replace(kind, id, (late as Exclude<Lock, false | undefined>).lock, undefined).catch(() => {});
+        },
+      });
+      if (taken !== false) return taken;
+      if (Date.now() > until) throw new S3Error('SlowDown');
+      await new Promise((resolve) => setTimeout(resolve, pause * (0.5 + Math.random())));
+    }
+  };
+
+  const update = async <T>(
+    kind: DocumentKind,
+    id: string,
+    change: (current: T) => T | undefined,
+  ): Promise<T | undefined> => {
+    const held = await lock(kind, id);
+    if (!held) return undefined;
+    let current: T;
+    let after: T | undefined;
+    let text: string | null | undefined;
+    try {
+      current = parse(kind, id, held.text) as T;
+      after = change(structuredClone(current));
+      text = after === undefined ? null : isDeepStrictEqual(current, after) ? undefined : serialize(after);
+    } catch (error) {
+      await replace(kind, id, held.lock, undefined);
+      throw error;
+    }
+    await replace(kind, id, held.lock, text);
+    return after === undefined ? undefined : freeze(after);
+  };
+
+  return {
+    get: async <T>(kind: DocumentKind, id: string) => {
+      if (!ID.test(id)) return undefined;
+      const known = ofKind(kind).get(id);
+      const document = await pool.run('documentGet', [area, kind, id, known?.stamp ?? '']);
+      if (!document) {
+        ofKind(kind).delete(id);
+        return undefined;
+      }
+      return (document.text === undefined ? known!.value : accept(kind, id, document.stamp, document.text)) as T;
+    },
+    create: async (kind, id, value) => {
+      checkId(id);
+      return pool.run('documentCreate', [area, kind, id, serialize(value)]);
+    },
+    update: async <T>(kind: DocumentKind, id: string, change: (current: T) => T | undefined) => {
+      checkId(id);
+      const before = turns.get(kind);
+      const mine = (async () => {
+        await before?.catch(() => {});
+        return update(kind, id, change);
+      })();
+      turns.set(kind, mine);
+      try {
+        return await mine;
+      } finally {
+        if (turns.get(kind) === mine) turns.delete(kind);
+      }
+    },
+    list: async <T>(kind: DocumentKind) => {
+      const before = new Map(ofKind(kind));
+      const known = new Map([...before].map(([id, { stamp }]) => [id, stamp]));
+      const { found, bad } = await pool.run('documentList', [area, kind, known]);
+      const values: { id: string; value: T }[] = [];
+      for (const { id, stamp, text } of found) {
+        try {
+          const value = text === undefined ? before.get(id)!.value : accept(kind, id, stamp, text);
+          values.push({ id, value: value as T });
+        } catch {
+          bad.push(`${id}.json`);
+        }
+      }
+      for (const name of bad) {
+        const path = `${kind}/${name}`;
+        if (warned.has(path)) continue;
+        warned.add(path);
+        warn(`${area}/${path} is not a document: left out`);
+      }
+      // Ids are ASCII: the order of code units is that of bytes.
+      return values.sort((a, b) => (a.id < b.id ? -1 : 1));
+    },
+  };
+};
+
+const serialize = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`;

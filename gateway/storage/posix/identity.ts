@@ -1,0 +1,50 @@
+/**
+ * As whom this thread touches files. Linux keeps fsuid, fsgid and the supplementary groups per thread; the raw system
+ * calls change the calling thread only (credentials(7)), so every worker wears the identity of the request it serves.
+ *
+ * Only for worker threads that make synchronous calls: libuv's own threads keep the identity of the main thread.
+ */
+import { S3Error } from '../../errors.js';
+import type { Actor } from '../types.js';
+import { CAP_SYS_RESOURCE, dropCapability, setfsgid, setfsuid, setgroups } from './syscalls.js';
+
+const ownUid = process.geteuid?.() ?? -1;
+const ownGid = process.getegid?.() ?? -1;
+const ownGroups = process.getgroups?.() ?? [];
+
+/** Whether this process can act as others: only when it was started as root. */
+export const canSwitch = ownUid === 0;
+
+export const actorKey = (actor: Actor | undefined): string =>
+  actor === undefined ? '' : `${actor.uid}:${actor.gid}:${actor.groups.join(',')}`;
+
+let current: string | undefined = '';
+
+/**
+ * Makes this thread access files as `actor`; undefined is the gateway itself. Nothing happens when it does already, or
+ * when the process has only its own identity. Throws when the kernel refuses: then nothing may be touched.
+ */
+export const become = (actor: Actor | undefined): void => {
+  if (!canSwitch) return;
+  const wanted = actorKey(actor);
+  if (wanted === current) return;
+  const uid = actor?.uid ?? ownUid;
+  const gid = actor?.gid ?? ownGid;
+  // Should anything below fail, the identity is a mixture: forget it, so that the next call sets all three again.
+  current = undefined;
+  // Leaving fsuid 0 drops the file capabilities, returning to it restores them; setgroups needs CAP_SETGID, which stays.
+  setgroups(actor?.groups ?? ownGroups);
+  setfsgid(gid);
+  setfsuid(uid);
+  // "setfsuid() returns the previous value whether the call succeeds or not": only asking again tells.
+  if (setfsuid(-1) !== uid || setfsgid(-1) !== gid) {
+    throw new S3Error('InternalError', { message: `The gateway is not allowed to act as uid ${uid}, gid ${gid}.` });
+  }
+  current = wanted;
+};
+
+/** Gives up, for this thread, what would let a write pass a disk quota: that of the actor must hold. */
+export const dropPrivileges = (): void => {
+  if (!canSwitch) return;
+  dropCapability(CAP_SYS_RESOURCE);
+};

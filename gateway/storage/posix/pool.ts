@@ -1,0 +1,369 @@
+/**
+ * Worker threads that run whole compounds of system calls synchronously: one hop for open + fstat + attributes instead
+ * of one for each. Calls and replies of one turn of the event loop travel in one message.
+ */
+import { stat } from 'node:fs';
+import { Worker } from 'node:worker_threads';
+import { type ErrorCode, S3Error } from '../../errors.js';
+import type { Actor } from '../types.js';
+import { type ErrnoContext, toS3Error } from './errno.js';
+import { actorKey } from './identity.js';
+import { errnoError } from './syscalls.js';
+import type { Ops } from './worker.js';
+import type { Call, Failure, OpTable, Reply, WorkerStart } from './worker-loop.js';
+
+export interface RunOptions {
+  /** As whom; undefined is the gateway itself, for its own files. */
+  actor?: Actor | undefined;
+  /** Runs on this very worker, in the order of the calls: where descriptors and hash states live. */
+  lane?: number;
+  /** Buffers among the arguments that move instead of being copied; not for an op that may say `busyNow`. */
+  transfer?: readonly ArrayBuffer[];
+  /** What an errno of this call means to the client (`errno.ts`); `service` when it is not about a key's file. */
+  context?: ErrnoContext;
+  /** Hears of a result that came after the caller had been refused (SlowDown): closes what the result holds. */
+  orphan?: (value: unknown) => void;
+}
+
+export interface Pool<O extends OpTable = Ops> {
+  /** Rejects with an `S3Error` whose cause is what happened. `SlowDown` when the pool has too much to do. */
+  run<K extends keyof O & string>(op: K, args: Parameters<O[K]>, options?: RunOptions): Promise<ReturnType<O[K]>>;
+  /** The number of the worker with the least to do, for `RunOptions.lane`. */
+  lane(): number;
+  readonly size: number;
+  /** Resolves when every worker has started; rejects when one cannot. */
+  ready(): Promise<void>;
+  /** Finishes what has been accepted (for `graceMs` at most), then ends the threads. Later calls are refused. */
+  close(graceMs?: number): Promise<void>;
+}
+
+export interface PoolOptions {
+  workers: number;
+  /** Calls that may wait for a worker; one more is answered SlowDown. */
+  queueLimit?: number;
+  /** A call that has not begun after this time is answered SlowDown. */
+  waitMs?: number;
+  /** A call that runs longer than this (a mount that hangs) is answered SlowDown; its worker stays occupied. */
+  runMs?: number;
+  /** Another worker module, for tests. */
+  worker?: URL;
+}
+
+interface Pending {
+  call: Call;
+  options: RunOptions;
+  since: number;
+  attempt: number;
+  /** The caller has been answered SlowDown, but the worker may still do it. */
+  refused: boolean;
+  resolve(value: unknown): void;
+  reject(error: unknown): void;
+}
+
+interface Slot {
+  worker: Worker | undefined;
+  started: boolean;
+  running: Int32Array;
+  /** Calls that were posted and not answered, with those whose caller has been refused meanwhile. */
+  load: number;
+  pending: Map<number, Pending>;
+  batch: Pending[];
+  actor: string;
+  /** When this worker last answered, or was given work while idle. */
+  progressed: number;
+  lastLane: number;
+}
+
+/** So many calls a worker is given at once; more wait where any worker can take them. */
+const DEPTH = 32;
+/** A worker that has not answered for so long is at something slow: calls wait for another one. */
+const SLOW_MS = 2;
+const BUSY_MS = 2_000;
+const RESTART_MS = 1_000;
+
+const revive = (failure: Failure): unknown => {
+  if (failure.kind === 's3') {
+    const { code, message, fields, headers } = failure;
+    return new S3Error(code as ErrorCode, { message, fields, headers });
+  }
+  if (failure.kind === 'errno') {
+    const { message, code } = failure;
+    return Object.assign(errnoError(failure.errno, failure.syscall), { message, code });
+  }
+  if (failure.kind === 'other') {
+    const error = new Error(failure.message);
+    if (failure.stack !== undefined) error.stack = failure.stack;
+    return error;
+  }
+  return new S3Error('SlowDown');
+};
+
+export const createPool = <O extends OpTable = Ops>(options: PoolOptions): Pool<O> => {
+  const { workers: size, queueLimit = 10_000, waitMs = 30_000, runMs = 600_000 } = options;
+  const url = options.worker ?? new URL('./worker.js', import.meta.url);
+  const slots: Slot[] = [];
+  const queue: Pending[] = [];
+  let nextId = 0;
+  let open = 0;
+  let closing = false;
+  let closed = false;
+  let drained: (() => void) | undefined;
+  let lanes = 0;
+
+  // libuv's threads inherit the credentials of whoever first uses them: that must be the main thread, now.
+  stat('/', () => {});
+
+  // Keeps the process alive while a call is open, and looks after those that wait too long. Idle workers do not.
+  const keeper = setInterval(() => sweep(), Math.min(1000, Math.max(20, waitMs / 10)));
+  keeper.unref();
+
+  const settled = (): void => {
+    if (--open > 0) return;
+    keeper.unref();
+    drained?.();
+  };
+  const refuse = (pending: Pending, error: unknown): void => {
+    settled();
+    pending.reject(error);
+  };
+
+  const post = (slot: Slot, batch: Pending[]): void => {
+    const transfers = batch.flatMap((pending) => [...(pending.options.transfer ?? [])]);
+    try {
+      slot.worker!.postMessage(
+        batch.map((pending) => pending.call),
+        transfers,
+      );
+    } catch (error) {
+      if (batch.length > 1) {
+        for (const pending of batch) post(slot, [pending]);
+        return;
+      }
+      const [pending] = batch;
+      slot.load--;
+      slot.pending.delete(pending!.call.id);
+      if (!pending!.refused) refuse(pending!, toS3Error(error));
+    }
+  };
+
+  const give = (slot: Slot, pending: Pending): void => {
+    if (slot.load++ === 0) slot.progressed = performance.now();
+    slot.pending.set(pending.call.id, pending);
+    slot.actor = actorKey(pending.call.actor);
+    if (slot.batch.push(pending) > 1) return;
+    setImmediate(() => {
+      const batch = slot.batch;
+      slot.batch = [];
+      // A worker that died in between has already failed these.
+      if (batch.length > 0 && slot.worker) post(slot, batch);
+    });
+  };
+
+  /** The best worker for a call that any may take; undefined when all are at it. */
+  const pick = (actor: string): Slot | undefined => {
+    const now = performance.now();
+    let best: Slot | undefined;
+    let bestScore = Number.POSITIVE_INFINITY;
+    for (const slot of slots) {
+      if (!slot.worker || (slot.load > 0 && (slot.load >= DEPTH || now - slot.progressed > SLOW_MS))) continue;
+      const score = slot.load + (slot.actor === actor ? 0 : 0.5);
+      if (score < bestScore) [best, bestScore] = [slot, score];
+    }
+    return best;
+  };
+
+  const drain = (): void => {
+    while (queue.length > 0) {
+      const slot = pick(actorKey(queue[0]!.call.actor));
+      if (!slot) return;
+      give(slot, queue.shift()!);
+    }
+  };
+
+  const dispatch = (pending: Pending): void => {
+    if (closed) {
+      refuse(pending, new S3Error('ServiceUnavailable'));
+      return;
+    }
+    const { lane } = pending.options;
+    if (lane !== undefined) {
+      const slot = slots[lane];
+      if (slot?.worker) give(slot, pending);
+      else refuse(pending, new S3Error('InternalError', { message: 'A worker thread was lost. Please try again.' }));
+      return;
+    }
+    const slot = queue.length === 0 ? pick(actorKey(pending.call.actor)) : undefined;
+    if (slot) give(slot, pending);
+    else if (queue.length >= queueLimit) refuse(pending, new S3Error('SlowDown'));
+    else queue.push(pending);
+  };
+
+  const again = (pending: Pending): void => {
+    if (Date.now() - pending.since > BUSY_MS) {
+      refuse(pending, new S3Error('SlowDown', { message: 'The key is being changed by others. Please try again.' }));
+      return;
+    }
+    // Random, so that gateways that wait for one lock do not meet again.
+    setTimeout(() => dispatch(pending), (1 + Math.random()) * Math.min(16, 2 ** pending.attempt++));
+  };
+
+  const receive = (slot: Slot, replies: Reply[]): void => {
+    slot.progressed = performance.now();
+    for (const reply of replies) {
+      slot.load--;
+      const pending = slot.pending.get(reply.id);
+      if (!pending) continue;
+      slot.pending.delete(reply.id);
+      if (pending.refused) {
+        if (!('failure' in reply)) pending.options.orphan?.(reply.value);
+      } else if (!('failure' in reply)) {
+        settled();
+        pending.resolve(reply.value);
+      } else if (reply.failure.kind === 'busy') again(pending);
+      else {
+        const error = revive(reply.failure);
+        if (reply.cause && error instanceof Error) error.cause = revive(reply.cause);
+        refuse(pending, toS3Error(error, pending.options.context));
+      }
+    }
+    drain();
+  };
+
+  let startFailed: (error: unknown) => void = () => {};
+  let allStarted: () => void = () => {};
+  const started = new Promise<void>((resolve, reject) => {
+    [allStarted, startFailed] = [resolve, reject];
+  });
+  started.catch(() => {}); // who does not ask hears of it through the calls that fail
+
+  const start = (slot: Slot): void => {
+    const running = new SharedArrayBuffer(4);
+    slot.running = new Int32Array(running);
+    [slot.load, slot.started, slot.actor] = [0, false, ''];
+    // koffi opens descriptors that Node does not know of: tracking them leaks memory for each and warns.
+    const worker = new Worker(url, { workerData: { running } satisfies WorkerStart, trackUnmanagedFds: false });
+    slot.worker = worker;
+    worker.unref();
+    let reason: unknown;
+    worker.on('error', (error) => {
+      reason = error;
+    });
+    worker.on('messageerror', (error) => {
+      reason = error;
+      void worker.terminate();
+    });
+    worker.on('message', (message: Reply[] | 'ready') => {
+      if (message !== 'ready') return receive(slot, message);
+      slot.started = true;
+      if (slots.every((each) => each.started)) allStarted();
+    });
+    worker.on('exit', () => {
+      if (slot.worker !== worker) return;
+      slot.worker = undefined;
+      slot.batch = [];
+      const lost = [...slot.pending.values()];
+      slot.pending.clear();
+      const cause = reason ?? new Error('a worker thread ended by itself');
+      for (const pending of lost) if (!pending.refused) refuse(pending, new S3Error('InternalError', { cause }));
+      if (closing) return;
+      if (slot.started) start(slot);
+      else {
+        // It cannot even start: not in a loop.
+        startFailed(cause);
+        setTimeout(() => !closing && start(slot), RESTART_MS).unref();
+      }
+      drain();
+    });
+  };
+
+  const sweep = (): void => {
+    const now = Date.now();
+    while (queue.length > 0 && now - queue[0]!.since > waitMs) refuse(queue.shift()!, new S3Error('SlowDown'));
+    for (const slot of slots) {
+      const runs = Atomics.load(slot.running, 0);
+      for (const [id, pending] of slot.pending) {
+        if (pending.refused || now - pending.since <= (id === runs ? runMs : waitMs)) continue;
+        pending.refused = true;
+        refuse(pending, new S3Error('SlowDown', { message: 'The filesystem does not answer. Please try again.' }));
+      }
+    }
+    drain();
+  };
+
+  for (let i = 0; i < size; i++) {
+    const slot: Slot = {
+      worker: undefined,
+      started: false,
+      running: new Int32Array(1),
+      load: 0,
+      pending: new Map(),
+      batch: [],
+      actor: '',
+      progressed: 0,
+      lastLane: 0,
+    };
+    slots.push(slot);
+    start(slot);
+  }
+
+  return {
+    size,
+    ready: () => {
+      keeper.ref();
+      return started.finally(() => open === 0 && keeper.unref());
+    },
+    run: <K extends keyof O & string>(op: K, args: Parameters<O[K]>, runOptions: RunOptions = {}) =>
+      new Promise<ReturnType<O[K]>>((resolve, reject) => {
+        if (closing) {
+          reject(new S3Error('ServiceUnavailable', { message: 'The service is shutting down.' }));
+          return;
+        }
+        const since = Date.now();
+        nextId = nextId === 0x7fffffff ? 1 : nextId + 1;
+        if (open++ === 0) keeper.ref();
+        dispatch({
+          // A call of a lane may be the one that closes a descriptor: it must run however late.
+          call: {
+            id: nextId,
+            op,
+            args,
+            actor: runOptions.actor,
+            deadline: runOptions.lane === undefined ? since + waitMs : 0,
+          },
+          options: runOptions,
+          since,
+          attempt: 0,
+          refused: false,
+          resolve: resolve as (value: unknown) => void,
+          reject,
+        });
+      }),
+    lane: () => {
+      let best = 0;
+      for (let i = 1; i < size; i++) {
+        const [a, b] = [slots[i]!, slots[best]!];
+        if (!b.worker || (a.worker && (a.load < b.load || (a.load === b.load && a.lastLane < b.lastLane)))) best = i;
+      }
+      slots[best]!.lastLane = ++lanes;
+      return best;
+    },
+    close: async (graceMs = 30_000) => {
+      closing = true;
+      if (open > 0) {
+        const timer = setTimeout(() => drained?.(), graceMs);
+        await new Promise<void>((resolve) => {
+          drained = resolve;
+        });
+        clearTimeout(timer);
+      }
+      clearInterval(keeper);
+      closed = true;
+      for (const slot of slots) {
+        const lost = [...slot.pending.values(), ...queue.splice(0)];
+        slot.pending.clear();
+        for (const pending of lost) if (!pending.refused) refuse(pending, new S3Error('ServiceUnavailable'));
+      }
+      await Promise.all(slots.map((slot) => slot.worker?.terminate()));
+    },
+  };
+};
