@@ -18,6 +18,8 @@ export interface Context {
   otherPlace(bucketName: string, key: string, action: string): Promise<Place>;
   /** The decoded payload (aws-chunked undone, signatures checked as it is read). */
   body: Body;
+  /** PostObject: the fields of the form, names in lower case; the file itself is `body`. */
+  form?: { fields: ReadonlyMap<string, string>; fileName: string | undefined };
   /** Checksum trailers announced by `x-amz-trailer`: complete once `body.read` has resolved. */
   trailers: ReadonlyMap<string, string>;
   /** SHA-256 (hex) that the signature promises of the payload, if it does. */
@@ -28,6 +30,10 @@ export interface Context {
   origin: string;
   requestId: string;
   region: string;
+  /** CreateBucket answers TooManyBuckets above this number of buckets of an account. */
+  maxBuckets: number;
+  /** Display name of an account; '' when it is gone. */
+  displayName(accountId: string): Promise<string>;
 }
 
 /** An XML document as an object literal: keys are element names, arrays repeat, undefined is left out. */
@@ -64,6 +70,10 @@ export interface Operation {
   /** The IAM action that the caller needs, e.g. `s3:PutObjectTagging`. */
   action: string;
   body: 'none' | 'xml' | 'stream' | 'form';
+  /** The bucket need not exist (CreateBucket): no `place`, and permission is asked without an owner. */
+  bucketOptional?: boolean;
+  /** Anybody may ask (CORS preflight): neither signature nor bucket are looked at, and there is no `place`. */
+  open?: boolean;
   /** Absent: the row answers NotImplemented. */
   handler?: Handler;
 }

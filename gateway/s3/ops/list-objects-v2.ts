@@ -1,0 +1,40 @@
+import {
+  decodeToken,
+  encodeToken,
+  listingParameters,
+  objectElements,
+  prefixElements,
+  readPage,
+} from '../listing-reply.js';
+import type { Context, Reply } from '../types.js';
+
+/** https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html */
+export async function listObjectsV2(context: Context): Promise<Reply> {
+  const { query } = context;
+  const parameters = listingParameters(query);
+  const { prefix, delimiter, maxKeys, encode, encodingType } = parameters;
+  const token = query.get('continuation-token');
+  const startAfter = query.get('start-after') || undefined;
+  // A token goes before start-after: it is further on.
+  const page = await readPage(context, parameters, token ? decodeToken(token) : (startAfter ?? ''));
+  return {
+    body: {
+      xml: {
+        ListBucketResult: {
+          Name: context.bucketName,
+          Prefix: encode(prefix),
+          MaxKeys: maxKeys,
+          Delimiter: delimiter === '' ? undefined : encode(delimiter),
+          EncodingType: encodingType,
+          KeyCount: page.objects.length + page.prefixes.length,
+          IsTruncated: page.next !== undefined,
+          ContinuationToken: token,
+          NextContinuationToken: page.next === undefined ? undefined : encodeToken(page.next),
+          StartAfter: startAfter === undefined ? undefined : encode(startAfter),
+          Contents: await objectElements(context, page, parameters, { owner: query.get('fetch-owner') === 'true' }),
+          CommonPrefixes: prefixElements(page, parameters),
+        },
+      },
+    },
+  };
+}

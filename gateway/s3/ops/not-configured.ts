@@ -1,0 +1,35 @@
+/**
+ * What clients ask about features that no bucket has configured: S3's own answer of an unconfigured bucket, so that
+ * they go on. (Each error code: API reference of the operation, "Errors"; error responses, "List of error codes".)
+ */
+import { type ErrorCode, S3Error } from '../../errors.js';
+import type { Context, Handler, Reply, XmlValue } from '../types.js';
+
+function absent(code: ErrorCode): Handler {
+  return async ({ bucketName }: Context): Promise<Reply> => {
+    throw new S3Error(code, { fields: { BucketName: bucketName } });
+  };
+}
+
+function document(root: string, value: XmlValue): Handler {
+  return async () => ({ body: { xml: { [root]: value } } });
+}
+
+export const getBucketPolicy = absent('NoSuchBucketPolicy');
+export const getBucketCors = absent('NoSuchCORSConfiguration');
+export const getBucketLifecycle = absent('NoSuchLifecycleConfiguration');
+export const getBucketWebsite = absent('NoSuchWebsiteConfiguration');
+export const getBucketEncryption = absent('ServerSideEncryptionConfigurationNotFoundError');
+export const getBucketReplication = absent('ReplicationConfigurationNotFoundError');
+export const getObjectLock = absent('ObjectLockConfigurationNotFoundError');
+export const getPublicAccessBlock = absent('NoSuchPublicAccessBlockConfiguration');
+export const getOwnershipControls = absent('OwnershipControlsNotFoundError');
+
+export const getBucketVersioning = document('VersioningConfiguration', {});
+export const getBucketLogging = document('BucketLoggingStatus', {});
+export const getBucketNotification = document('NotificationConfiguration', {});
+export const getBucketAccelerate = document('AccelerateConfiguration', {});
+export const getBucketRequestPayment = document('RequestPaymentConfiguration', { Payer: 'BucketOwner' });
+
+/** Deleting a configuration that is not there is no error. */
+export const deleteAbsent: Handler = async () => ({ status: 204 });

@@ -1,0 +1,52 @@
+/** Which operation a request asks for. Pure; the table is data. */
+import { S3Error } from '../errors.js';
+import type { Headers, Query, Target } from '../http/types.js';
+import type { Operation } from './types.js';
+
+export interface Resolvable {
+  method: string;
+  target: Target;
+  query: Query;
+  headers: Headers;
+}
+
+/**
+ * The most specific row that fits: more sub-resource parameters, a fixed value, a header. Among equals the first.
+ * Parameters that no row knows (`x-id` of the SDKs, anything of a client's own) change nothing.
+ *
+ * A known sub-resource never falls through to the plain row: `DELETE /bucket/key?acl` is no DeleteObject.
+ * @throws S3Error MethodNotAllowed when the method does not exist for the resource
+ */
+export function resolve(request: Resolvable, table: readonly Operation[]): Operation {
+  const { method, target, query, headers } = request;
+  const level = target.bucket === undefined ? 'service' : target.key === undefined ? 'bucket' : 'object';
+  const rows = table.filter((row) => row.level === level);
+  const asked = new Set(rows.flatMap((row) => row.query?.slice(0, 1) ?? []).filter((name) => query.has(name)));
+
+  let best: Operation | undefined;
+  let bestScore = -1;
+  for (const row of rows) {
+    if (row.method !== method || !fits(row, query, headers)) continue;
+    if (asked.size > 0 && !row.open && !asked.has(row.query?.[0] ?? '')) continue;
+    const score = (row.query?.length ?? 0) + (row.queryValue ? 1 : 0) + (row.header ? 1 : 0);
+    if (score > bestScore) [best, bestScore] = [row, score];
+  }
+  if (best) return best;
+  const resource = [...asked][0] ?? level;
+  throw new S3Error('MethodNotAllowed', {
+    fields: { Method: method, ResourceType: resource.toUpperCase() },
+    headers: { allow: allowed(rows, asked).join(', ') },
+  });
+}
+
+function fits(row: Operation, query: Query, headers: Headers): boolean {
+  if (row.query && !row.query.every((name) => query.has(name))) return false;
+  if (row.queryValue && query.get(row.queryValue[0]) !== row.queryValue[1]) return false;
+  return row.header === undefined || headers.has(row.header);
+}
+
+/** RFC 9110 section 15.5.6: a 405 must name the methods that the resource does support. */
+function allowed(rows: readonly Operation[], asked: ReadonlySet<string>): string[] {
+  const fitting = rows.filter((row) => (asked.size > 0 ? asked.has(row.query?.[0] ?? '') : !row.query));
+  return [...new Set(fitting.map((row) => row.method))].sort();
+}

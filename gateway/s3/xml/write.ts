@@ -1,0 +1,62 @@
+/** Object literals → XML of a reply. */
+import type { XmlValue } from '../types.js';
+
+const namespace = 'http://s3.amazonaws.com/doc/2006-03-01/';
+export const declaration = '<?xml version="1.0" encoding="UTF-8"?>\n';
+
+// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what must not go out raw
+const special = /[&<>"\u0000-\u001f\u007f-\u009f\u2028\ufffe\uffff]/g;
+
+/**
+ * A control character goes out as a reference: a raw CR would arrive as LF (XML 1.0 section 2.11). For those that XML
+ * 1.0 has no reference for, S3 writes one nevertheless: a strict parser then stops, where leaving the character out
+ * would name another key. `encoding-type=url` exists for such keys.
+ */
+function escapeCharacter(character: string): string {
+  switch (character) {
+    case '&':
+      return '&amp;';
+    case '<':
+      return '&lt;';
+    case '>':
+      return '&gt;';
+    case '"':
+      return '&quot;';
+    case '\n':
+      return '&#10;';
+    default:
+      return `&#x${character.charCodeAt(0).toString(16).toUpperCase()};`;
+  }
+}
+
+/** Text for an element or a quoted attribute. */
+export function escapeXml(text: string): string {
+  return text.replace(/\p{Cs}/gu, '\ufffd').replace(special, escapeCharacter);
+}
+
+function element(name: string, value: XmlValue, xmlns: string): string {
+  if (value === undefined) return '';
+  if (Array.isArray(value)) return value.map((each) => element(name, each, xmlns)).join('');
+  if (typeof value !== 'object') return `<${name}${xmlns}>${escapeXml(String(value))}</${name}>`;
+  let attributes = xmlns;
+  let content = '';
+  for (const [key, inner] of Object.entries(value)) {
+    if (inner === undefined) continue;
+    if (key.startsWith('@')) attributes += ` ${key.slice(1)}="${escapeXml(String(inner))}"`;
+    else if (key === '#text') content += escapeXml(String(inner));
+    else content += element(key, inner, '');
+  }
+  return `<${name}${attributes}>${content}</${name}>`;
+}
+
+/**
+ * A document with S3's namespace on its root (an `Error` has none). In an object, keys are element names, arrays repeat
+ * the element, undefined is left out, `@name` is an attribute, `#text` the text beside attributes.
+ */
+export function writeXml(document: { [root: string]: XmlValue }, withDeclaration = true): string {
+  const [entry, ...more] = Object.entries(document);
+  if (!entry || more.length > 0) throw new TypeError('a document has one root');
+  const [name, value] = entry;
+  const xmlns = name === 'Error' ? '' : ` xmlns="${namespace}"`;
+  return (withDeclaration ? declaration : '') + element(name, value ?? {}, xmlns);
+}
