@@ -1,0 +1,87 @@
+/** Who is at the terminal, and what the system knows about a uid: asked of NSS, so that LDAP users count too. */
+import { execFile } from 'node:child_process';
+import { userInfo } from 'node:os';
+import { promisify } from 'node:util';
+import { Complaint } from '../complaint.js';
+import type { Actor } from '../storage/types.js';
+
+const execute = promisify(execFile);
+
+export interface Person {
+  name: string;
+  actor: Actor;
+}
+
+/** (uid_t)-1 and (gid_t)-1 mean "no change" to the kernel and are nobody's. */
+const largestId = 0xffff_fffe;
+
+/** Reads `UID:GID`. */
+export function parseFsuid(text: string): { uid: number; gid: number } {
+  const match = /^(\d{1,10}):(\d{1,10})$/.exec(text);
+  const [uid, gid] = [Number(match?.[1]), Number(match?.[2])];
+  if (match === null || uid > largestId || gid > largestId) {
+    throw new Complaint(`--fsuid takes UID:GID as two numbers, such as 1000:1000, not ${JSON.stringify(text)}`, 2);
+  }
+  return { uid, gid };
+}
+
+/**
+ * The person that an account is made for: of the uid and gid given, or the one who called the command, also through
+ * sudo. Without an explicit gid, files go to the UNIX group `group` where the person is a member of one so called:
+ * that is what group quotas charge.
+ */
+export async function personFor(fsuid: { uid: number; gid: number } | undefined, group?: string): Promise<Person> {
+  const caller = fsuid ?? callingUser();
+  const name = await nameOf(caller.uid);
+  const groups = new Set([caller.gid, ...(await groupsOf(caller.uid, name))]);
+  const charged = fsuid === undefined && group !== undefined ? await gidOf(group) : undefined;
+  const gid = charged !== undefined && groups.has(charged) ? charged : caller.gid;
+  return {
+    name: name ?? String(caller.uid),
+    actor: { uid: caller.uid, gid, groups: [...groups].sort((a, b) => a - b) },
+  };
+}
+
+function callingUser(): { uid: number; gid: number } {
+  const [uid, gid] = [process.getuid?.() ?? 0, process.getgid?.() ?? 0];
+  const sudo = `${process.env['SUDO_UID']}:${process.env['SUDO_GID']}`;
+  // Anybody can set the variables; only under root do they say who called sudo.
+  return uid === 0 && /^\d{1,10}:\d{1,10}$/.test(sudo) ? parseFsuid(sudo) : { uid, gid };
+}
+
+async function nameOf(uid: number): Promise<string | undefined> {
+  const entry = await ask('getent', ['passwd', String(uid)]);
+  if (entry !== undefined) return entry.split(':')[0];
+  try {
+    if (uid === process.getuid?.()) return userInfo().username;
+  } catch {
+    // A uid without an entry, as containers have them.
+  }
+  return undefined;
+}
+
+async function groupsOf(uid: number, name: string | undefined): Promise<number[]> {
+  if (uid === process.getuid?.()) return process.getgroups?.() ?? [];
+  if (name === undefined) return [];
+  return ((await ask('id', ['-G', '--', name])) ?? '')
+    .split(/\s+/)
+    .filter((part) => part !== '')
+    .map(Number);
+}
+
+async function gidOf(group: string): Promise<number | undefined> {
+  const entry = await ask('getent', ['group', '--', group]);
+  const gid = Number(entry?.split(':')[2]);
+  // getent takes a number for a gid; a group called 100 is not meant by it.
+  return entry?.split(':')[0] === group && Number.isInteger(gid) ? gid : undefined;
+}
+
+/** The first line of what a program says; undefined when it fails or is not there. */
+async function ask(program: string, args: string[]): Promise<string | undefined> {
+  try {
+    const { stdout } = await execute(program, args, { timeout: 10_000 });
+    return stdout.split('\n')[0]?.trim() || undefined;
+  } catch {
+    return undefined;
+  }
+}

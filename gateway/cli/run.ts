@@ -1,0 +1,78 @@
+/** What the three commands share: their common options, how they fail, and how they print. */
+import { Command, CommanderError } from 'commander';
+import { Complaint, errnoOf, reasonOf } from '../complaint.js';
+import { S3Error } from '../errors.js';
+
+/** Options that stand on every command, before or after the sub-command. */
+export interface CommonOptions {
+  root?: string;
+  config?: string;
+  json?: boolean;
+}
+
+/** A program with the common options and `help`; sub-commands are added by the caller. */
+export function createProgram(name: string, description: string): Command {
+  return new Command(name)
+    .description(description)
+    .option('--root <DIR>', 'directory that holds the service area and the buckets (default: ./data)')
+    .option('--config <FILE>', 'configuration file (default: tidegate.json in this directory, if there)')
+    .option('--json', 'print JSON instead of tables')
+    .configureHelp({ showGlobalOptions: true })
+    .exitOverride()
+    .configureOutput({
+      outputError: (text, write) => {
+        const line = text
+          .trim()
+          .replace(/^error: /, '')
+          .replace(/\s*\n\s*/g, ' ');
+        write(`${name}: ${line}; '${name} --help' shows what there is\n`);
+      },
+    });
+}
+
+/** Adds an example to a command's `--help`. */
+export const example = (command: Command, ...lines: string[]): Command =>
+  command.addHelpText('after', `\nExample:\n${lines.map((line) => `  ${line}`).join('\n')}`);
+
+/** A sub-command that inherits how its parent prints and fails. */
+export function subCommand(parent: Command, nameAndArguments: string, description: string): Command {
+  return parent.command(nameAndArguments).description(description).allowExcessArguments(false);
+}
+
+/** Parses, runs, and sets the exit code: 0 done, 1 it could not be done, 2 the command was wrong as given. */
+export async function run(program: Command, argv: readonly string[] = process.argv): Promise<void> {
+  process.setSourceMapsEnabled(true);
+  // `s3dskey list | head -1` is no failure.
+  process.stdout.on('error', (error) => process.exit(errnoOf(error) === 'EPIPE' ? 0 : 1));
+  try {
+    await program.parseAsync(argv);
+  } catch (error) {
+    process.exitCode = report(program.name(), error);
+  }
+}
+
+function report(name: string, error: unknown): number {
+  if (error instanceof CommanderError) {
+    // Commander has printed already. Help that was asked for is no failure; help for want of a sub-command is.
+    return error.exitCode === 0 ? 0 : 2;
+  }
+  const [message, code] = describe(error);
+  process.stderr.write(`${name}: ${message}\n`);
+  if (process.env['TIDEGATE_TEST_STACKS'] === '1' && error instanceof Error) process.stderr.write(`${error.stack}\n`);
+  return code;
+}
+
+function describe(error: unknown): [message: string, code: number] {
+  if (error instanceof Complaint) return [error.message, error.exitCode];
+  if (error instanceof S3Error) {
+    const below = error.cause === undefined ? '' : ` (${reasonOf(error.cause)})`;
+    return [`${error.code}: ${error.message}${below}`, 1];
+  }
+  const path = (error as NodeJS.ErrnoException | undefined)?.path;
+  return [errnoOf(error) !== undefined && path !== undefined ? `${path}: ${reasonOf(error)}` : reasonOf(error), 1];
+}
+
+/** Prints one JSON document, or the text. */
+export function print(options: CommonOptions, value: unknown, text: string): void {
+  process.stdout.write(options.json === true ? `${JSON.stringify(value, null, 2)}\n` : text);
+}

@@ -1,0 +1,79 @@
+/** `tidegate serve`: the gateway as a process, with its signals and what it prints. */
+import type { Command } from 'commander';
+import type { KeyWithSecret } from '../../acl/registry.js';
+import { type Config, loadConfig, settingDocs, settings } from '../config.js';
+import { startGateway } from '../main.js';
+import { personFor } from './person.js';
+import { type CommonOptions, example, subCommand } from './run.js';
+
+export function addServeCommand(program: Command): void {
+  const serve = subCommand(program, 'serve', 'run the gateway');
+  for (const { name, flag, fallback, help, env, list } of settingDocs()) {
+    // --root stands on every command already.
+    if (flag === undefined || name === 'root') continue;
+    const text = `${help} (${fallback === '' ? '' : `default: ${fallback}; `}${env})`;
+    // Commander's own defaults would hide the file and the environment: loadConfig knows them.
+    if (list) serve.option(flag, text, (value: string, before: string[] = []) => [...before, ...value.split(',')]);
+    else serve.option(flag, text);
+  }
+  serve.action(async (_: unknown, command: Command) => {
+    const options: CommonOptions & Record<string, unknown> = command.optsWithGlobals();
+    const flags = Object.fromEntries(Object.keys(settings).map((name) => [name, options[name]]));
+    await run(await loadConfig({ flags, file: options.config }));
+  });
+  example(
+    serve,
+    'tidegate serve',
+    'tidegate serve --root /sqfs/s3 --host 0.0.0.0 --port 443 --tls-cert fullchain.pem --tls-key privkey.pem',
+  );
+}
+
+async function run(config: Config): Promise<void> {
+  // From the first moment: a signal while it starts must not leave half of a start behind.
+  const stopping = new Promise<NodeJS.Signals>((resolve) => {
+    let signals = 0;
+    const onSignal = (signal: NodeJS.Signals) => {
+      signals += 1;
+      // Whoever asks twice wants no draining.
+      if (signals > 1) process.exit(signal === 'SIGINT' ? 130 : 143);
+      resolve(signal);
+    };
+    process.on('SIGTERM', onSignal).on('SIGINT', onSignal);
+  });
+
+  const first = await personFor(undefined);
+  const gateway = await startGateway(config, { displayName: first.name, group: 'users', actor: first.actor });
+  process.on('SIGHUP', () => void gateway.reload());
+
+  if (gateway.firstKey !== undefined) process.stdout.write(welcome(gateway.url, gateway.firstKey, config));
+  // Scripts wait for this line.
+  process.stdout.write(`tidegate: listening on ${gateway.url}\n`);
+
+  const signal = await stopping;
+  process.stderr.write(`tidegate: ${signal}: finishing the requests in work (again to stop at once)\n`);
+  await gateway.close();
+  process.exit(0);
+}
+
+/** Shown once, at the first start: what to copy and paste. */
+function welcome(url: string, { key, secret, account }: KeyWithSecret, config: Config): string {
+  return `
+This is the first start here: an account and an access key were made for you.
+The secret is shown this once; 's3dskey reset' makes a new one.
+
+  endpoint    ${url}
+  access key  ${key.accessKey}
+  secret key  ${secret}
+  files       ${config.root}/${account.uuid}/BUCKET/KEY
+
+Copy and paste to try it:
+
+  export AWS_ACCESS_KEY_ID=${key.accessKey}
+  export AWS_SECRET_ACCESS_KEY=${secret}
+  export AWS_DEFAULT_REGION=${config.region}
+  aws --endpoint-url ${url} s3 mb s3://demo
+  aws --endpoint-url ${url} s3 cp README.md s3://demo/
+  aws --endpoint-url ${url} s3 ls s3://demo/
+
+`;
+}

@@ -1,0 +1,183 @@
+/** Builds the concrete parts: the service area for the commands, the whole gateway for `serve`. */
+import { access, constants, mkdir, stat } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
+import { createRegistry, type KeyWithSecret, type NewAccount, type Registry } from '../acl/registry.js';
+import { readCertificate, watchCertificate } from './certificates.js';
+import { Complaint, errnoOf, reasonOf } from './complaint.js';
+import { type Config, loadConfig } from './config.js';
+import { openSealer } from './master-key.js';
+import { createLog, type Log } from './observe/log.js';
+import { createGateway } from './server.js';
+import { createPosixStorage } from './storage/posix/index.js';
+import { type ProbeResult, probe } from './storage/posix/probe.js';
+import type { Storage } from './storage/types.js';
+
+/** What commands and gateway share. */
+export interface Service {
+  config: Config;
+  storage: Storage;
+  registry: Registry;
+}
+
+/** Opens the service area of the root that the options and the configuration name, and closes it in any case. */
+export async function withService(
+  options: { root?: string; config?: string },
+  { make }: { make: boolean },
+  work: (service: Service) => Promise<void>,
+): Promise<void> {
+  const config = await loadConfig({ flags: { root: options.root }, file: options.config });
+  await checkRoot(config.root, make);
+  // A command does one thing after the other: more threads would only cost their start.
+  const service = await openService({ ...config, workers: 1 });
+  try {
+    await work(service);
+  } finally {
+    await service.storage.close();
+  }
+}
+
+async function openService(config: Config): Promise<Service> {
+  // Most calls wait for the disk: more threads than cores, and a few even on the smallest machine.
+  const workers = config.workers === 'auto' ? Math.max(4, 2 * availableParallelism()) : config.workers;
+  const storage = await createPosixStorage({ ...config, workers });
+  try {
+    const sealer = await openSealer(config, storage.documents);
+    return { config, storage, registry: createRegistry({ documents: storage.documents, sealer }) };
+  } catch (error) {
+    await storage.close();
+    throw error;
+  }
+}
+
+/** One clear line for each way in which a root can be unusable. */
+async function checkRoot(root: string, make: boolean): Promise<void> {
+  try {
+    if (make) await mkdir(root, { recursive: true });
+    if (!(await stat(root)).isDirectory()) throw new Complaint(`the root ${root} is not a directory`);
+    await access(root, constants.R_OK | constants.W_OK | constants.X_OK);
+  } catch (error) {
+    if (error instanceof Complaint) throw error;
+    if (errnoOf(error) === 'EEXIST') throw new Complaint(`the root ${root} is not a directory`, 1, error);
+    const hint = errnoOf(error) === 'ENOENT' ? ': give the right one by --root, or make it' : await ownerHint(root);
+    throw new Complaint(`cannot use the root ${root}: ${reasonOf(error)}${hint}`, 1, error);
+  }
+  const area = join(root, '.tidegate');
+  try {
+    await access(area, constants.R_OK | constants.W_OK | constants.X_OK);
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return;
+    throw new Complaint(`cannot use ${area}: ${reasonOf(error)}${await ownerHint(area)}`, 1, error);
+  }
+}
+
+/** The service area holds everybody's secrets: only the user that the gateways run as may work on it. */
+async function ownerHint(path: string): Promise<string> {
+  const owner = await stat(path).then(
+    ({ uid }) => uid,
+    () => undefined,
+  );
+  return owner === undefined || owner === process.getuid?.() ? '' : `: run it as its owner (uid ${owner})`;
+}
+
+export interface RunningGateway {
+  /** `http://127.0.0.1:9000`, with the port that was really taken. */
+  url: string;
+  /** Made by this start, as the first of the root. */
+  firstKey: KeyWithSecret | undefined;
+  /** Takes up a renewed certificate. */
+  reload(): Promise<void>;
+  /** Takes no more connections, finishes what runs, and gives everything back. */
+  close(): Promise<void>;
+}
+
+/** Starts everything and listens. Throws a Complaint for what the person who started it can put right. */
+export async function startGateway(config: Config, firstAccount: NewAccount): Promise<RunningGateway> {
+  const log = createLog(config.logLevel);
+  const files =
+    config.tlsCert === undefined || config.tlsKey === undefined
+      ? undefined
+      : { cert: config.tlsCert, key: config.tlsKey };
+  const tls = files === undefined ? undefined : await readCertificate(files);
+  await checkRoot(config.root, true);
+  tellFilesystem(probeRoot(config.root), config, log);
+
+  const { storage, registry } = await openService(config);
+  const gateway = createGateway({ ...config, storage, identities: registry.identities, tls, log });
+  try {
+    const url = await listen(gateway, config);
+    // After listening: a start that fails for a taken port must not have used up the one showing of the secret.
+    const firstKey = await registry.ensureFirst(firstAccount);
+    const certificate =
+      files === undefined
+        ? undefined
+        : watchCertificate(
+            files,
+            (renewed) => {
+              gateway.setCertificate(renewed);
+              log.info('TLS certificate taken up');
+            },
+            (error) => log.error({ err: error }, `the old TLS certificate stays in force: ${reasonOf(error)}`),
+          );
+    return {
+      url,
+      firstKey,
+      reload: async () => certificate?.reload(),
+      async close() {
+        await certificate?.close();
+        await gateway.close();
+        await storage.close();
+      },
+    };
+  } catch (error) {
+    await gateway.close();
+    await storage.close();
+    throw error;
+  }
+}
+
+async function listen(gateway: Gateway, { host, port, tlsCert }: Config): Promise<string> {
+  let taken: { port: number };
+  try {
+    taken = await gateway.listen(port, host);
+  } catch (error) {
+    const hints: Record<string, string> = {
+      EADDRINUSE: ': stop what listens there, or give another --port',
+      EACCES: ': ports below 1024 need root or CAP_NET_BIND_SERVICE',
+      EADDRNOTAVAIL: ': give another --host',
+      ENOTFOUND: ': give another --host',
+    };
+    const errno = errnoOf(error) ?? '';
+    throw new Complaint(`cannot listen on ${host}:${port}: ${reasonOf(error)}${hints[errno] ?? ''}`, 1, error);
+  }
+  // What a client can use: "all addresses" is none.
+  const name = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '[::1]' : host.includes(':') ? `[${host}]` : host;
+  return `${tlsCert === undefined ? 'http' : 'https'}://${name}:${taken.port}`;
+}
+
+function probeRoot(root: string): ProbeResult {
+  try {
+    return probe(root);
+  } catch (error) {
+    throw new Complaint(`cannot use the root ${root}: ${reasonOf(error)}`, 1, error);
+  }
+}
+
+/** Refuses a filesystem that cannot carry a gateway, and says what is done differently on a lesser one. */
+function tellFilesystem(found: ProbeResult, config: Config, log: Log): void {
+  const { root, metadata } = config;
+  if (!found.writable) throw new Complaint(`cannot write in the root ${root} (${found.reason ?? 'EIO'})`);
+  if (!found.openat2) throw new Complaint(`the kernel has no openat2 for ${root}: Tidegate needs Linux 5.6 or later`);
+  if (!found.xattr.supported) {
+    if (metadata === 'xattr') {
+      throw new Complaint(
+        `${root} (${found.filesystem}) has no user attributes, and metadata is set to xattr: set it to auto or sidecar`,
+        2,
+      );
+    }
+    if (metadata === 'auto') {
+      log.warn(`${root} (${found.filesystem}) has no user attributes: S3 metadata goes to sidecar files`);
+    }
+  }
+  if (!found.flock) log.warn(`${root} (${found.filesystem}) has no flock: run one gateway only on this root`);
+}
