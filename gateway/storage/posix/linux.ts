@@ -74,8 +74,11 @@ const arm64: typeof x64 = {
   openat2: 437,
 };
 
+/** By architecture, for the test that compares them. */
+export const tables = { x64, arm64 };
+
 /** The numbers of this machine; undefined where Tidegate cannot run. */
-export const numbers = { x64, arm64 }[arch() as 'x64' | 'arm64'] as typeof x64 | undefined;
+export const numbers = tables[arch() as keyof typeof tables] as typeof x64 | undefined;
 
 // Node's constants are those of the machine it was compiled for: O_DIRECTORY and O_NOFOLLOW differ on arm64.
 export const O_RDONLY = fs.O_RDONLY;

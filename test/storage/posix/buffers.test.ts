@@ -1,0 +1,64 @@
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { createBuffers } from '../../../gateway/storage/posix/buffers.js';
+
+test('chunks are shared memory of their size, recycled, never lent twice', async () => {
+  const buffers = createBuffers({ limit: 4, chunkBytes: 1024 });
+  const [a, b] = await buffers.acquire(2);
+  assert.instance(a!.buffer, SharedArrayBuffer);
+  assert.is(a!.byteLength, 1024);
+  assert.is.not(a!.buffer, b!.buffer);
+  buffers.release([a!]);
+  assert.throws(() => buffers.release([a!]), /not lent/);
+  const [again] = await buffers.acquire(1);
+  assert.is(again, a);
+  assert.equal(buffers.stats(), { made: 2, free: 0, waiting: 0 });
+});
+
+test('within the bound at once, beyond it in the order of asking, a large wish is not overtaken', async () => {
+  const buffers = createBuffers({ limit: 3, chunkBytes: 16 });
+  const first = await buffers.acquire(2);
+  const order: string[] = [];
+  const two = buffers.acquire(2).then((chunks) => {
+    order.push('two');
+    return chunks;
+  });
+  const one = buffers.acquire(1).then((chunks) => {
+    order.push('one');
+    return chunks;
+  });
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(order, []);
+  buffers.release(first);
+  const lent = [...(await two), ...(await one)];
+  assert.equal(order, ['two', 'one']);
+  assert.is(new Set(lent).size, 3);
+  buffers.release(lent);
+  assert.equal(buffers.stats(), { made: 3, free: 3, waiting: 0 });
+});
+
+test('who waits too long hears SlowDown, and those behind it are served', async () => {
+  const buffers = createBuffers({ limit: 2, chunkBytes: 16, waitMs: 30 });
+  const [held] = await buffers.acquire(1);
+  const large = buffers.acquire(2);
+  const small = buffers.acquire(1);
+  let code = '';
+  await large.catch((error) => {
+    code = error.code;
+  });
+  assert.is(code, 'SlowDown');
+  assert.is((await small).length, 1);
+  buffers.release([held!]);
+});
+
+test('more than there can ever be is refused at once', async () => {
+  let refused = false;
+  await createBuffers({ limit: 2 })
+    .acquire(3)
+    .catch(() => {
+      refused = true;
+    });
+  assert.ok(refused);
+});
+
+test.run();

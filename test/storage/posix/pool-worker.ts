@@ -1,0 +1,85 @@
+/** The worker of pool.test.ts: operations that are slow, crash, or tell who they are. */
+import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import { threadId } from 'node:worker_threads';
+import { S3Error } from '../../../gateway/errors.js';
+import * as sys from '../../../gateway/storage/posix/syscalls.js';
+import { busyNow, handOver, serve } from '../../../gateway/storage/posix/worker-loop.js';
+
+const kept = new Map<string, number>();
+const order: number[] = [];
+
+const ops = {
+  echo: (value: unknown) => value,
+  thread: () => threadId,
+  sleep(ms: number, mark?: string): number {
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+    if (mark !== undefined) writeFileSync(mark, 'done');
+    return threadId;
+  },
+  s3error(): never {
+    throw new S3Error('InvalidPart', { message: 'part 3', fields: { Part: '3' }, headers: { 'x-a': 'b' } });
+  },
+  errno(): number {
+    return sys.openat2(sys.AT_FDCWD, '/nonexistent/file', sys.O_RDONLY);
+  },
+  nodeErrno: () => openSync('/nonexistent/file', 'r'),
+  bug(): never {
+    throw new TypeError('a bug');
+  },
+  promise: async () => 1,
+  uncloneable: () => () => 1,
+  exit: () => process.exit(7),
+  crash(): void {
+    setImmediate(() => {
+      throw new Error('crashed');
+    });
+  },
+  keep: (name: string) => kept.set(name, threadId).size,
+  kept: (name: string) => kept.get(name),
+  push: (n: number) => order.push(n),
+  order: () => order,
+  bytes(size: number): ArrayBuffer {
+    const buffer = new ArrayBuffer(size);
+    new Uint8Array(buffer).fill(7);
+    handOver(buffer);
+    return buffer;
+  },
+  length: (buffer: ArrayBuffer) => buffer.byteLength,
+  lockOrBusy(path: string): string {
+    const fd = sys.openat2(sys.AT_FDCWD, path, sys.O_RDWR | sys.O_CREAT, 0o600);
+    try {
+      return sys.tryFlock(fd) ? 'locked' : busyNow();
+    } finally {
+      sys.close(fd);
+    }
+  },
+  whoami: () => ({ fsuid: sys.setfsuid(-1), fsgid: sys.setfsgid(-1), groups: groupsOfThread() }),
+  capabilities: () => /CapEff:\s*(\S+)/.exec(readFileSync('/proc/thread-self/status', 'utf8'))![1]!,
+  touch(path: string): { uid: number; gid: number } {
+    const fd = sys.openat2(sys.AT_FDCWD, path, sys.O_RDWR | sys.O_CREAT | sys.O_EXCL, 0o644);
+    try {
+      const { uid, gid } = sys.fstat(fd);
+      return { uid, gid };
+    } finally {
+      sys.close(fd);
+    }
+  },
+  read: (path: string) => readFileSync(path, 'utf8'),
+  openMany(path: string, count: number): number {
+    for (let i = 0; i < count; i++) sys.close(sys.openat2(sys.AT_FDCWD, path, sys.O_RDONLY));
+    closeSync(sys.openat2(sys.AT_FDCWD, path, sys.O_RDONLY));
+    return count;
+  },
+};
+
+const groupsOfThread = (): number[] =>
+  /Groups:[ \t]*(.*)/
+    .exec(readFileSync('/proc/thread-self/status', 'utf8'))![1]!
+    .trim()
+    .split(/\s+/)
+    .filter((group) => group !== '')
+    .map(Number);
+
+export type TestOps = typeof ops;
+
+serve(ops);

@@ -1,0 +1,243 @@
+import { chmodSync, chownSync, existsSync, mkdirSync, statSync, writeFileSync } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import type { S3Error } from '../../../gateway/errors.js';
+import { canSwitch } from '../../../gateway/storage/posix/identity.js';
+import { createPool, type Pool, type PoolOptions } from '../../../gateway/storage/posix/pool.js';
+import { AT_FDCWD, close, O_RDWR, openat2, tryFlock } from '../../../gateway/storage/posix/syscalls.js';
+import { tempDir } from '../../support/temp.js';
+import { until, withTimeout } from '../../support/time.js';
+import type { TestOps } from './pool-worker.js';
+
+const worker = new URL('./pool-worker.js', import.meta.url);
+
+const withPool = async (options: Partial<PoolOptions>, use: (pool: Pool<TestOps>) => Promise<void>): Promise<void> => {
+  const pool = createPool<TestOps>({ workers: 2, worker, ...options });
+  try {
+    await withTimeout(
+      'pool test',
+      20_000,
+      pool.ready().then(() => use(pool)),
+    );
+  } finally {
+    await pool.close();
+  }
+};
+
+const failure = async (work: Promise<unknown>): Promise<S3Error> => {
+  try {
+    await work;
+  } catch (error) {
+    return error as S3Error;
+  }
+  throw new Error('did not fail');
+};
+
+test('results come to their callers, by thousands, from all workers', () =>
+  withPool({ workers: 3 }, async (pool) => {
+    const results = await Promise.all(Array.from({ length: 5_000 }, (_, i) => pool.run('echo', [{ i }])));
+    for (const [i, result] of results.entries()) assert.equal(result, { i });
+    const threads = await Promise.all(Array.from({ length: 3 }, () => pool.run('sleep', [50])));
+    assert.is(new Set(threads).size, 3);
+  }));
+
+test('a lane is one worker, in the order of the calls; lanes are spread', () =>
+  withPool({ workers: 2 }, async (pool) => {
+    const lanes = [pool.lane(), pool.lane()];
+    assert.is(new Set(lanes).size, 2);
+    for (const lane of lanes) {
+      await pool.run('keep', ['here'], { lane });
+      assert.is(await pool.run('kept', ['here'], { lane }), await pool.run('thread', [], { lane }));
+    }
+    const lane = lanes[0]!;
+    await Promise.all(Array.from({ length: 500 }, (_, i) => pool.run('push', [i], { lane })));
+    assert.equal(
+      await pool.run('order', [], { lane }),
+      Array.from({ length: 500 }, (_, i) => i),
+    );
+    const busy = pool.run('sleep', [100], { lane });
+    assert.is(pool.lane(), lanes[1]);
+    await busy;
+  }));
+
+test('errors arrive whole: S3Error with its fields, errno by context, bugs as InternalError with the stack', () =>
+  withPool({}, async (pool) => {
+    const own = await failure(pool.run('s3error', []));
+    assert.is(own.code, 'InvalidPart');
+    assert.is(own.message, 'part 3');
+    assert.equal([own.fields, own.headers], [{ Part: '3' }, { 'x-a': 'b' }]);
+    assert.is((await failure(pool.run('errno', [], { context: 'read' }))).code, 'NoSuchKey');
+    assert.is((await failure(pool.run('nodeErrno', [], { context: 'read' }))).code, 'NoSuchKey');
+    const service = await failure(pool.run('errno', []));
+    assert.is(service.code, 'InternalError');
+    assert.is((service.cause as { code: string }).code, 'ENOENT');
+    const bug = await failure(pool.run('bug', []));
+    assert.is(bug.code, 'InternalError');
+    assert.match((bug.cause as Error).stack!, /pool-worker/);
+    for (const op of ['promise', 'uncloneable'] as const) {
+      const others = pool.run('echo', ['unharmed']);
+      assert.is((await failure(pool.run(op, []))).code, 'InternalError');
+      assert.is(await others, 'unharmed');
+    }
+    const good = pool.run('echo', ['unharmed']);
+    assert.is((await failure(pool.run('echo', [() => {}]))).code, 'InternalError');
+    assert.is(await good, 'unharmed');
+  }));
+
+test('buffers move instead of being copied, both ways', () =>
+  withPool({}, async (pool) => {
+    const buffer = new ArrayBuffer(1_000_000);
+    assert.is(await pool.run('length', [buffer], { transfer: [buffer] }), 1_000_000);
+    assert.is(buffer.byteLength, 0);
+    const got = await pool.run('bytes', [100_000]);
+    assert.is(got.byteLength, 100_000);
+    assert.is(new Uint8Array(got)[99_999], 7);
+  }));
+
+test('what is slow on one worker does not hold up the others', () =>
+  withPool({ workers: 2 }, async (pool) => {
+    const slow = pool.run('sleep', [600]);
+    await sleep(20);
+    const begun = Date.now();
+    await Promise.all(Array.from({ length: 200 }, () => pool.run('echo', [1])));
+    assert.ok(Date.now() - begun < 400);
+    await slow;
+  }));
+
+test('a full queue and a long wait are SlowDown; what was refused is not begun later', () =>
+  withPool({ workers: 1, queueLimit: 3, waitMs: 150 }, async (pool) => {
+    const mark = join(tempDir(), 'mark');
+    const first = pool.run('sleep', [500]);
+    await sleep(20);
+    const waiting = [1, 2, 3].map(() => pool.run('sleep', [0, mark]));
+    const errors = Promise.all(waiting.map(failure));
+    const begun = Date.now();
+    assert.is((await failure(pool.run('echo', [1]))).code, 'SlowDown');
+    assert.ok(Date.now() - begun < 100);
+    for (const error of await errors) assert.is(error.code, 'SlowDown');
+    assert.ok(Date.now() - begun < 450);
+    assert.type(await first, 'number'); // it ran, so it was not refused
+    assert.is(await pool.run('echo', ['again']), 'again');
+    assert.not(existsSync(mark));
+  }));
+
+test('a call that hangs is answered SlowDown, and its late result goes to the one who closes what it holds', () =>
+  withPool({ workers: 2, waitMs: 100, runMs: 200 }, async (pool) => {
+    let orphan: unknown;
+    const begun = Date.now();
+    const hanging = pool.run('sleep', [1_000], { orphan: (value) => (orphan = value) });
+    assert.is((await failure(hanging)).code, 'SlowDown');
+    assert.ok(Date.now() - begun < 900);
+    assert.is(await pool.run('echo', [1]), 1);
+    assert.type(await until('the late result', 5_000, () => orphan), 'number');
+  }));
+
+test('a worker that dies fails its calls with InternalError and is replaced', () =>
+  withPool({ workers: 2 }, async (pool) => {
+    for (const op of ['exit', 'crash'] as const) {
+      const lane = pool.lane();
+      const calls = [pool.run('sleep', [50], { lane }), pool.run(op, [], { lane }), pool.run('sleep', [50], { lane })];
+      const results = await Promise.allSettled(calls);
+      const failed = results.filter((result) => result.status === 'rejected');
+      // `crash` throws after its answer, between the batches: calls may have been answered before.
+      if (op === 'exit') assert.ok(failed.length > 0);
+      await sleep(50);
+      for (const { reason } of failed) assert.is(reason.code, 'InternalError');
+      const threads = await Promise.all([0, 1].map((each) => pool.run('thread', [], { lane: each })));
+      assert.is(new Set(threads).size, 2);
+    }
+  }));
+
+test('a worker that cannot start is told by ready(), not tried in a loop', async () => {
+  const pool = createPool({ workers: 1, worker: new URL('./no-such-worker.js', import.meta.url) });
+  const error = await failure(withTimeout('ready', 10_000, pool.ready()));
+  assert.match(String(error), /no-such-worker/);
+  await pool.close();
+});
+
+test('busyNow: called again until it can, SlowDown after two seconds', () =>
+  withPool({}, async (pool) => {
+    const path = join(tempDir(), 'lock');
+    writeFileSync(path, '');
+    const fd = openat2(AT_FDCWD, path, O_RDWR);
+    assert.ok(tryFlock(fd));
+    setTimeout(() => close(fd), 100);
+    assert.is(await pool.run('lockOrBusy', [path]), 'locked');
+    const other = openat2(AT_FDCWD, path, O_RDWR);
+    assert.ok(tryFlock(other));
+    assert.is((await failure(pool.run('lockOrBusy', [path]))).code, 'SlowDown');
+    close(other);
+  }));
+
+test('close finishes what was accepted, then refuses', async () => {
+  const pool = createPool<TestOps>({ workers: 2, worker });
+  const results = Promise.all(Array.from({ length: 50 }, (_, i) => pool.run('sleep', [5, undefined]).then(() => i)));
+  const closed = pool.close();
+  assert.is((await failure(pool.run('echo', [1]))).code, 'ServiceUnavailable');
+  assert.is((await results).length, 50);
+  await closed;
+});
+
+test('descriptors that are not opened by Node leave no trace in its bookkeeping', () =>
+  withPool({ workers: 1 }, async (pool) => {
+    const warnings: Error[] = [];
+    const heard = (warning: Error): void => void warnings.push(warning);
+    process.on('warning', heard);
+    await pool.run('openMany', ['/', 5_000]);
+    await sleep(20);
+    process.off('warning', heard);
+    assert.equal(warnings, []);
+  }));
+
+test('each call runs as its actor: files, groups and permissions; the gateway and libuv stay who they are', () =>
+  withPool({ workers: 2 }, async (pool) => {
+    const dir = tempDir();
+    chmodSync(dir, 0o755);
+    const own = { fsuid: process.geteuid!(), fsgid: process.getegid!() };
+    const actors = [1234, 1235].map((uid) => ({ uid, gid: uid + 1000, groups: [uid + 2000, uid + 3000] }));
+    if (!canSwitch) {
+      const { fsuid, fsgid } = await pool.run('whoami', [], { actor: actors[0] });
+      assert.equal({ fsuid, fsgid }, own);
+      return;
+    }
+    for (const { uid } of actors) {
+      mkdirSync(join(dir, `${uid}`), { mode: 0o700 });
+      chownSync(join(dir, `${uid}`), uid, uid);
+    }
+    const shared = join(dir, 'group-readable');
+    writeFileSync(shared, 'for the group', { mode: 0o040 });
+    chownSync(shared, 0, 1234 + 2000);
+    await Promise.all(
+      Array.from({ length: 400 }, async (_, i) => {
+        const actor = actors[i % 3]; // undefined every third time: the gateway itself
+        const lane = i % 2;
+        const who = await pool.run('whoami', [], { actor, lane });
+        assert.is(who.fsuid, actor?.uid ?? own.fsuid);
+        assert.is(who.fsgid, actor?.gid ?? own.fsgid);
+        if (actor) assert.equal(who.groups, actor.groups);
+        else assert.equal(who.groups, process.getgroups!());
+        if (!actor) return;
+        const made = await pool.run('touch', [join(dir, `${actor.uid}`, `${i}`)], { actor, lane, context: 'write' });
+        assert.equal(made, { uid: actor.uid, gid: actor.gid });
+        const foreign = join(dir, `${actors[(i + 1) % 3]?.uid ?? actors[i % 3 === 0 ? 1 : 0]!.uid}`, `x${i}`);
+        const denied = await failure(pool.run('touch', [foreign], { actor, lane, context: 'write' }));
+        assert.is(denied.code, 'AccessDenied');
+        if (actor.uid === 1234) assert.is(await pool.run('read', [shared], { actor, lane }), 'for the group');
+        else
+          assert.is((await failure(pool.run('read', [shared], { actor, lane, context: 'read' }))).code, 'AccessDenied');
+      }),
+    );
+    assert.is(statSync(join(dir, '1234', '0')).uid, 1234);
+    // Asynchronous calls of the main thread run on libuv's threads: they must not have caught an actor's identity.
+    mkdirSync(join(dir, 'private'), { mode: 0o700 });
+    writeFileSync(join(dir, 'private', 'f'), '');
+    await Promise.all(Array.from({ length: 32 }, () => stat(join(dir, 'private', 'f'))));
+    const capabilities = BigInt(`0x${await pool.run('capabilities', [])}`);
+    assert.is((capabilities >> 24n) & 1n, 0n, 'CAP_SYS_RESOURCE would let writes pass the quota');
+    assert.is((capabilities >> 1n) & 1n, 1n, 'the file capabilities are back once the gateway is itself again');
+  }));
+
+test.run();
