@@ -37,4 +37,9 @@ export interface AuthInput {
   /** Milliseconds since the epoch. */
   now: number;
   lookup: SecretLookup;
+  /**
+   * Whether a bucket of this name exists. Some version 2 clients sign `/HOST/bucket/key`, which is also what signs the key
+   * `bucket/key` of a bucket called HOST: with this the two are told apart. Without it only addresses count as hosts.
+   */
+  isBucket?: (name: string) => Promise<boolean>;
 }
