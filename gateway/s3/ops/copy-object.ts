@@ -1,0 +1,154 @@
+import type { Checksum, ChecksumAlgorithm, ObjectMeta } from '../../../acl/metadata/types.js';
+import { invalidArgument, S3Error } from '../../errors.js';
+import { checkCopyConditions } from '../../http/conditions.js';
+import type { Headers } from '../../http/types.js';
+import type { ObjectInfo, OpenObject } from '../../storage/types.js';
+import { checksumElements, digestOf, receivedChecksum, requestedAlgorithm } from '../checksums.js';
+import { parseCopySource } from '../copy-source.js';
+import { isMd5Etag, quoteEtag } from '../etag.js';
+import { timestamp } from '../listing-reply.js';
+import {
+  contentTypeOf,
+  headerTags,
+  namesOtherVersion,
+  refuseReadEncryption,
+  refuseUnsupportedWrite,
+  systemHeaders,
+  userMetadata,
+  writeCondition,
+} from '../object-headers.js';
+import { patiently } from '../patience.js';
+import { maxPutBytes } from '../payload.js';
+import type { Context, Handler } from '../types.js';
+import { ownerOf } from './put-object.js';
+
+/** https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html */
+export const copyObject: Handler = async (context) => {
+  const { storage, place, key, headers, bucketName } = context;
+  refuseUnsupportedWrite(headers);
+  const replaceMeta = directive(headers, 'x-amz-metadata-directive', 'Unknown metadata directive.') === 'REPLACE';
+  const replaceTags = directive(headers, 'x-amz-tagging-directive', 'Unknown tagging directive.') === 'REPLACE';
+  const condition = writeCondition(headers);
+  const algorithm = requestedAlgorithm(headers);
+  const named = systemHeaders(headers);
+  const replaced = replaceMeta ? { headers: named, user: userMetadata(headers) } : undefined;
+  const replacedTags = replaceTags ? { tags: headerTags(headers) } : undefined;
+  const from = parseCopySource(headers.get('x-amz-copy-source') ?? '');
+  if (
+    from.bucket === bucketName &&
+    from.key === key &&
+    !replaceMeta &&
+    !algorithm &&
+    named.websiteRedirectLocation === undefined
+  ) {
+    throw new S3Error('InvalidRequest', {
+      message:
+        "This copy request is illegal because it is trying to copy an object to itself without changing the object's metadata, storage class, website redirect location or encryption attributes.",
+    });
+  }
+
+  const source = await openSource(context);
+  return patiently(
+    (async () => {
+      try {
+        const { info } = source;
+        requireSize(info.size);
+        const checksumBy = checksumToCompute(info.meta.checksum, algorithm);
+        const digests = [
+          ...(isMd5Etag(info.meta.etag) ? [] : (['md5'] as const)),
+          ...(checksumBy ? [digestOf(checksumBy)] : []),
+        ];
+        const copied = await storage.copy(source, place, key, {
+          digests,
+          condition,
+          seal(received): ObjectMeta {
+            requireUnchanged(info, received.size);
+            const { md5 } = received.digests;
+            return {
+              ...(replaced ?? copiedMeta(info, named.websiteRedirectLocation)),
+              tags: replacedTags ? replacedTags.tags : info.meta.tags,
+              etag: md5 ? Buffer.from(md5).toString('hex') : info.meta.etag,
+              checksum: checksumBy ? receivedChecksum(checksumBy, received) : info.meta.checksum,
+              owner: ownerOf(context),
+            };
+          },
+        });
+        return {
+          CopyObjectResult: {
+            LastModified: timestamp(copied.lastModified),
+            ETag: quoteEtag(copied.meta.etag),
+            ...checksumElements(copied.meta.checksum),
+          },
+        };
+      } finally {
+        await source.close();
+      }
+    })(),
+  );
+};
+
+/**
+ * Opens what `x-amz-copy-source` names, under its own authorisation, and checks the `x-amz-copy-source-if-*` headers on
+ * it. The caller closes it.
+ * @throws S3Error InvalidArgument, NoSuchBucket, NoSuchKey, NoSuchVersion, AccessDenied, PreconditionFailed
+ */
+export async function openSource(context: Context): Promise<OpenObject> {
+  const { storage, headers } = context;
+  refuseReadEncryption(new Map([...headers].filter(([name]) => name.startsWith('x-amz-copy-source-'))));
+  const { bucket, key, versionId } = parseCopySource(headers.get('x-amz-copy-source') ?? '');
+  const from = await context.otherPlace(bucket, key, 's3:GetObject');
+  if (namesOtherVersion(versionId)) {
+    throw new S3Error('NoSuchVersion', { fields: { Key: key, VersionId: versionId! } });
+  }
+  const source = await storage.open(from, key);
+  try {
+    checkCopyConditions(headers, { etag: source.info.meta.etag, lastModified: source.info.lastModified });
+    return source;
+  } catch (error) {
+    await source.close();
+    throw error;
+  }
+}
+
+/** A source that a job writes to while it is copied would be given the ETag of what it was. @throws OperationAborted */
+export function requireUnchanged(source: ObjectInfo, copiedSize: number): void {
+  if (copiedSize === source.size) return;
+  throw new S3Error('OperationAborted', {
+    message: 'The copy source was changed while it was copied. Please try again.',
+  });
+}
+
+/** "You can create a copy of your object up to 5 GB in size in a single atomic action." @throws InvalidRequest */
+export function requireSize(size: number): void {
+  if (size <= maxPutBytes) return;
+  throw new S3Error('InvalidRequest', {
+    message: `The specified copy source is larger than the maximum allowable size for a copy source: ${maxPutBytes}`,
+  });
+}
+
+function directive(headers: Headers, name: string, message: string): 'COPY' | 'REPLACE' {
+  const value = headers.get(name) ?? 'COPY';
+  if (value === 'COPY' || value === 'REPLACE') return value;
+  throw invalidArgument(name, value, message);
+}
+
+/** The redirect "is unique to each object and is not copied when using the x-amz-metadata-directive". */
+function copiedMeta(source: ObjectInfo, redirect: string | undefined): Pick<ObjectMeta, 'headers' | 'user'> {
+  const contentType = contentTypeOf(source);
+  return {
+    headers: { ...source.meta.headers, contentType, websiteRedirectLocation: redirect },
+    user: source.meta.user,
+  };
+}
+
+/**
+ * A full-object checksum holds for the copy too; a composite one does not, since the copy has no parts: "S3 computes a
+ * direct checksum" in its algorithm then.
+ */
+function checksumToCompute(
+  source: Checksum | undefined,
+  asked: ChecksumAlgorithm | undefined,
+): ChecksumAlgorithm | undefined {
+  if (asked && (source?.algorithm !== asked || source.type !== 'FULL_OBJECT')) return asked;
+  return source?.type === 'COMPOSITE' ? source.algorithm : undefined;
+}

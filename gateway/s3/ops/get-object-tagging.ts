@@ -1,0 +1,10 @@
+import { requireCurrentVersion } from '../object-headers.js';
+import type { Handler } from '../types.js';
+
+/** https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObjectTagging.html */
+export const getObjectTagging: Handler = async ({ storage, place, key, query }) => {
+  requireCurrentVersion(query, key);
+  const { meta } = await storage.head(place, key);
+  const tags = Object.entries(meta.tags ?? {}).map(([Key, Value]) => ({ Key, Value }));
+  return { body: { xml: { Tagging: { TagSet: { Tag: tags } } } } };
+};

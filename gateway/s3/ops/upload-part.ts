@@ -1,0 +1,58 @@
+import type { ChecksumAlgorithm } from '../../../acl/metadata/types.js';
+import { invalidArgument, notImplemented } from '../../errors.js';
+import type { Query } from '../../http/types.js';
+import type { Digest } from '../../storage/types.js';
+import { checksumHeader, checksumMismatch, digestOf, receivedChecksum } from '../checksums.js';
+import { quoteEtag } from '../etag.js';
+import { objectBody, payloadPromise } from '../payload.js';
+import type { Handler } from '../types.js';
+
+/** https://docs.aws.amazon.com/AmazonS3/latest/API/API_UploadPart.html */
+export const uploadPart: Handler = async (context) => {
+  const { storage, place, key, headers, query } = context;
+  const number = partNumber(query);
+  const id = query.get('uploadId') ?? '';
+  for (const header of headers.keys()) {
+    if (header.startsWith('x-amz-server-side-encryption')) throw notImplemented(header);
+  }
+  const promise = payloadPromise(context);
+  const body = objectBody(context);
+  const upload = await storage.upload(place, key, id);
+  const wanted = upload.checksum?.algorithm;
+  const given = promise.checksum?.algorithm;
+  if (wanted && given && wanted !== given) throw checksumMismatch(wanted, given);
+
+  const part = await storage.putPart(place, key, id, number, body, {
+    digests: partDigests(wanted, promise.digests),
+    seal(received) {
+      const verified = promise.verify(received);
+      return {
+        etag: Buffer.from(received.digests.md5!).toString('hex'),
+        // The upload's own checksum is calculated when a client leaves it out: the object's is made of the parts'.
+        checksum: verified ?? (wanted && receivedChecksum(wanted, received)),
+      };
+    },
+  });
+  const { checksum } = part;
+  return {
+    headers: {
+      etag: quoteEtag(part.etag),
+      ...(checksum && { [checksumHeader(checksum.algorithm)]: checksum.value }),
+    },
+  };
+};
+
+/** The digests that a part needs: its ETag, the checksum of its upload, and what the request promises. */
+export function partDigests(wanted: ChecksumAlgorithm | undefined, promised: readonly Digest[] = []): Digest[] {
+  const digests = new Set<Digest>([...promised, 'md5']);
+  if (wanted) digests.add(digestOf(wanted));
+  return [...digests];
+}
+
+/** @throws S3Error InvalidArgument */
+export function partNumber(query: Query): number {
+  const text = query.get('partNumber') ?? '';
+  const number = /^\d{1,5}$/.test(text) ? Number(text) : 0;
+  if (number >= 1 && number <= 10_000) return number;
+  throw invalidArgument('partNumber', text, 'Part number must be an integer between 1 and 10000, inclusive');
+}
