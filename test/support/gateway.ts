@@ -1,7 +1,6 @@
 /** The real, built gateway as a process of its own, over a directory of its own. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { mustRun } from './programs.js';
 import { tempDir } from './temp.js';
@@ -53,17 +52,6 @@ process.on('exit', () => {
   }
 });
 
-/** A port that was free a moment ago. */
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  if (address === null || typeof address === 'string') throw new Error('no port');
-  return address.port;
-}
-
 /** One of the project's commands (`tidegate`, `s3dskey`, `s3dsbucket`) on a root; its standard output. */
 export async function command(name: string, args: readonly string[], root: string): Promise<string> {
   const ran = await mustRun(process.execPath, [join(cli, `${name}.js`), ...args, '--root', root]);
@@ -82,7 +70,6 @@ export async function startGateway(options: GatewayOptions = {}): Promise<Gatewa
   const root = options.root ?? tempDir('tidegate-root-');
   const key = options.key ?? firstKeys.get(root) ?? (await createKey(root));
   firstKeys.set(root, key);
-  const port = options.port ?? (await freePort());
   const child = spawn(
     process.execPath,
     [
@@ -92,7 +79,7 @@ export async function startGateway(options: GatewayOptions = {}): Promise<Gatewa
       '--root',
       root,
       '--port',
-      `${port}`,
+      `${options.port ?? 0}`,
       ...(options.flags ?? []),
     ],
     { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...options.env } },
@@ -112,22 +99,16 @@ export async function startGateway(options: GatewayOptions = {}): Promise<Gatewa
     return code as number | null;
   });
 
-  const secure = options.flags?.includes('--tls-cert') ?? false;
-  const endpoint = `${secure ? 'https' : 'http'}://127.0.0.1:${port}`;
-  await until(`gateway on ${endpoint}`, 15_000, async () => {
+  // Printed once it accepts connections.
+  const endpoint = await until('the gateway', 20_000, () => {
     if (child.exitCode !== null || child.signalCode !== null) throw new Error(`the gateway ended at once:\n${output}`);
-    if (secure) return output.includes(String(port)) || undefined;
-    try {
-      return (await fetch(`${endpoint}/.tidegate/ready`)).ok || undefined;
-    } catch {
-      return undefined;
-    }
+    return /^tidegate: listening on (\S+)$/m.exec(output)?.[1];
   });
 
   return {
     ...key,
     endpoint,
-    port,
+    port: Number(new URL(endpoint).port),
     root,
     pid,
     output: () => output,

@@ -1,0 +1,182 @@
+// timeout: 600
+/** The scripts under examples/, run as a user would, with a look at the filesystem afterwards: the other door. */
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { type Gateway, startGateway } from '../support/gateway.js';
+import { haveProgram, mustRun, type Ran, run } from '../support/programs.js';
+import { tempDir } from '../support/temp.js';
+
+const examples = join(process.cwd(), 'examples');
+const test = suite('examples');
+let gateway: Gateway;
+
+test.before(async () => {
+  gateway = await startGateway({ flags: ['--log-level', 'warn'] });
+});
+test.after(async () => {
+  assert.is(await gateway?.stop(), 0);
+});
+
+/** Only what the script needs: nothing of the developer's own AWS settings. */
+function environment(more: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  const clean = Object.entries(process.env).filter(([name]) => !/^(AWS_|RCLONE_|MC_|S3_)/.test(name));
+  return {
+    ...Object.fromEntries(clean),
+    HOME: tempDir('home-'),
+    TIDEGATE_ENDPOINT: gateway.endpoint,
+    TIDEGATE_ROOT: gateway.root,
+    AWS_ACCESS_KEY_ID: gateway.accessKey,
+    AWS_SECRET_ACCESS_KEY: gateway.secretKey,
+    ...more,
+  };
+}
+
+const example = (name: string, env: NodeJS.ProcessEnv = {}): Promise<Ran> =>
+  mustRun(join(examples, name), [], { env: environment(env), seconds: 120 });
+
+/** Files below a bucket's directory that are objects, in byte order of their names. */
+function files(bucket: string): string[] {
+  const path = gateway.bucketPath(bucket);
+  return readdirSync(path, { recursive: true, encoding: 'utf8' })
+    .filter((name) => !name.startsWith('.tidegate') && statSync(join(path, name)).isFile())
+    .sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
+}
+
+const read = (bucket: string, key: string): string => readFileSync(join(gateway.bucketPath(bucket), key), 'utf8');
+
+/** A test that needs programs; skipped where one is missing, but in CI. */
+const when = (...programs: string[]) => (programs.map(haveProgram).every(Boolean) ? test : test.skip);
+
+test('keys-and-buckets.sh: tables with the fields of S3DS, a bucket that is a directory', async () => {
+  const { stdout } = await example('keys-and-buckets.sh', { TIDEGATE_BUCKET: 'ex-keys', TIDEGATE_GROUP: 'hpc01' });
+  for (const field of ['accesskey', 'enabled', 'fspaths', 'fsuid', 'secretkey', 'tag', 'uuid']) {
+    assert.match(stdout, new RegExp(`\\b${field}\\b`));
+  }
+  for (const column of ['CreationDate', 'Name', 'Path']) assert.match(stdout, new RegExp(`\\b${column}\\b`));
+  assert.match(stdout, /:hpc01/);
+  assert.match(stdout, new RegExp(`${gateway.root}/[0-9a-f-]{36}/ex-keys`));
+});
+
+when('s3curl', 'curl')('s3curl.sh: version 2, files both ways', async () => {
+  await example('s3curl.sh', { TIDEGATE_BUCKET: 'ex-s3curl', TIDEGATE_KEEP: '1' });
+  assert.equal(files('ex-s3curl'), ['dir/hello.txt', '海.txt']);
+  assert.is(read('ex-s3curl', 'dir/hello.txt'), 'hello from s3curl\n');
+  await example('s3curl.sh', { TIDEGATE_BUCKET: 'ex-s3curl-gone' });
+  assert.not.ok(existsSync(gateway.bucketPath('ex-s3curl-gone')));
+});
+
+for (const region of ['', 'osakau', 'us-east-1']) {
+  when('aws', 'curl')(`aws-cli.sh: region '${region}'`, async () => {
+    const bucket = `ex-aws-${region || 'blank'}`;
+    await example('aws-cli.sh', { TIDEGATE_BUCKET: bucket, TIDEGATE_REGION: region, TIDEGATE_KEEP: '1' });
+    assert.equal(files(bucket), ['hello.txt', 'tree/sub/two.txt', 'tree/日本語 フォルダ/三つ + 100%.txt']);
+    assert.is(read(bucket, 'hello.txt'), 'hello\n');
+    assert.is(read(bucket, 'tree/日本語 フォルダ/三つ + 100%.txt'), '3\n');
+  });
+}
+
+when('aws', 'curl')('aws-cli.sh: cleans up after itself', async () => {
+  await example('aws-cli.sh', { TIDEGATE_BUCKET: 'ex-aws-gone' });
+  assert.not.ok(existsSync(gateway.bucketPath('ex-aws-gone')));
+});
+
+when('aws')('a file that a job copies into the bucket is listed, synced and served by aws', async () => {
+  const env = environment({ AWS_DEFAULT_REGION: 'osakau', AWS_PAGER: '' });
+  const aws = (...args: string[]) => mustRun('aws', ['--endpoint-url', gateway.endpoint, ...args], { env });
+  await aws('s3', 'mb', 's3://ex-doors');
+  const work = tempDir();
+  writeFileSync(join(work, '結果.nc'), 'from the job');
+  mkdirSync(join(gateway.bucketPath('ex-doors'), 'run/1'), { recursive: true });
+  copyFileSync(join(work, '結果.nc'), join(gateway.bucketPath('ex-doors'), 'run/1/結果.nc'));
+  assert.match((await aws('s3', 'ls', '--recursive', 's3://ex-doors/')).stdout, / 12 run\/1\/結果\.nc/);
+  await aws('s3', 'sync', 's3://ex-doors/', join(work, 'down'));
+  assert.is(readFileSync(join(work, 'down/run/1/結果.nc'), 'utf8'), 'from the job');
+  const { ETag } = JSON.parse(
+    (await aws('s3api', 'head-object', '--bucket', 'ex-doors', '--key', 'run/1/結果.nc')).stdout,
+  );
+  assert.match(ETag, /-/);
+  await aws('s3', 'sync', `${work}/down`, 's3://ex-doors/again/');
+  assert.is(read('ex-doors', 'again/run/1/結果.nc'), 'from the job');
+});
+
+when('aws')('aws-policy.sh: no policy, the owner has full control', async () => {
+  const { stdout } = await example('aws-policy.sh', { TIDEGATE_BUCKET: 'ex-policy' });
+  assert.match(stdout, 'NoSuchBucketPolicy');
+  assert.match(stdout, 'FULL_CONTROL');
+  assert.match(stdout, gateway.uuid);
+});
+
+when('rclone')('rclone.sh: versions 2 and 4, both directions and between two remotes', async () => {
+  await example('rclone.sh', { TIDEGATE_BUCKET: 'ex-rclone', TIDEGATE_KEEP: '1' });
+  const tree = ['plain/one.txt', 'データ/2024年/観測 +1 100%.txt', 'データ/大きい.bin'];
+  const under = (prefix: string, names: string[]) => names.map((name) => `${prefix}/${name}`);
+  // The sync at the end has deleted one file of `up` of the first remote.
+  assert.equal(files('ex-rclone'), [...under('from-2', tree), ...under('up', tree.slice(1))]);
+  assert.equal(files('ex-rclone-b'), [...under('from-4', tree), ...under('up', tree)]);
+  assert.is(read('ex-rclone-b', 'from-4/データ/2024年/観測 +1 100%.txt'), '二\n');
+  const big = (bucket: string, prefix: string) =>
+    readFileSync(join(gateway.bucketPath(bucket), prefix, 'データ/大きい.bin'));
+  assert.ok(big('ex-rclone', 'up').equals(big('ex-rclone-b', 'from-4')));
+  assert.is(big('ex-rclone', 'up').length, 6_000_000);
+  await example('rclone.sh', { TIDEGATE_BUCKET: 'ex-rclone-gone' });
+  assert.not.ok(existsSync(gateway.bucketPath('ex-rclone-gone')));
+});
+
+when('python3')('boto3_tour.py: upload_file, download_file, every kind of list', async () => {
+  const probe = await run('python3', ['-c', 'import boto3'], { env: environment({}) });
+  if (probe.code !== 0) {
+    assert.is.not(process.env.CI, 'true', 'boto3 is missing');
+    return;
+  }
+  await example('boto3_tour.py', { TIDEGATE_BUCKET: 'ex-boto3', TIDEGATE_KEEP: '1' });
+  assert.equal(files('ex-boto3'), ['dir/large.bin', 'small.txt', 'データ/観測 + 100%.txt']);
+  assert.is(statSync(join(gateway.bucketPath('ex-boto3'), 'dir/large.bin')).size, 20 * 1024 * 1024);
+  assert.is(read('ex-boto3', 'データ/観測 + 100%.txt'), 'hello from boto3\n');
+  await example('boto3_tour.py', { TIDEGATE_BUCKET: 'ex-boto3-gone' });
+  assert.not.ok(existsSync(gateway.bucketPath('ex-boto3-gone')));
+});
+
+when('mc')('mc.sh: alias, cp with a hash, stat, mirror', async () => {
+  await example('mc.sh', { TIDEGATE_BUCKET: 'ex-mc', TIDEGATE_KEEP: '1' });
+  assert.equal(files('ex-mc'), ['hashed.txt', 'test.txt', 'tree/データ/観測.txt']);
+  await example('mc.sh', { TIDEGATE_BUCKET: 'ex-mc-gone' });
+  assert.not.ok(existsSync(gateway.bucketPath('ex-mc-gone')));
+});
+
+when('s3cmd')('s3cmd.sh: --configure with its test, sync', async () => {
+  await example('s3cmd.sh', { TIDEGATE_BUCKET: 'ex-s3cmd', TIDEGATE_KEEP: '1' });
+  assert.equal(files('ex-s3cmd'), ['large.bin', 'one.txt', 'sub/two.txt', '三つ 目.txt']);
+  assert.is(read('ex-s3cmd', 'one.txt'), '1\n');
+  assert.is(statSync(join(gateway.bucketPath('ex-s3cmd'), 'large.bin')).size, 17_000_000);
+  await example('s3cmd.sh', { TIDEGATE_BUCKET: 'ex-s3cmd-gone' });
+  assert.not.ok(existsSync(gateway.bucketPath('ex-s3cmd-gone')));
+});
+
+when('aws', 'curl')('aws-multipart.sh: parts, abort, presign, rb --force', async () => {
+  await example('aws-multipart.sh', { TIDEGATE_BUCKET: 'ex-parts', TIDEGATE_KEEP: '1' });
+  assert.equal(files('ex-parts'), ['dir/whole.bin']);
+  assert.is(statSync(join(gateway.bucketPath('ex-parts'), 'dir/whole.bin')).size, 12_000_000);
+  // Neither the completed upload nor the aborted one has left its parts.
+  const uploads = join(gateway.bucketPath('ex-parts'), '.tidegate/uploads');
+  const left = existsSync(uploads) ? readdirSync(uploads, { recursive: true, withFileTypes: true }) : [];
+  assert.equal(
+    left.filter((entry) => entry.isFile()).map((entry) => entry.name),
+    [],
+  );
+  await example('aws-multipart.sh', { TIDEGATE_BUCKET: 'ex-parts-gone' });
+  assert.not.ok(existsSync(gateway.bucketPath('ex-parts-gone')));
+});
+
+when('aws', 's3fs')('s3fs.sh: a mount, where this machine lets us', async () => {
+  const env = { TIDEGATE_BUCKET: 'ex-s3fs', TIDEGATE_KEEP: '1' };
+  const ran = await run(join(examples, 's3fs.sh'), [], { env: environment(env), seconds: 120 });
+  // 77: the script says that there is no /dev/fuse. A container of CI may have none either.
+  if (ran.code === 77) return;
+  assert.is(ran.code, 0, `${ran.stdout}\n${ran.stderr}`);
+  assert.equal(files('ex-s3fs'), ['folder/renamed.txt', 'uploaded.txt', '日本語/三.txt']);
+  assert.is(read('ex-s3fs', 'folder/renamed.txt'), 'written through s3fs\n');
+});
+
+test.run();
