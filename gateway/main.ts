@@ -8,7 +8,7 @@ import { Complaint, errnoOf, reasonOf } from './complaint.js';
 import { type Config, loadConfig } from './config.js';
 import { openSealer } from './master-key.js';
 import { createLog, type Log } from './observe/log.js';
-import { createGateway } from './server.js';
+import { createGateway, type Gateway } from './server.js';
 import { createPosixStorage } from './storage/posix/index.js';
 import { type ProbeResult, probe } from './storage/posix/probe.js';
 import type { Storage } from './storage/types.js';
