@@ -1,0 +1,304 @@
+/**
+ * The way of a request: target → resolve → authenticate → bucket → authorize → (100 Continue) → handler → reply. The one
+ * place that catches, maps to S3's errors, and logs.
+ */
+import { randomBytes } from 'node:crypto';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { authorize } from '../../acl/authorize.js';
+import { type Account, anonymous, type Identity } from '../../acl/identity.js';
+import type { Identities } from '../../acl/registry.js';
+import { authenticate, hoistedHeaders } from '../auth/authenticate.js';
+import { verifyPostPolicy } from '../auth/post-policy.js';
+import type { Authenticated, SecretLookup } from '../auth/types.js';
+import { S3Error } from '../errors.js';
+import type { Log } from '../observe/log.js';
+import { resolve } from '../s3/resolve.js';
+import type { Context, Operation } from '../s3/types.js';
+import type { Body, Bucket, Place, Storage } from '../storage/types.js';
+import { createBody } from './body.js';
+import { limitLength, readPostForm } from './post-form.js';
+import { ClientGone, type Exchange, sendError, sendReply } from './reply.js';
+import { parseTarget, parseWire } from './target.js';
+import type { Headers, Target, WireRequest } from './types.js';
+
+export interface PipelineOptions {
+  storage: Storage;
+  identities: Identities;
+  operations: readonly Operation[];
+  log: Log;
+  /** Domains of virtual-host addressing. */
+  hostStyle: readonly string[];
+  region: string;
+  maxBuckets: number;
+  /** Requests in work at once; above it SlowDown. */
+  maxRequests: number;
+  /** Milliseconds that a client may be silent in the middle of its body. */
+  idleMs: number;
+}
+
+export interface Pipeline {
+  /** Answers one request. Never rejects. `awaitsContinue`: the client sent `Expect: 100-continue`. */
+  handle(incoming: IncomingMessage, outgoing: ServerResponse, awaitsContinue: boolean): Promise<void>;
+  /** From now on every reply ends its connection. */
+  stop(): void;
+  /** Requests in work. */
+  readonly inFlight: number;
+}
+
+/** What is known of a request so far: for the log line, also of one that fails. */
+interface Progress {
+  operation?: Operation;
+  account?: Account;
+}
+
+const hostId = randomBytes(32).toString('base64');
+const noBody: Body = { length: 0, read: async () => {} };
+
+export function createPipeline(options: PipelineOptions): Pipeline {
+  const { log, maxRequests } = options;
+  let inFlight = 0;
+  let stopping = false;
+
+  async function handle(incoming: IncomingMessage, outgoing: ServerResponse, awaitsContinue: boolean): Promise<void> {
+    const started = performance.now();
+    const path = incoming.url ?? '/';
+    const exchange: Exchange = {
+      incoming,
+      outgoing,
+      requestId: randomBytes(8).toString('hex').toUpperCase(),
+      hostId,
+      resource: path.split('?', 1)[0] ?? '/',
+      bucket: undefined,
+      key: undefined,
+      awaitsContinue,
+      last: stopping,
+    };
+    // A socket that breaks while nobody reads or writes must not become an uncaught exception.
+    incoming.on('error', ignore);
+    outgoing.on('error', ignore);
+    const progress: Progress = {};
+    let failure: unknown;
+    const counted = inFlight < maxRequests;
+    if (counted) inFlight++;
+    try {
+      if (!counted) throw new S3Error('SlowDown', { headers: { 'retry-after': '1' } });
+      failure = await answer(options, exchange, progress);
+    } catch (error) {
+      failure = await tell(exchange, error);
+    } finally {
+      if (counted) inFlight--;
+    }
+    record(log, exchange, progress, failure, performance.now() - started);
+  }
+
+  return {
+    handle,
+    stop() {
+      stopping = true;
+    },
+    get inFlight() {
+      return inFlight;
+    },
+  };
+}
+
+function ignore(): void {}
+
+/** Sends the error. The result is what is to be logged of it. */
+async function tell(exchange: Exchange, error: unknown): Promise<unknown> {
+  if (error instanceof ClientGone) return error;
+  const known = error instanceof S3Error ? error : new S3Error('InternalError', { cause: error });
+  try {
+    exchange.last ||= known.status >= 500 && known.code === 'InternalError';
+    await sendError(exchange, known);
+    return known;
+  } catch (second) {
+    exchange.outgoing.destroy();
+    return new S3Error('InternalError', { cause: new AggregateError([error, second], 'the error could not be sent') });
+  }
+}
+
+function record(log: Log, exchange: Exchange, { operation, account }: Progress, failure: unknown, ms: number): void {
+  const { incoming, outgoing, requestId } = exchange;
+  const code = failure instanceof S3Error ? failure.code : failure === undefined ? undefined : 'ClientGone';
+  const line = {
+    requestId,
+    method: incoming.method,
+    url: incoming.url,
+    operation: operation?.name,
+    status: outgoing.headersSent ? outgoing.statusCode : undefined,
+    code,
+    account: account?.uuid,
+    peer: incoming.socket?.remoteAddress,
+    ms: Math.round(ms * 10) / 10,
+  };
+  if (failure instanceof S3Error && failure.status >= 500) {
+    // The first is an answer that the table foresees, the second a state of the gateway that repeats with each request.
+    if (failure.code === 'NotImplemented') log.info(line, 'not implemented');
+    else if (failure.code === 'SlowDown') log.warn({ ...line, err: failure.cause }, 'slow down');
+    else log.error({ ...line, err: failure }, 'request failed');
+    return;
+  }
+  log.debug(line, 'request');
+}
+
+// ---- from the wire to the reply ----------------------------------------------------------------------------------
+
+async function answer(options: PipelineOptions, exchange: Exchange, progress: Progress): Promise<S3Error | undefined> {
+  const wire = parseWire(exchange.incoming);
+  const target = parseTarget(wire, options.hostStyle);
+  exchange.bucket = target.bucket;
+  exchange.key = target.key;
+  // A presigned URL carries headers in its query, and `x-amz-copy-source` among them makes another operation of it.
+  const presigned = wire.query.has('X-Amz-Signature') || wire.query.has('AWSAccessKeyId');
+  const headers = presigned ? hoistedHeaders(wire, wire.headers) : wire.headers;
+  const operation = resolve({ method: wire.method, target, query: wire.query, headers }, options.operations);
+  progress.operation = operation;
+
+  const request: Request = { options, exchange, wire, target, headers, operation, now: Date.now() };
+  const caller = operation.open ? { identity: anonymous } : await identify(request);
+  progress.account = caller.identity.account;
+  const place = await permittedPlace(request, caller.identity);
+  if (!operation.handler) {
+    throw new S3Error('NotImplemented', { message: `The operation ${operation.name} is not implemented` });
+  }
+  const reply = await operation.handler(createContext(request, caller, place));
+  return sendReply(exchange, reply);
+}
+
+interface Request {
+  options: PipelineOptions;
+  exchange: Exchange;
+  wire: WireRequest;
+  target: Target;
+  headers: Headers;
+  operation: Operation;
+  now: number;
+}
+
+/** Who calls, and the payload that the signature speaks of. */
+interface Caller {
+  identity: Identity;
+  authenticated?: Authenticated;
+  form?: { fields: ReadonlyMap<string, string>; fileName: string | undefined; file: Body };
+}
+
+async function identify(request: Request): Promise<Caller> {
+  const { options, wire, target, operation, now } = request;
+  let found: Account | undefined;
+  const lookup: SecretLookup = async (accessKey) => {
+    const entry = await options.identities.byAccessKey(accessKey);
+    found = entry?.account;
+    return entry?.secret;
+  };
+  const isBucket = async (name: string) => (await options.storage.bucket(name)) !== undefined;
+  const input = { request: wire, target, headers: wire.headers, now, lookup, isBucket };
+  const authenticated = await authenticate(input);
+  const identity = (accessKey: string | undefined): Identity =>
+    accessKey !== undefined && found ? { account: found, accessKey } : anonymous;
+  if (operation.body !== 'form') return { identity: identity(authenticated?.accessKey), authenticated };
+
+  // The signature of a form is in the form: it has to be read up to its file before anybody is known.
+  const form = await readPostForm(wire.headers.get('content-type'), wireBody(request, authenticated).body);
+  const bucket = target.bucket ?? '';
+  const policy = authenticated ? undefined : await verifyPostPolicy(form.fields, { bucket, now, lookup });
+  const file = policy?.range ? limitLength(form.file, policy.range.min, policy.range.max) : form.file;
+  return {
+    identity: identity(authenticated?.accessKey ?? policy?.accessKey),
+    authenticated,
+    form: { fields: form.fields, fileName: form.fileName, file },
+  };
+}
+
+/** The bucket of the request, when the caller may do there what the operation needs. @throws NoSuchBucket, AccessDenied */
+async function permittedPlace(request: Request, identity: Identity): Promise<Place | undefined> {
+  const { operation, target, options } = request;
+  if (operation.open) return undefined;
+  if (operation.level === 'service' || operation.bucketOptional) {
+    permit(identity, operation.action, undefined);
+    return undefined;
+  }
+  return placeOf(options, identity, target.bucket ?? '', operation.action);
+}
+
+async function placeOf(options: PipelineOptions, identity: Identity, name: string, action: string): Promise<Place> {
+  const bucket = await options.storage.bucket(name);
+  if (!bucket) throw new S3Error('NoSuchBucket', { fields: { BucketName: name } });
+  permit(identity, action, bucket.owner);
+  return { bucket, actor: await actorOf(options, identity, bucket) };
+}
+
+function permit(identity: Identity, action: string, bucketOwner: string | undefined): void {
+  const { allow, reason } = authorize({ identity, action, bucketOwner });
+  if (!allow) throw new S3Error('AccessDenied', { cause: new Error(reason) });
+}
+
+/** Files of a bucket are worked on as its owner, whoever the caller is. */
+async function actorOf(
+  { identities }: PipelineOptions,
+  { account }: Identity,
+  { owner }: Bucket,
+): Promise<Place['actor']> {
+  if (account?.uuid === owner) return account.actor;
+  const other = await identities.byId(owner);
+  if (!other) throw new S3Error('AccessDenied', { cause: new Error(`the owner ${owner} of the bucket is no account`) });
+  return other.actor;
+}
+
+// ---- what a handler gets -----------------------------------------------------------------------------------------
+
+/** The payload as the signature protects it. `100 Continue` goes out when somebody begins to read. */
+function wireBody(request: Request, authenticated: Authenticated | undefined): ReturnType<typeof createBody> {
+  const { exchange, headers, options } = request;
+  const payload = authenticated?.payload ?? { kind: 'none' };
+  const { body, trailers } = createBody(exchange.incoming, { payload, headers, idleMs: options.idleMs });
+  const read: Body['read'] = (sink) => {
+    if (exchange.awaitsContinue) {
+      exchange.awaitsContinue = false;
+      exchange.outgoing.writeContinue();
+    }
+    return body.read(sink);
+  };
+  return { body: { length: body.length, read }, trailers };
+}
+
+function createContext(request: Request, caller: Caller, place: Place | undefined): Context {
+  const { options, exchange, wire, target, headers, operation, now } = request;
+  const { identity, authenticated, form } = caller;
+  const { storage, identities, region, maxBuckets } = options;
+  const reads = operation.body === 'xml' || operation.body === 'stream';
+  const { body, trailers } = reads ? wireBody(request, authenticated) : { body: noBody, trailers: new Map() };
+  const names = new Map<string, Promise<string>>();
+  return {
+    storage,
+    identity,
+    headers,
+    query: wire.query,
+    bucketName: target.bucket ?? '',
+    key: target.key ?? '',
+    // Rows without a place do not look at it; reading it there is a mistake that shall not go unnoticed.
+    get place(): Place {
+      if (!place) throw new Error(`${operation.name} has no place`);
+      return place;
+    },
+    otherPlace: (bucketName, _key, action) => placeOf(options, identity, bucketName, action),
+    body: form?.file ?? body,
+    form,
+    trailers,
+    payloadSha256: authenticated?.payload.kind === 'sha256' ? authenticated.payload.hex : undefined,
+    now,
+    origin: `${wire.secure ? 'https' : 'http'}://${headers.get('host') ?? 'localhost'}`,
+    requestId: exchange.requestId,
+    region,
+    maxBuckets,
+    displayName(id) {
+      if (id === identity.account?.uuid) return Promise.resolve(identity.account.displayName);
+      let name = names.get(id);
+      if (!name) {
+        name = identities.byId(id).then((account) => account?.displayName ?? '');
+        names.set(id, name);
+      }
+      return name;
+    },
+  };
+}

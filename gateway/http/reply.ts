@@ -1,0 +1,243 @@
+/** The only place that writes to a response: headers, XML, streams, errors, and how a connection goes on or ends. */
+import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http';
+import { setTimeout as delay } from 'node:timers/promises';
+import { S3Error } from '../errors.js';
+import type { Reply, XmlValue } from '../s3/types.js';
+import { declaration, writeXml } from '../s3/xml/write.js';
+
+/** A request and its response, with what a reply must know of them. */
+export interface Exchange {
+  incoming: IncomingMessage;
+  outgoing: ServerResponse;
+  requestId: string;
+  hostId: string;
+  /** For the element Resource of errors: the raw path. */
+  resource: string;
+  /** Elements that AWS adds to some errors, where they are known. */
+  bucket: string | undefined;
+  key: string | undefined;
+  /** The client waits for `100 Continue`, and did not get it yet. */
+  awaitsContinue: boolean;
+  /** The gateway is stopping: the connection ends with this reply. */
+  last: boolean;
+  /** Milliseconds between the spaces of a slow reply, and before the first. */
+  pace?: { first: number; every: number };
+}
+
+/** The client closed the connection: nobody is left to tell anything. */
+export class ClientGone extends Error {
+  constructor() {
+    super('the client closed the connection');
+    this.name = 'ClientGone';
+  }
+}
+
+/** Above this, what the client still wants to send is not waited for on a connection that goes on. */
+const keepAliveRemainder = 1024 * 1024;
+/** So much, so long is read and thrown away of a refused upload, so that the client comes to read the reply. */
+const drainBytes = 64 * 1024 * 1024;
+const drainMs = 10_000;
+
+/**
+ * Sends the reply and resolves when it is out, the body closed, the rest of the request drained. The result is the error
+ * of a slow reply whose 200 was already on its way.
+ * @throws what the body failed with before anything was sent; `ClientGone`; what broke a stream (the socket is destroyed)
+ */
+export async function sendReply(exchange: Exchange, reply: Reply): Promise<S3Error | undefined> {
+  const { body } = reply;
+  const status = reply.status ?? 200;
+  if (body && 'slowXml' in body) return sendSlowly(exchange, reply, body.slowXml);
+  if (body && 'send' in body) {
+    try {
+      await sendStream(exchange, status, reply.headers, body);
+    } finally {
+      await body.close();
+    }
+    return undefined;
+  }
+  if (!body) return sendBytes(exchange, status, reply.headers, undefined);
+  const [bytes, type] =
+    'xml' in body ? [Buffer.from(writeXml(body.xml), 'utf8'), 'application/xml'] : [body.bytes, body.type];
+  return sendBytes(exchange, status, { 'content-type': type, ...reply.headers }, bytes);
+}
+
+/** The S3 error document; none for HEAD and 304. Does nothing when a reply has begun: then the socket is destroyed. */
+export async function sendError(exchange: Exchange, error: S3Error): Promise<void> {
+  if (exchange.outgoing.headersSent) {
+    exchange.outgoing.destroy();
+    return;
+  }
+  // RFC 9110 section 15.4.5: a 304 has no content.
+  if (error.status === 304) return sendBytes(exchange, 304, error.headers, undefined).then(() => undefined);
+  const document = Buffer.from(writeXml({ Error: errorElements(exchange, error) }), 'utf8');
+  await sendBytes(exchange, error.status, { 'content-type': 'application/xml', ...error.headers }, document);
+}
+
+function errorElements({ resource, requestId, hostId, bucket, key }: Exchange, error: S3Error): XmlValue {
+  const named: Record<string, string | undefined> = {};
+  if (error.code === 'NoSuchBucket') named['BucketName'] = bucket;
+  if (error.code === 'NoSuchKey') named['Key'] = key;
+  return {
+    Code: error.code,
+    Message: error.message,
+    ...named,
+    ...error.fields,
+    Resource: resource,
+    RequestId: requestId,
+    HostId: hostId,
+  };
+}
+
+// ---- head --------------------------------------------------------------------------------------------------------
+
+function writeHead(exchange: Exchange, status: number, headers: Reply['headers'], length: number | undefined): void {
+  const { outgoing, incoming, requestId, hostId } = exchange;
+  const all: OutgoingHttpHeaders = { server: 'Tidegate', 'x-amz-request-id': requestId, 'x-amz-id-2': hostId };
+  for (const [name, value] of Object.entries(headers ?? {})) if (value !== undefined) all[name] = value;
+  if (length !== undefined) all['content-length'] = length;
+  const unread = declaredBody(incoming) && !incoming.complete;
+  const large = !(Number(incoming.headers['content-length']) <= keepAliveRemainder);
+  // A client that was never told to continue may or may not send its body: the next bytes would be ambiguous.
+  if (exchange.last || (unread && (large || exchange.awaitsContinue))) all['connection'] = 'close';
+  outgoing.writeHead(status, all);
+}
+
+function declaredBody({ headers }: IncomingMessage): boolean {
+  return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
+}
+
+async function sendBytes(
+  exchange: Exchange,
+  status: number,
+  headers: Reply['headers'],
+  bytes: Uint8Array | undefined,
+): Promise<undefined> {
+  const { outgoing, incoming } = exchange;
+  const isHead = incoming.method === 'HEAD';
+  const bodiless = status === 204 || status === 304;
+  // HEAD keeps the length that its handler gives: it is that of the object.
+  const length = bodiless || (isHead && !bytes) ? undefined : isHead ? undefined : (bytes?.byteLength ?? 0);
+  writeHead(exchange, status, headers, length);
+  await finish(exchange, bodiless || isHead ? undefined : bytes);
+  // `finish` event or the connection is gone: either way there is nothing more to do here.
+  if (!outgoing.writableFinished && !outgoing.destroyed) await once(outgoing);
+  return undefined;
+}
+
+/** Resolves when everything is handed to the kernel, or the connection is closed. */
+function once(outgoing: ServerResponse): Promise<void> {
+  return new Promise((resolve) => {
+    outgoing.once('finish', resolve);
+    outgoing.once('close', resolve);
+  });
+}
+
+// ---- streams -----------------------------------------------------------------------------------------------------
+
+/**
+ * Waits until the bytes have been handed to the kernel: only then may the chunk be used again, and only so fast does the
+ * source read.
+ */
+function write(outgoing: ServerResponse, chunk: Uint8Array | string): Promise<void> {
+  if (chunk.length === 0) return Promise.resolve();
+  return new Promise((resolve, reject) => {
+    if (outgoing.destroyed || outgoing.writableEnded) return reject(new ClientGone());
+    const gone = () => reject(new ClientGone());
+    outgoing.once('close', gone);
+    outgoing.write(chunk, (error) => {
+      outgoing.off('close', gone);
+      if (error) gone();
+      else resolve();
+    });
+  });
+}
+
+async function sendStream(
+  exchange: Exchange,
+  status: number,
+  headers: Reply['headers'],
+  body: { length: number; send: (sink: (chunk: Uint8Array) => Promise<void>) => Promise<void> },
+): Promise<void> {
+  const { outgoing, incoming } = exchange;
+  if (incoming.method === 'HEAD' || body.length === 0) {
+    writeHead(exchange, status, headers, body.length);
+    return finish(exchange, undefined);
+  }
+  let sent = 0;
+  try {
+    await body.send((chunk) => {
+      // Only with the first bytes in hand: a read that fails at once still gets its proper status.
+      if (!outgoing.headersSent) writeHead(exchange, status, headers, body.length);
+      sent += chunk.byteLength;
+      if (sent > body.length) throw new Error('the object is longer than its Content-Length');
+      return write(outgoing, chunk);
+    });
+    if (sent !== body.length) throw new Error(`the object ended after ${sent} of ${body.length} bytes`);
+  } catch (error) {
+    // Ending here would look like a complete object to careless clients.
+    if (outgoing.headersSent) outgoing.destroy();
+    throw error;
+  }
+  await finish(exchange, undefined);
+}
+
+async function sendSlowly(
+  exchange: Exchange,
+  { status, headers }: Reply,
+  work: Promise<{ [root: string]: XmlValue }>,
+): Promise<S3Error | undefined> {
+  const { outgoing, pace = { first: 2_000, every: 5_000 } } = exchange;
+  const cancel = new AbortController();
+  const patience = delay(pace.first, undefined, { signal: cancel.signal }).catch(() => undefined);
+  const early = await Promise.race([work, patience]).finally(() => cancel.abort());
+  if (early) return sendReply(exchange, { status, headers, body: { xml: early } });
+
+  writeHead(exchange, status ?? 200, { 'content-type': 'application/xml', ...headers }, undefined);
+  outgoing.write(`${declaration} `);
+  const timer = setInterval(() => outgoing.write(' '), pace.every);
+  let failure: S3Error | undefined;
+  let document: { [root: string]: XmlValue };
+  try {
+    document = await work;
+  } catch (error) {
+    failure = error instanceof S3Error ? error : new S3Error('InternalError', { cause: error });
+    document = { Error: errorElements(exchange, failure) };
+  } finally {
+    clearInterval(timer);
+  }
+  await finish(exchange, Buffer.from(writeXml(document, false), 'utf8'));
+  return failure;
+}
+
+// ---- the end of an exchange --------------------------------------------------------------------------------------
+
+/** Sends the last bytes. What the client still sends is read up to a bound, else it sees a reset and not the reply. */
+async function finish(exchange: Exchange, bytes: Uint8Array | undefined): Promise<void> {
+  const { incoming, outgoing } = exchange;
+  if (!declaredBody(incoming) || incoming.complete || exchange.awaitsContinue || incoming.destroyed) {
+    outgoing.end(bytes);
+    return;
+  }
+  if (bytes) outgoing.write(bytes);
+  else outgoing.flushHeaders();
+  await drain(incoming);
+  outgoing.end();
+}
+
+function drain(incoming: IncomingMessage): Promise<void> {
+  return new Promise((resolve) => {
+    let left = drainBytes;
+    const done = () => {
+      clearTimeout(timer);
+      incoming.off('data', onData).off('end', done).off('close', done).off('error', done);
+      resolve();
+    };
+    const onData = (piece: Buffer) => {
+      left -= piece.length;
+      if (left <= 0) done();
+    };
+    const timer = setTimeout(done, drainMs);
+    incoming.on('data', onData).once('end', done).once('close', done).once('error', done);
+    incoming.resume();
+  });
+}

@@ -1,0 +1,190 @@
+/** Puts the HTTP side together: listener, S3 plane, service endpoints. */
+import http, { type IncomingMessage, type ServerResponse } from 'node:http';
+import https from 'node:https';
+import type { AddressInfo, Socket } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { SecureContextOptions } from 'node:tls';
+import { getRequestListener } from '@hono/node-server';
+import { Hono } from 'hono';
+import type { Identities } from '../acl/registry.js';
+import { createPipeline } from './http/pipeline.js';
+import type { Log } from './observe/log.js';
+import { operations } from './s3/operations.js';
+import type { Operation } from './s3/types.js';
+import { writeXml } from './s3/xml/write.js';
+import type { Storage } from './storage/types.js';
+
+export interface GatewayOptions {
+  /** Is not closed by the gateway. */
+  storage: Storage;
+  /** Who an access key belongs to (`acl/registry.ts`). */
+  identities: Identities;
+  log: Log;
+  /** What GetBucketLocation and HeadBucket name; requests signed for any region are accepted. */
+  region: string;
+  /** Domains under which `BUCKET.DOMAIN` addresses a bucket. */
+  hostStyle: readonly string[];
+  /** Requests in work at once; more are answered SlowDown. */
+  maxRequests: number;
+  /** Buckets of an account; more are answered TooManyBuckets. */
+  maxBuckets: number;
+  /** Serves https with it. */
+  tls?: Pick<SecureContextOptions, 'cert' | 'key'> | undefined;
+  /** Milliseconds: silence of a client in the middle of a request or a reply. Default 120 s. */
+  idleMs?: number;
+  /** Milliseconds that `close` waits for requests in work. Default 30 s. */
+  drainMs?: number;
+  /** The table, for tests. */
+  operations?: readonly Operation[];
+}
+
+export interface Gateway {
+  /** Rejects with the errno error of the listener (EADDRINUSE, EACCES …). Port 0 takes a free one. */
+  listen(port: number, host: string): Promise<{ port: number }>;
+  /** Takes no more connections, waits for the requests in work, cuts what is left. May be called several times. */
+  close(): Promise<void>;
+  /** New connections get this certificate. */
+  setCertificate(certificate: Pick<SecureContextOptions, 'cert' | 'key'>): void;
+}
+
+/** S3 allows 8 KB of headers; presigned URLs, cookies and signed headers together come above it. */
+const maxHeaderSize = 64 * 1024;
+
+const serverOptions: http.ServerOptions = {
+  maxHeaderSize,
+  noDelay: true,
+  keepAlive: true,
+  headersTimeout: 60_000,
+  // An upload may take hours: its silence is limited (`idleMs`), not its time.
+  requestTimeout: 0,
+  // Longer than the idle time of common load balancers (60 s): they must be the ones to close.
+  keepAliveTimeout: 65_000,
+  connectionsCheckingInterval: 10_000,
+};
+
+export function createGateway(options: GatewayOptions): Gateway {
+  const { log, tls, idleMs = 120_000, drainMs = 30_000 } = options;
+  const pipeline = createPipeline({ ...options, operations: options.operations ?? operations, idleMs });
+  const service = getRequestListener(serviceEndpoints(options.storage, () => closing !== undefined).fetch);
+  const secure = tls ? https.createServer({ ...serverOptions, minVersion: 'TLSv1.2', ...tls }) : undefined;
+  const server: http.Server = secure ?? http.createServer(serverOptions);
+  /** The response that a socket is busy with. */
+  const busy = new Map<Socket, ServerResponse>();
+  let closing: Promise<void> | undefined;
+
+  const serve = (incoming: IncomingMessage, outgoing: ServerResponse, awaitsContinue: boolean) => {
+    const { socket } = incoming;
+    busy.set(socket, outgoing);
+    outgoing.once('close', () => {
+      if (busy.get(socket) === outgoing) busy.delete(socket);
+    });
+    // A bucket cannot begin with a dot, so this is nobody's.
+    if (incoming.url?.startsWith('/.tidegate/')) void service(incoming, outgoing);
+    else void pipeline.handle(incoming, outgoing, awaitsContinue);
+  };
+  server.on('request', (incoming, outgoing) => serve(incoming, outgoing, false));
+  // Node would say "continue" by itself before anybody is known.
+  server.on('checkContinue', (incoming, outgoing) => serve(incoming, outgoing, true));
+  // RFC 9110 section 10.1.1: an unknown expectation MAY be answered 417; S3 goes on.
+  server.on('checkExpectation', (incoming, outgoing) => serve(incoming, outgoing, false));
+  server.on('clientError', refuse);
+  server.on('connect', (_incoming, socket) => socket.destroy());
+  server.on('upgrade', (_incoming, socket) => socket.destroy());
+  secure?.on('tlsClientError', (error) => log.debug({ err: error }, 'TLS handshake failed'));
+  server.timeout = idleMs;
+  server.on('timeout', (socket) => {
+    const outgoing = busy.get(socket);
+    // We are the slow one: a store that takes its time is no fault of the client. Bodies have a time limit of their own.
+    if (outgoing && !outgoing.headersSent) return;
+    socket.destroy();
+  });
+
+  async function close(): Promise<void> {
+    pipeline.stop();
+    const ended = new Promise<void>((resolve) => server.close(() => resolve()));
+    server.closeIdleConnections();
+    const cancel = new AbortController();
+    // Connections that were between two requests at the moment of closing, or whose reply went out before `stop`.
+    const sweep = setInterval(() => server.closeIdleConnections(), 250);
+    const patience = delay(drainMs, undefined, { signal: cancel.signal }).then(
+      () => {
+        if (pipeline.inFlight > 0) log.warn(`${pipeline.inFlight} requests cut off after ${drainMs} ms`);
+        server.closeAllConnections();
+      },
+      () => undefined,
+    );
+    await ended;
+    clearInterval(sweep);
+    cancel.abort();
+    await patience;
+  }
+
+  return {
+    listen(port, host) {
+      return new Promise((resolve, reject) => {
+        server.once('error', reject);
+        server.listen(port, host, () => {
+          server.off('error', reject);
+          server.on('error', (error) => log.error({ err: error }, 'listener failed'));
+          resolve({ port: (server.address() as AddressInfo).port });
+        });
+      });
+    },
+    close() {
+      closing ??= close();
+      return closing;
+    },
+    setCertificate(certificate) {
+      secure?.setSecureContext({ minVersion: 'TLSv1.2', ...certificate });
+    },
+  };
+}
+
+/** `/.tidegate/live`: the process answers. `/.tidegate/ready`: it can serve, the storage answers too. */
+function serviceEndpoints(storage: Storage, isClosing: () => boolean): Hono {
+  const app = new Hono();
+  app.get('/.tidegate/live', (context) => context.json({ status: 'live' }));
+  app.get('/.tidegate/ready', async (context) => {
+    if (isClosing()) return context.json({ status: 'stopping' }, 503);
+    const cancel = new AbortController();
+    const late = delay(5_000, false, { signal: cancel.signal }).catch(() => false);
+    // A mount that hangs must not hang whoever asks.
+    const looked = storage.documents.get('service', 'ready').then(
+      () => true,
+      () => false,
+    );
+    const ready = await Promise.race([looked, late]).finally(() => cancel.abort());
+    return ready ? context.json({ status: 'ready' }) : context.json({ status: 'storage does not answer' }, 503);
+  });
+  app.notFound((context) => context.json({ status: 'not found' }, 404));
+  return app;
+}
+
+/** What is no HTTP: answered as S3 would, if the socket still takes it. */
+function refuse(error: NodeJS.ErrnoException, socket: import('node:stream').Duplex): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const [code, message] =
+    error.code === 'HPE_HEADER_OVERFLOW'
+      ? [
+          'RequestHeaderSectionTooLarge',
+          'Your request header section exceeds the maximum allowed request header section size.',
+        ]
+      : error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
+        ? [
+            'RequestTimeout',
+            'Your socket connection to the server was not read from or written to within the timeout period. Idle connections will be closed.',
+          ]
+        : ['BadRequest', 'An error occurred when parsing the HTTP request.'];
+  const document = writeXml({ Error: { Code: code, Message: message } });
+  const head = [
+    'HTTP/1.1 400 Bad Request',
+    'Server: Tidegate',
+    'Content-Type: application/xml',
+    `Content-Length: ${Buffer.byteLength(document)}`,
+    'Connection: close',
+  ];
+  socket.end(`${head.join('\r\n')}\r\n\r\n${document}`);
+}
