@@ -158,7 +158,7 @@ test('v2 header, path style and host style; lower-case escapes too', async () =>
     const host = `${Bucket}.${domain}`;
     assert.equal(await send('GET', `/${wire}`, signed('GET', resource), '', host), expected, `${host} ${key}`);
     // As curl sends and s3curl signs: lower-case escapes on the wire, signed as they are there, or the raw UTF-8.
-    const lower = wire.replace(/%[0-9A-F]{2}/g, (escape) => escape.toLowerCase());
+    const lower = wire.replace(/%[0-9A-F]{2}/g, (code) => code.toLowerCase());
     const low = `/${Bucket}/${lower}`;
     assert.equal(await send('GET', low, signed('GET', low)), expected, `lower-case ${key}`);
     assert.equal(await send('GET', low, signed('GET', `/${Bucket}/${key}`)), expected, `raw ${key}`);
