@@ -1,0 +1,124 @@
+/** The record in the attribute `user.tidegate`, and metadata that is too large for it in an overflow file. */
+import { createHash, randomBytes } from 'node:crypto';
+import {
+  close,
+  E,
+  errnoError,
+  fsetxattr,
+  fstat,
+  fsync,
+  O_CREAT,
+  O_EXCL,
+  O_NOFOLLOW,
+  O_NONBLOCK,
+  O_RDONLY,
+  O_WRONLY,
+  openat2,
+  pread,
+  pwrite,
+  RESOLVE_INSIDE,
+  S_IFMT,
+  S_IFREG,
+  tryFgetxattr,
+  tryFremovexattr,
+  tryFsetxattr,
+  tryOpenat2,
+  tryUnlinkat,
+} from '../../gateway/storage/posix/syscalls.js';
+import { decodeMeta, encode, encodeMeta, encodeReference, MAX_PACKED, type Overflow, type Packed } from './codec.js';
+import type { Stamp } from './stamp.js';
+import type { MetaGround, Saved } from './store.js';
+import type { ObjectMeta } from './types.js';
+
+export const ATTRIBUTE = 'user.tidegate';
+
+/** XATTR_SIZE_MAX: no attribute of any filesystem is larger. */
+const buffer = Buffer.allocUnsafe(65_536);
+
+/** A view of the value, good until the next call; or -errno (ENODATA: there is none). */
+export const readAttribute = (fd: number): Buffer | number => {
+  const length = tryFgetxattr(fd, ATTRIBUTE, buffer);
+  return length < 0 ? length : buffer.subarray(0, length);
+};
+
+export const removeAttribute = (fd: number): number => tryFremovexattr(fd, ATTRIBUTE);
+
+/**
+ * Ways of filesystems to say that a value is too long: ENOSPC (ext4: about 4 KiB in all, but also when it is full),
+ * E2BIG (the kernel, Lustre), ERANGE (Lustre), EDQUOT (a block of its own over the quota).
+ */
+const tooLarge = new Set([-E.ENOSPC, -E.E2BIG, -E.ERANGE, -122 /* EDQUOT */]);
+
+/** Stores the record; undefined where there are no attributes. */
+export const writeAttribute = (bucket: MetaGround, fd: number, packed: Packed): Saved | undefined => {
+  const value = encode(packed);
+  const result = value.byteLength > buffer.byteLength ? -E.E2BIG : tryFsetxattr(fd, ATTRIBUTE, value);
+  if (result === -E.EOPNOTSUPP) return undefined;
+  if (result === 0) {
+    return { undo: () => undefined, restamp: (stamp) => fsetxattr(fd, ATTRIBUTE, encode({ ...packed, stamp })) };
+  }
+  if (!tooLarge.has(result) || !packed.meta) throw errnoError(-result, 'fsetxattr');
+  const overflow = writeOverflow(bucket, packed.meta);
+  const undo = () => removeOverflow(bucket, overflow);
+  const restamp = (stamp: Stamp | undefined) =>
+    fsetxattr(fd, ATTRIBUTE, encodeReference(stamp ? { ...packed, stamp } : packed, overflow));
+  try {
+    // A disk that is full has no room for this either, and says so.
+    restamp(packed.stamp);
+  } catch (error) {
+    undo();
+    throw error;
+  }
+  return { undo, restamp };
+};
+
+const hashOf = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
+
+/** On disk before the attribute that names it. */
+const writeOverflow = (bucket: MetaGround, meta: ObjectMeta): Overflow => {
+  const bytes = encodeMeta(meta);
+  const name = randomBytes(16).toString('hex');
+  writeWhole(bucket, name, bytes);
+  return { name, hash: hashOf(bytes) };
+};
+
+/** Undefined when it is not there, or not what the attribute was written with. */
+export const readOverflow = (bucket: MetaGround, { name, hash }: Overflow): ObjectMeta | undefined => {
+  const bytes = readWhole(bucket, name);
+  return bytes && hashOf(bytes) === hash ? decodeMeta(bytes) : undefined;
+};
+
+export const removeOverflow = (bucket: MetaGround, { name }: Overflow): void => {
+  tryUnlinkat(bucket.area('meta'), name);
+};
+
+// ---- small whole files in the bucket's meta directory --------------------------------------------------------------
+
+/** A new file; nothing is left of it when it cannot be written whole. */
+export const writeWhole = (bucket: MetaGround, name: string, bytes: Uint8Array): void => {
+  const directory = bucket.area('meta');
+  const fd = openat2(directory, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600, RESOLVE_INSIDE);
+  try {
+    pwrite(fd, bytes, 0);
+    if (bucket.ground.durability !== 'none') fsync(fd);
+  } catch (error) {
+    tryUnlinkat(directory, name);
+    throw error;
+  } finally {
+    close(fd);
+  }
+};
+
+export const readWhole = (bucket: MetaGround, name: string): Buffer | undefined => {
+  // Non-blocking: a user may have put a FIFO there.
+  const fd = tryOpenat2(bucket.area('meta'), name, O_RDONLY | O_NONBLOCK | O_NOFOLLOW, 0, RESOLVE_INSIDE);
+  if (fd < 0) return undefined;
+  try {
+    const { mode, size } = fstat(fd);
+    if ((mode & S_IFMT) !== S_IFREG || size > MAX_PACKED) return undefined;
+    const bytes = Buffer.allocUnsafe(size);
+    return bytes.subarray(0, pread(fd, bytes, 0));
+  } finally {
+    close(fd);
+  }
+};

@@ -1,0 +1,122 @@
+/** The registry of buckets, one document each, and their directories. */
+import { S3Error } from '../../errors.js';
+import { compareUtf8, reservedSegment } from '../keys.js';
+import type { Actor, Bucket, Documents, Place, Storage } from '../types.js';
+import type { Ground } from './paths.js';
+import type { Pool } from './pool.js';
+
+export type BucketMethods = Pick<Storage, 'createBucket' | 'bucket' | 'listBuckets' | 'deleteBucket' | 'putConfig'>;
+
+export interface BucketContext {
+  /** Absolute, without symbolic links. */
+  root: string;
+  pool: Pick<Pool, 'run'>;
+  documents: Documents;
+  groundOf(bucket: Bucket): Ground;
+  directoryMode: number;
+}
+
+/**
+ * The bucket of a document. Buckets in the root are stored with a path relative to it, so that a root can be moved;
+ * undefined for a record that is not whole.
+ */
+const bucketOf = (root: string, record: Bucket | undefined): Bucket | undefined => {
+  if (typeof record?.name !== 'string' || typeof record.path !== 'string' || typeof record.owner !== 'string') return;
+  return {
+    ...record,
+    config: record.config ?? {},
+    path: record.path.startsWith('/') ? record.path : `${root}/${record.path}`,
+  };
+};
+
+const contains = (outer: string, inner: string): boolean =>
+  inner === outer || inner.startsWith(outer === '/' ? '/' : `${outer}/`);
+
+const invalid = (path: string, reason: string): S3Error =>
+  new S3Error('InvalidArgument', { message: `The directory ${path} cannot be a bucket: ${reason}.` });
+
+export const createBuckets = ({ root, pool, documents, groundOf, directoryMode }: BucketContext): BucketMethods => {
+  const find = async (name: string): Promise<Bucket | undefined> =>
+    /^[A-Za-z0-9_-][A-Za-z0-9._-]{0,249}$/.test(name)
+      ? bucketOf(root, await documents.get<Bucket>('buckets', name))
+      : undefined;
+
+  const list = async (): Promise<Bucket[]> => {
+    const records = await documents.list<Bucket>('buckets');
+    const buckets = records.map(({ value }) => bucketOf(root, value)).filter((bucket) => bucket !== undefined);
+    return buckets.sort((a, b) => compareUtf8(a.name, b.name));
+  };
+
+  /** A directory must not be reachable through two buckets, nor our own files through any. */
+  const checkDirectory = async (path: string, actor: Actor): Promise<void> => {
+    const clean =
+      path.startsWith('/') &&
+      path
+        .split('/')
+        .slice(1)
+        .every((part) => part !== '' && part !== '.' && part !== '..');
+    if (!clean || path.includes('\0')) throw invalid(path, 'an absolute path without "." and ".." is needed');
+    if (path.split('/').includes(reservedSegment)) throw invalid(path, `${reservedSegment} is reserved`);
+    if (contains(path, root)) throw invalid(path, "it contains the service's root");
+    for (const other of await list()) {
+      if (contains(other.path, path) || contains(path, other.path)) {
+        throw invalid(path, 'it is, contains or lies in the directory of another bucket');
+      }
+    }
+    await pool.run('checkBucketDirectory', [path], { actor, context: 'write' });
+  };
+
+  const taken = (existing: Bucket | undefined, owner: string): S3Error =>
+    new S3Error(existing?.owner === owner ? 'BucketAlreadyOwnedByYou' : 'BucketAlreadyExists');
+
+  return {
+    bucket: find,
+    listBuckets: list,
+
+    createBucket: async ({ name, owner, directory }, actor) => {
+      // Both become names of files; the rules of S3 for bucket names are checked by the operation.
+      for (const part of [name, owner]) {
+        if (!/^[A-Za-z0-9_-][A-Za-z0-9._-]{0,249}$/.test(part)) throw new S3Error('InvalidBucketName');
+      }
+      const existing = await find(name);
+      if (existing) throw taken(existing, owner);
+      const path = directory === undefined ? `${owner}/${name}` : directory.replace(/(?<=.)\/+$/, '');
+      const record: Bucket = { name, owner, path, created: new Date().toISOString(), config: {} };
+      const bucket = bucketOf(root, record)!;
+      const make = async (): Promise<void> => {
+        if (directory === undefined) await pool.run('makeBucketDirectory', [root, owner, name, actor, directoryMode]);
+        else await pool.run('prepareBucket', [groundOf(bucket)], { actor, context: 'write' });
+      };
+      if (directory !== undefined) await checkDirectory(path, actor);
+      await make();
+      if (!(await documents.create('buckets', name, record))) throw taken(await find(name), owner);
+      // A deletion of the same bucket that was under way may have taken the directory along.
+      await make();
+      return bucket;
+    },
+
+    deleteBucket: async ({ bucket }: Place) => {
+      const keep = bucket.path !== `${root}/${bucket.owner}/${bucket.name}`;
+      try {
+        // As ourselves: the directory above is not the owner's.
+        await pool.run('removeBucketDirectory', [groundOf(bucket), keep]);
+      } catch (error) {
+        // The directory is gone, by an interrupted deletion or by hand: so is the bucket.
+        if (!(error instanceof S3Error) || error.code !== 'NoSuchBucket') throw error;
+      }
+      let mine = true;
+      await documents.update<Bucket>('buckets', bucket.name, (current) => {
+        mine = current.created === bucket.created;
+        return mine ? undefined : current;
+      });
+    },
+
+    putConfig: async (bucket, kind, text) => {
+      const changed = await documents.update<Bucket>('buckets', bucket.name, (current) => {
+        const { [kind]: _, ...config } = current.config ?? {};
+        return { ...current, config: text === undefined ? config : { ...config, [kind]: text } };
+      });
+      if (!changed) throw new S3Error('NoSuchBucket');
+    },
+  };
+};

@@ -1,0 +1,107 @@
+/** Objects as a listing shows them: without opening the file in the everyday case. */
+import { decode } from '../../../acl/metadata/codec.js';
+import { believe, judge } from '../../../acl/metadata/stamp.js';
+import { ATTRIBUTE } from '../../../acl/metadata/xattr.js';
+import { fromBytes } from '../keys.js';
+import type { ListedObject, ObjectInfo } from '../types.js';
+import { directoryObject, examine, isFile, milliseconds, openDirectory, READ } from './lookup.js';
+import { absent, type BucketDir } from './paths.js';
+import {
+  AT_SYMLINK_NOFOLLOW,
+  close,
+  fstat,
+  O_NOFOLLOW,
+  procPath,
+  RESOLVE_INSIDE,
+  rawPath,
+  tryLgetxattr,
+  tryOpenat2,
+  tryStatat,
+} from './syscalls.js';
+
+const listed = ({ key, size, lastModified, meta }: ObjectInfo): ListedObject => {
+  const entry: ListedObject = { key, size, lastModified, etag: meta.etag };
+  if (meta.owner !== undefined) entry.owner = meta.owner;
+  if (meta.checksum) entry.checksum = { algorithm: meta.checksum.algorithm, type: meta.checksum.type };
+  return entry;
+};
+
+/**
+ * A publisher that is at work on one key must not keep a page of a thousand waiting: where its lock is held, the key is
+ * shown as it looks from outside.
+ */
+const patiently = <T>(look: (locked: boolean) => T): T => {
+  try {
+    return look(false);
+  } catch {
+    // What was more than the lock comes again here.
+    return look(true);
+  }
+};
+
+const buffer = Buffer.allocUnsafe(65_536);
+
+/**
+ * A file of a directory that is being listed; undefined when it is no object, or none any more.
+ * @param name its bytes, latin1 @param keyBytes the whole key's bytes, latin1
+ */
+export const listedFile = (
+  bucket: BucketDir,
+  directory: number,
+  name: string,
+  keyBytes: string,
+): ListedObject | undefined => {
+  const raw = rawPath(name);
+  const stat = tryStatat(directory, raw, AT_SYMLINK_NOFOLLOW);
+  if (!stat || !isFile(stat)) return undefined;
+  const key = fromBytes(keyBytes);
+  if (!bucket.ground.sidecars) {
+    // Two names are looked up, so the attribute may be another file's than the status: then the inode tells.
+    const length = tryLgetxattr(Buffer.concat([rawPath(`${procPath(directory)}/`), raw]), ATTRIBUTE, buffer);
+    const packed = length > 0 ? decode(buffer.subarray(0, length)) : undefined;
+    if (packed?.meta && packed.meta.etag !== '' && judge(packed.stamp, stat) === 'whole') {
+      return listed({ key, size: stat.size, lastModified: milliseconds(stat.mtimeNs), meta: packed.meta });
+    }
+  }
+  const fd = tryOpenat2(directory, raw, READ | O_NOFOLLOW, 0, RESOLVE_INSIDE);
+  if (absent(fd)) return undefined;
+  // A file that may not be read is there all the same.
+  if (fd < 0) {
+    return listed({
+      key,
+      size: stat.size,
+      lastModified: milliseconds(stat.mtimeNs),
+      meta: believe(undefined, undefined, stat),
+    });
+  }
+  try {
+    const now = fstat(fd);
+    return isFile(now) ? listed(patiently((locked) => examine(bucket, key, fd, now, locked)).info) : undefined;
+  } finally {
+    close(fd);
+  }
+};
+
+/**
+ * The object that an open directory is, told when asked for; undefined when it is none.
+ * @param keyBytes ends in `/`, latin1
+ */
+export const listedMarker = (
+  bucket: BucketDir,
+  directory: number,
+  keyBytes: string,
+): (() => ListedObject | undefined) | undefined => {
+  if (directory < 0) return undefined;
+  const opened = openDirectory(bucket, directory, '.');
+  if (!opened) return undefined;
+  const { fd } = opened;
+  try {
+    const found = patiently((locked) => directoryObject(bucket, fromBytes(keyBytes), opened, locked));
+    if (!found) return undefined;
+    if (found.fd !== fd) close(found.fd);
+    const entry = listed(found.info);
+    return () => entry;
+  } finally {
+    close(fd);
+  }
+};

@@ -1,0 +1,61 @@
+/**
+ * One writer of a key at a time, between threads, processes and gateways: flock on one of 256 files of the bucket. What
+ * a job does to the same file is not held up by it, of course.
+ */
+import { createHash } from 'node:crypto';
+import type { BucketDir } from './paths.js';
+import {
+  close,
+  E,
+  isErrno,
+  O_CREAT,
+  O_NOFOLLOW,
+  O_NONBLOCK,
+  O_RDWR,
+  openat2,
+  RESOLVE_INSIDE,
+  tryFlock,
+} from './syscalls.js';
+import { busyNow } from './worker-loop.js';
+
+/** Most holders need less; a longer one may be syncing, and then this worker has better things to do. */
+const PATIENCE_MS = 1;
+
+/** `a` and `a/` stand at the same name: one lock for both. */
+const shardOf = (key: string): string =>
+  createHash('md5')
+    .update(key.endsWith('/') ? key.slice(0, -1) : key)
+    .digest('hex')
+    .slice(0, 2);
+
+const pause = new Int32Array(new SharedArrayBuffer(4));
+
+/**
+ * Runs `work` while nobody else publishes, removes or changes this key. Never held across messages, and no two are held
+ * at once, so there is no deadlock. When somebody else keeps it, the whole operation is run again a little later
+ * (`busyNow`), so nothing may have been left behind before.
+ */
+export const withKeyLock = <T>(bucket: BucketDir, key: string, work: () => T): T => {
+  const flags = O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK;
+  const fd = openat2(bucket.area('locks'), shardOf(key), flags, 0o600, RESOLVE_INSIDE);
+  try {
+    if (!acquire(fd)) busyNow();
+    return work();
+  } finally {
+    close(fd);
+  }
+};
+
+const acquire = (fd: number): boolean => {
+  const end = performance.now() + PATIENCE_MS;
+  try {
+    while (!tryFlock(fd)) {
+      if (performance.now() > end) return false;
+      Atomics.wait(pause, 0, 0, 0.05);
+    }
+  } catch (error) {
+    // Lustre mounted without `flock`: create-only stays atomic, the other conditions lose their guard between gateways.
+    if (!isErrno(error) || error.errno !== E.ENOSYS) throw error;
+  }
+  return true;
+};

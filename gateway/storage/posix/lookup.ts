@@ -1,0 +1,159 @@
+/** What stands under a key: files and directory objects, opened, with the metadata that holds for them. */
+import type { Packed } from '../../../acl/metadata/codec.js';
+import { believe, judge } from '../../../acl/metadata/stamp.js';
+import { type Loaded, loadRecord } from '../../../acl/metadata/store.js';
+import type { ObjectInfo } from '../types.js';
+import { isHot } from './clock.js';
+import { withKeyLock } from './locks.js';
+import { absent, type BucketDir } from './paths.js';
+import {
+  close,
+  E,
+  errnoError,
+  fstat,
+  O_DIRECTORY,
+  O_NOFOLLOW,
+  O_NONBLOCK,
+  O_RDONLY,
+  RESOLVE_INSIDE,
+  S_IFDIR,
+  S_IFMT,
+  S_IFREG,
+  type Stat,
+  tryOpenat2,
+} from './syscalls.js';
+
+/** An object, open. Whoever got it closes `fd` (-1: the file may not be read, only its status is known). */
+export interface Found {
+  fd: number;
+  stat: Stat;
+  loaded: Loaded;
+  info: ObjectInfo;
+}
+
+/** Reading never blocks: without this, opening a FIFO waits for somebody to write to it. */
+export const READ = O_RDONLY | O_NONBLOCK;
+
+export const isFile = (stat: Stat): boolean => (stat.mode & S_IFMT) === S_IFREG;
+export const isDirectory = (stat: Stat): boolean => (stat.mode & S_IFMT) === S_IFDIR;
+
+export const milliseconds = (ns: bigint): number => Number(ns / 1_000_000n);
+
+/**
+ * Opens the object of a key; undefined when none is there. The caller closes it.
+ * @param locked the caller holds the key's lock
+ */
+export const findObject = (bucket: BucketDir, key: string, locked = false): Found | undefined => {
+  // A file that is replaced while we look takes its overflow file along: then there is a new one under the name.
+  for (let attempt = 0; ; attempt++) {
+    const found = key.endsWith('/') ? findDirectoryObject(bucket, key, locked) : findFile(bucket, key, locked);
+    if (!found?.loaded.incomplete || attempt === 3) return found;
+    close(found.fd);
+  }
+};
+
+const findFile = (bucket: BucketDir, key: string, locked: boolean): Found | undefined => {
+  const fd = tryOpenat2(bucket.fd, key, READ, 0, RESOLVE_INSIDE);
+  if (absent(fd) || fd === -E.ENXIO || fd === -E.ENODEV) return undefined;
+  if (fd < 0) throw errnoError(-fd, 'openat2');
+  return closing(fd, () => {
+    const stat = fstat(fd);
+    return isFile(stat) ? examine(bucket, key, fd, stat, locked) : undefined;
+  });
+};
+
+/** Runs `work`, and closes the descriptor unless it is handed on in the result. */
+const closing = (fd: number, work: () => Found | undefined): Found | undefined => {
+  let result: Found | undefined;
+  try {
+    result = work();
+  } finally {
+    if (result?.fd !== fd) close(fd);
+  }
+  return result;
+};
+
+/** The metadata that holds for an open file. */
+export const examine = (bucket: BucketDir, key: string, fd: number, first: Stat, locked: boolean): Found => {
+  // Status first: what is written later than the status can only have a later bound.
+  let stat = first;
+  let loaded = loadRecord(bucket, fd, stat);
+  if (!locked && mayBeUnderWay(loaded.packed, stat)) {
+    // A publisher stamps again when its rename came later than the stamp allowed for; it holds the lock until then.
+    withKeyLock(bucket, key, () => {
+      stat = fstat(fd);
+      loaded = loadRecord(bucket, fd, stat);
+    });
+  }
+  const { packed } = loaded;
+  const whole = packed?.meta !== undefined && packed.meta.etag !== '' && judge(packed.stamp, stat) === 'whole';
+  const meta = believe(packed?.meta, packed?.stamp, stat, !whole && isHot(bucket, stat));
+  return { fd, stat, loaded, info: { key, size: stat.size, lastModified: milliseconds(stat.mtimeNs), meta } };
+};
+
+const mayBeUnderWay = (packed: Packed | undefined, stat: Stat): boolean =>
+  packed?.stamp !== undefined &&
+  judge(packed.stamp, stat) === 'suspect' &&
+  stat.ctimeNs - packed.stamp.bound < 1_000_000_000n;
+
+// ---- directory objects -------------------------------------------------------------------------------------------
+
+/** A directory that exists, with its record. `marker` makes it an object. The caller closes it. */
+export const openDirectory = (
+  bucket: BucketDir,
+  directory: number,
+  name: string | Buffer,
+): { fd: number; stat: Stat; loaded: Loaded } | undefined => {
+  const fd = tryOpenat2(directory, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, RESOLVE_INSIDE);
+  if (absent(fd)) return undefined;
+  if (fd < 0) throw errnoError(-fd, 'openat2');
+  try {
+    const stat = fstat(fd);
+    const loaded = loadRecord(bucket, fd, stat);
+    const { packed } = loaded;
+    // `cp -a` of a directory copies neither the object nor the right to remove it.
+    if (packed && judge(packed.stamp, stat) === 'foreign') return { fd, stat, loaded: { ...loaded, packed: {} } };
+    return { fd, stat, loaded };
+  } catch (error) {
+    close(fd);
+    throw error;
+  }
+};
+
+const findDirectoryObject = (bucket: BucketDir, key: string, locked: boolean): Found | undefined => {
+  const directory = openDirectory(bucket, bucket.fd, key.slice(0, -1));
+  return directory && closing(directory.fd, () => directoryObject(bucket, key, directory, locked));
+};
+
+/** The object that a directory is: its own descriptor, or its body's when it has one. */
+export const directoryObject = (
+  bucket: BucketDir,
+  key: string,
+  { fd, stat, loaded }: { fd: number; stat: Stat; loaded: Loaded },
+  locked: boolean,
+): Found | undefined => {
+  const marker = loaded.packed?.marker;
+  if (!marker) return undefined;
+  const lastModified = marker.modified;
+  if (marker.body !== undefined) {
+    const body = tryOpenat2(bucket.area('bodies'), marker.body, READ | O_NOFOLLOW, 0, RESOLVE_INSIDE);
+    if (body < 0 && !absent(body)) throw errnoError(-body, 'openat2');
+    if (body < 0) return { fd, stat, loaded: { ...loaded, incomplete: true }, info: bare(key, stat, lastModified) };
+    return closing(body, () => {
+      const bodyStat = fstat(body);
+      if (!isFile(bodyStat)) return undefined;
+      const found = examine(bucket, key, body, bodyStat, locked);
+      return { ...found, info: { ...found.info, lastModified } };
+    });
+  }
+  // An empty body cannot change: only the inode has to be the one that was marked.
+  const known = loaded.packed?.meta;
+  const info = bare(key, stat, lastModified);
+  if (known) info.meta = known.etag === '' ? { ...known, etag: info.meta.etag } : known;
+  return { fd, stat, loaded, info };
+};
+
+const bare = (key: string, stat: Stat, lastModified: number): ObjectInfo => {
+  const still = { ino: stat.ino, size: 0, mtimeNs: BigInt(lastModified), ctimeNs: 0n };
+  return { key, size: 0, lastModified, meta: believe(undefined, undefined, still) };
+};

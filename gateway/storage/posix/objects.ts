@@ -1,0 +1,202 @@
+/** Operations on objects that a worker thread runs in one go. */
+
+import { requireStorable } from '../../../acl/metadata/codec.js';
+import { judge } from '../../../acl/metadata/stamp.js';
+import { clearRecord, saveRecord } from '../../../acl/metadata/store.js';
+import type { ObjectMeta } from '../../../acl/metadata/types.js';
+import { S3Error } from '../../errors.js';
+import { checkWrite } from '../condition.js';
+import type { MetaChange, ObjectInfo, WriteCondition } from '../types.js';
+import { tickFor } from './clock.js';
+import { withKeyLock } from './locks.js';
+import { type Found, findObject, isDirectory, openDirectory } from './lookup.js';
+import {
+  absent,
+  type BucketDir,
+  directoryStamp,
+  findParent,
+  type Ground,
+  removeEmptyParents,
+  syncDirectory,
+  withBucket,
+} from './paths.js';
+import { discard, type Published, publishStaged, settle, stage } from './publish.js';
+import { current, removeBody } from './standing.js';
+import { AT_REMOVEDIR, close, E, errnoError, fsync, pread, pwrite, tryUnlinkat } from './syscalls.js';
+
+export interface Opened {
+  info: ObjectInfo;
+  /** The whole content, when it is small; then nothing stays open. */
+  bytes?: Uint8Array;
+  /** Otherwise a descriptor, for any worker; to be closed with `closeObject`. */
+  fd: number;
+}
+
+const required = (found: Found | undefined): Found => {
+  if (!found) throw new S3Error('NoSuchKey');
+  return found;
+};
+
+/** The file that holds the bytes; a directory object without a body has none. */
+const holdsBytes = ({ stat }: Found): boolean => !isDirectory(stat);
+
+export const objectOps = {
+  headObject(ground: Ground, key: string): ObjectInfo {
+    return withBucket(ground, 'read', (bucket) => {
+      const found = required(findObject(bucket, key));
+      close(found.fd);
+      return found.info;
+    });
+  },
+
+  /** @param inline content of at most so many bytes comes with the answer */
+  openObject(ground: Ground, key: string, inline: number): Opened {
+    return withBucket(ground, 'read', (bucket) => {
+      const found = required(findObject(bucket, key));
+      const { fd, info } = found;
+      let keep = false;
+      try {
+        if (!holdsBytes(found)) return { info, fd: -1, bytes: new Uint8Array(0) };
+        if (info.size <= inline) {
+          const bytes = new Uint8Array(info.size);
+          if (pread(fd, bytes, 0) < bytes.length) throw errnoError(E.EIO, 'read');
+          return { info, fd: -1, bytes };
+        }
+        keep = true;
+        return { info, fd };
+      } finally {
+        if (!keep) close(fd);
+      }
+    });
+  },
+
+  closeObject(fd: number): void {
+    close(fd);
+  },
+
+  /** Fills `into` from `position` on. EIO when the file has become shorter: what was promised cannot be delivered. */
+  readObject(fd: number, into: Uint8Array, position: number): void {
+    if (pread(fd, into, position) < into.length) throw errnoError(E.EIO, 'read');
+  },
+
+  /** The whole of a small PUT: its bytes are here, and checked. */
+  putSmall(
+    ground: Ground,
+    key: string,
+    bytes: Uint8Array,
+    meta: ObjectMeta,
+    condition: WriteCondition | undefined,
+  ): Published {
+    return withBucket(ground, 'write', (bucket) => {
+      const staged = stage(bucket);
+      try {
+        if (bytes.length > 0) pwrite(staged.fd, bytes, 0);
+        return publishStaged(bucket, staged, key, meta, condition);
+      } finally {
+        discard(bucket, staged);
+      }
+    });
+  },
+
+  removeObject(ground: Ground, key: string, condition: WriteCondition | undefined): void {
+    withBucket(ground, 'write', (bucket) => {
+      const removed = withKeyLock(bucket, key, () =>
+        key.endsWith('/') ? removeDirectoryObject(bucket, key, condition) : removeFile(bucket, key, condition),
+      );
+      if (removed) removeEmptyParents(bucket, key);
+    });
+  },
+
+  updateObject(ground: Ground, key: string, change: MetaChange): Published {
+    return withBucket(ground, 'write', (bucket) => withKeyLock(bucket, key, () => update(bucket, key, change)));
+  },
+};
+
+const removeFile = (bucket: BucketDir, key: string, condition: WriteCondition | undefined): boolean => {
+  const parent = findParent(bucket, key);
+  if (!parent) return false;
+  try {
+    let found: Found | undefined;
+    let unreadable = false;
+    try {
+      found = findObject(bucket, key, true);
+    } catch (error) {
+      // Deleting takes rights on the directory alone; without the record no condition can be checked.
+      if (condition || (error as { code?: string }).code !== 'EACCES') throw error;
+      unreadable = true;
+    }
+    if (!found && !unreadable) return false;
+    try {
+      checkWrite(condition, current(found));
+      const result = tryUnlinkat(parent.fd, parent.base);
+      if (absent(result) || result === -E.EISDIR) return false;
+      if (result < 0) throw errnoError(-result, 'unlink');
+      found?.loaded.forget();
+      syncDirectory(bucket, parent.fd);
+      return true;
+    } finally {
+      if (found) close(found.fd);
+    }
+  } finally {
+    parent.close();
+  }
+};
+
+const removeDirectoryObject = (bucket: BucketDir, key: string, condition: WriteCondition | undefined): boolean => {
+  const found = findObject(bucket, key, true);
+  if (!found) return false;
+  const parent = findParent(bucket, key);
+  const directory = parent && openDirectory(bucket, parent.fd, parent.base);
+  try {
+    if (!parent || !directory) return false;
+    checkWrite(condition, current(found));
+    const { made, marker } = directory.loaded.packed ?? {};
+    if (made) saveRecord(bucket, directory.fd, directory.stat, { made, stamp: directoryStamp(directory.stat.ino) });
+    else clearRecord(bucket, directory.fd, directory.stat);
+    if (bucket.ground.durability === 'full') fsync(directory.fd);
+    removeBody(bucket, marker?.body, found);
+    if (made && tryUnlinkat(parent.fd, parent.base, AT_REMOVEDIR) === 0) {
+      directory.loaded.forget();
+      syncDirectory(bucket, parent.fd);
+      return true;
+    }
+    return false;
+  } finally {
+    if (directory) close(directory.fd);
+    parent?.close();
+    close(found.fd);
+  }
+};
+
+const update = (bucket: BucketDir, key: string, change: MetaChange): Published => {
+  const found = required(findObject(bucket, key, true));
+  const { fd, stat, loaded, info } = found;
+  try {
+    const { packed } = loaded;
+    const meta: ObjectMeta = { ...info.meta };
+    if (change.tags === null) delete meta.tags;
+    else if (change.tags) meta.tags = change.tags;
+    requireStorable(meta);
+    if (isDirectory(stat)) {
+      if (!packed || packed.marker?.body !== undefined)
+        throw new S3Error('InternalError', { cause: new Error('body lost') });
+      saveRecord(bucket, fd, stat, { ...packed, meta });
+      loaded.supersede();
+      if (bucket.ground.durability === 'full') fsync(fd);
+      return { info: { ...info, meta }, settled: 0n };
+    }
+    // What was not known of the content before is not known now; the synthetic value changes with the ctime.
+    const whole = packed?.meta !== undefined && packed.meta.etag !== '' && judge(packed.stamp, stat) === 'whole';
+    const stamp = { size: stat.size, mtimeNs: stat.mtimeNs, ino: stat.ino, bound: stat.ctimeNs };
+    const saved = saveRecord(bucket, fd, stat, { stamp, meta: whole ? meta : { ...meta, etag: '' } });
+    const settled = settle(fd, saved, stamp, tickFor(bucket, stat.dev));
+    loaded.supersede();
+    if (bucket.ground.durability === 'full') fsync(fd);
+    if (whole) return { info: { ...info, meta }, settled };
+    const now = required(findObject(bucket, key, true));
+    close(now.fd);
+    return { info: now.info, settled };
+  } finally {
+    close(fd);
+  }
+};

@@ -1,0 +1,90 @@
+/** Publishing onto a filesystem that is mounted inside the bucket: a rename cannot cross over. */
+import { reservedSegment } from '../keys.js';
+import type { BucketDir } from './paths.js';
+import type { Staged } from './publish.js';
+import {
+  AT_REMOVEDIR,
+  close,
+  E,
+  errnoError,
+  fdatasync,
+  fstat,
+  O_CREAT,
+  O_DIRECTORY,
+  O_EXCL,
+  O_NOFOLLOW,
+  O_PATH,
+  O_RDWR,
+  openat2,
+  pread,
+  pwrite,
+  RESOLVE_INSIDE,
+  tryCopyFileRange,
+  tryFlock,
+  tryMkdirat,
+  tryUnlinkat,
+} from './syscalls.js';
+
+const SLICE = 1 << 20;
+
+/**
+ * Copies a staged file into a `.tidegate` directory beside its target, and makes `staged` that copy. `done` removes what
+ * is left; a published file has gone from there.
+ */
+export const restage = (
+  bucket: BucketDir,
+  staged: Staged,
+  parent: number,
+): { directory: number; name: string; done: () => void } => {
+  const made = tryMkdirat(parent, reservedSegment, 0o700);
+  if (made < 0 && made !== -E.EEXIST) throw errnoError(-made, 'mkdir');
+  const directory = openat2(parent, reservedSegment, O_PATH | O_DIRECTORY, 0, RESOLVE_INSIDE);
+  const { name, fd: from } = staged;
+  const done = () => {
+    tryUnlinkat(directory, name);
+    close(directory);
+    // Not while somebody else is at work in it.
+    tryUnlinkat(parent, reservedSegment, AT_REMOVEDIR);
+  };
+  let to = -1;
+  try {
+    // A first attempt may have left it when a lock or a parent was lost.
+    tryUnlinkat(directory, name);
+    to = openat2(directory, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, bucket.ground.fileMode, RESOLVE_INSIDE);
+    tryFlock(to);
+    copyBytes(from, 0, to, 0, fstat(from).size);
+    if (bucket.ground.durability !== 'none') fdatasync(to);
+  } catch (error) {
+    if (to >= 0) close(to);
+    done();
+    throw error;
+  }
+  close(from);
+  tryUnlinkat(bucket.area('staging'), name);
+  staged.fd = to;
+  return { directory, name, done };
+};
+
+/** Copies bytes of one open file into another, within the kernel where it can. EIO when the source is shorter. */
+export const copyBytes = (from: number, fromOffset: number, to: number, toOffset: number, length: number): void => {
+  let done = 0;
+  let buffer: Buffer | undefined;
+  while (done < length) {
+    const copied = buffer
+      ? -E.EXDEV
+      : tryCopyFileRange(from, fromOffset + done, to, toOffset + done, Math.min(length - done, 1 << 30));
+    if (copied > 0) {
+      done += copied;
+      continue;
+    }
+    // "Copy it yourself", in many words; also 0, which some filesystems answer for files they cannot do.
+    if (copied < 0 && !fallback.has(-copied)) throw errnoError(-copied, 'copy_file_range');
+    buffer ??= Buffer.allocUnsafe(SLICE);
+    const got = pread(from, buffer.subarray(0, Math.min(SLICE, length - done)), fromOffset + done);
+    if (got === 0) throw errnoError(E.EIO, 'read');
+    pwrite(to, buffer.subarray(0, got), toOffset + done);
+    done += got;
+  }
+};
+
+const fallback = new Set([E.EXDEV, E.EINVAL, E.ENOSYS, E.EOPNOTSUPP, E.EBADF, E.EPERM, E.EIO]);

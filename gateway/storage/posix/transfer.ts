@@ -1,0 +1,123 @@
+/**
+ * Large payloads: a lane (one worker) keeps the staged file and the state of the digests while the chunks come. A transfer
+ * ends with `transferPublish`, `transferAbort`, or whatever else takes its file (`takeTransfer`).
+ */
+import type { ObjectMeta } from '../../../acl/metadata/types.js';
+import { createDigests, type Digests } from '../digest.js';
+import type { Digest, Received, WriteCondition } from '../types.js';
+import { type Ground, withBucket } from './paths.js';
+import { discard, type Published, publishStaged, type Staged, stage } from './publish.js';
+import { copyBytes } from './restage.js';
+import { close, E, errnoError, pread, pwrite, tryFallocate } from './syscalls.js';
+
+export interface Transfer {
+  ground: Ground;
+  staged: Staged;
+  digests: Digests | undefined;
+  size: number;
+}
+
+const transfers = new Map<number, Transfer>();
+let last = 0;
+
+export const transferOf = (id: number): Transfer => {
+  const transfer = transfers.get(id);
+  if (!transfer) throw new Error(`no transfer ${id} in this lane`);
+  return transfer;
+};
+
+/** Ends a transfer without touching its staged file, which is then the caller's. */
+export const takeTransfer = (id: number): Transfer => {
+  const transfer = transferOf(id);
+  transfers.delete(id);
+  return transfer;
+};
+
+/** Copied in one call of an op: other calls of the worker wait for no longer than that. */
+const SLICE = 64 << 20;
+const HASHED_SLICE = 4 << 20;
+let copyBuffer: Buffer | undefined;
+
+export const transferOps = {
+  /**
+   * Opens a staged file; the id is of this lane.
+   * @param length bytes that will come, where known: a disk without room for them says so before they are sent
+   */
+  transferOpen(ground: Ground, digests: readonly Digest[], length: number | undefined): number {
+    return withBucket(ground, 'write', (bucket) => {
+      const staged = stage(bucket);
+      try {
+        if (length !== undefined && length > 0) {
+          const reserved = tryFallocate(staged.fd, 1 /* KEEP_SIZE */, 0, length);
+          if (reserved === -E.ENOSPC || reserved === -122 /* EDQUOT */) throw errnoError(-reserved, 'fallocate');
+        }
+        last = last === 0x7fffffff ? 1 : last + 1;
+        transfers.set(last, {
+          ground,
+          staged,
+          digests: digests.length > 0 ? createDigests(digests) : undefined,
+          size: 0,
+        });
+        return last;
+      } catch (error) {
+        discard(bucket, staged);
+        throw error;
+      }
+    });
+  },
+
+  /** Appends. The chunk is the caller's again when this returns. */
+  transferWrite(id: number, chunk: Uint8Array): void {
+    const transfer = transferOf(id);
+    pwrite(transfer.staged.fd, chunk, transfer.size);
+    transfer.digests?.update(chunk);
+    transfer.size += chunk.length;
+  },
+
+  /** Appends bytes of an open file; at most a slice of them: returns how many. */
+  transferCopy(id: number, from: number, offset: number, length: number): number {
+    const transfer = transferOf(id);
+    const { staged, digests, size } = transfer;
+    const count = Math.min(length, digests ? HASHED_SLICE : SLICE);
+    if (!digests) copyBytes(from, offset, staged.fd, size, count);
+    else {
+      copyBuffer ??= Buffer.allocUnsafe(1 << 20);
+      for (let done = 0; done < count; ) {
+        const got = pread(from, copyBuffer.subarray(0, Math.min(copyBuffer.length, count - done)), offset + done);
+        if (got === 0) throw errnoError(E.EIO, 'read');
+        const chunk = copyBuffer.subarray(0, got);
+        pwrite(staged.fd, chunk, size + done);
+        digests.update(chunk);
+        done += got;
+      }
+    }
+    transfer.size += count;
+    return count;
+  },
+
+  /** Nothing more comes. Once. */
+  transferFinish(id: number): Received {
+    const { size, digests } = transferOf(id);
+    return { size, digests: digests?.finish() ?? {} };
+  },
+
+  transferPublish(id: number, key: string, meta: ObjectMeta, condition: WriteCondition | undefined): Published {
+    const { ground, staged } = transferOf(id);
+    const published = withBucket(ground, 'write', (bucket) => publishStaged(bucket, staged, key, meta, condition));
+    transfers.delete(id);
+    return published;
+  },
+
+  /** Throws away what came. No error when it has ended already. */
+  transferAbort(id: number): void {
+    const transfer = transfers.get(id);
+    transfers.delete(id);
+    if (!transfer) return;
+    try {
+      withBucket(transfer.ground, 'write', (bucket) => discard(bucket, transfer.staged));
+    } finally {
+      // The bucket is gone, and the file with it, but for our descriptor.
+      if (transfer.staged.fd >= 0) close(transfer.staged.fd);
+    }
+  },
+};
