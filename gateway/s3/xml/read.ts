@@ -19,10 +19,28 @@ export interface XmlElement {
 export const maxXmlBytes = 8 * 1024 * 1024;
 const maxDepth = 24;
 
-// XML 1.0 section 2.2: these may not stand in a document. A *reference* to one (`&#1;`) is let through, though only
-// XML 1.1 has it, since keys may hold such characters and S3 itself writes them that way.
+// XML 1.0 section 2.2: these may not stand in a document.
 // biome-ignore lint/suspicious/noControlCharactersInRegex: that is what is looked for
 const forbidden = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]/;
+
+/**
+ * The five of XML, and references to control characters: only XML 1.1 has those, but keys hold such characters, and S3
+ * itself writes them so. Without a prototype, or `&constructor;` would be an entity.
+ */
+const entities: Record<string, string> = Object.assign(Object.create(null), {
+  amp: '&',
+  gt: '>',
+  lt: '<',
+  quot: '"',
+  apos: "'",
+});
+for (let code = 1; code < 0x20; code++) {
+  const character = String.fromCharCode(code);
+  entities[`#${code}`] =
+    entities[`#x${code.toString(16)}`] =
+    entities[`#x${code.toString(16).padStart(2, '0')}`] =
+      character;
+}
 
 function malformed(why: string, cause?: unknown): S3Error {
   return new S3Error('MalformedXML', { cause: cause ?? new Error(why) });
@@ -47,6 +65,7 @@ export function readXml(bytes: Uint8Array, root: string, maxBytes = maxXmlBytes)
   if (forbidden.test(source)) throw malformed('a character that XML does not allow');
 
   const parser = sax.parser(true, { position: true });
+  parser.ENTITIES = entities;
   const open: XmlElement[] = [];
   let document: XmlElement | undefined;
 
