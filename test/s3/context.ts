@@ -67,7 +67,7 @@ export async function createWorld(): Promise<World> {
       const identity: Identity = given.anonymous
         ? { account: undefined, accessKey: undefined }
         : { account, accessKey: 'AK' };
-      return handler({
+      const reply = await handler({
         storage,
         identity,
         headers,
@@ -91,6 +91,9 @@ export async function createWorld(): Promise<World> {
         maxBuckets: 100,
         displayName: async (id) => (id === account.uuid ? account.displayName : ''),
       });
+      // Work that ends soon is answered as if it had never been slow.
+      if (reply.body && 'slowXml' in reply.body) return { ...reply, body: { xml: await reply.body.slowXml } };
+      return reply;
     },
   };
 }
@@ -113,11 +116,10 @@ function bodyOf(bytes: Uint8Array, { chunked, body, form }: Given, finished: () 
   };
 }
 
-/** The document of a reply, whether quick or slow. */
+/** The document of a reply. */
 export async function xmlOf(reply: Reply): Promise<Record<string, XmlValue>> {
   const { body } = reply;
   if (body && 'xml' in body) return body.xml;
-  if (body && 'slowXml' in body) return body.slowXml;
   throw new Error('no document');
 }
 

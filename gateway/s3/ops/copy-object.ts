@@ -17,7 +17,6 @@ import {
   userMetadata,
   writeCondition,
 } from '../object-headers.js';
-import { patiently } from '../patience.js';
 import { maxPutBytes } from '../payload.js';
 import type { Context, Handler } from '../types.js';
 import { ownerOf } from './put-object.js';
@@ -48,43 +47,42 @@ export const copyObject: Handler = async (context) => {
   }
 
   const source = await openSource(context);
-  return patiently(
-    (async () => {
-      try {
-        const { info } = source;
-        requireSize(info.size);
-        const checksumBy = checksumToCompute(info.meta.checksum, algorithm);
-        const digests = [
-          ...(isMd5Etag(info.meta.etag) ? [] : (['md5'] as const)),
-          ...(checksumBy ? [digestOf(checksumBy)] : []),
-        ];
-        const copied = await storage.copy(source, place, key, {
-          digests,
-          condition,
-          seal(received): ObjectMeta {
-            requireUnchanged(info, received.size);
-            const { md5 } = received.digests;
-            return {
-              ...(replaced ?? copiedMeta(info, named.websiteRedirectLocation)),
-              tags: replacedTags ? replacedTags.tags : info.meta.tags,
-              etag: md5 ? Buffer.from(md5).toString('hex') : info.meta.etag,
-              checksum: checksumBy ? receivedChecksum(checksumBy, received) : info.meta.checksum,
-              owner: ownerOf(context),
-            };
-          },
-        });
-        return {
-          CopyObjectResult: {
-            LastModified: timestamp(copied.lastModified),
-            ETag: quoteEtag(copied.meta.etag),
-            ...checksumElements(copied.meta.checksum),
-          },
-        };
-      } finally {
-        await source.close();
-      }
-    })(),
-  );
+  const work = async () => {
+    try {
+      const { info } = source;
+      requireSize(info.size);
+      const checksumBy = checksumToCompute(info.meta.checksum, algorithm);
+      const digests = [
+        ...(isMd5Etag(info.meta.etag) ? [] : (['md5'] as const)),
+        ...(checksumBy ? [digestOf(checksumBy)] : []),
+      ];
+      const copied = await storage.copy(source, place, key, {
+        digests,
+        condition,
+        seal(received): ObjectMeta {
+          requireUnchanged(info, received.size);
+          const { md5 } = received.digests;
+          return {
+            ...(replaced ?? copiedMeta(info, named.websiteRedirectLocation)),
+            tags: replacedTags ? replacedTags.tags : info.meta.tags,
+            etag: md5 ? Buffer.from(md5).toString('hex') : info.meta.etag,
+            checksum: checksumBy ? receivedChecksum(checksumBy, received) : info.meta.checksum,
+            owner: ownerOf(context),
+          };
+        },
+      });
+      return {
+        CopyObjectResult: {
+          LastModified: timestamp(copied.lastModified),
+          ETag: quoteEtag(copied.meta.etag),
+          ...checksumElements(copied.meta.checksum),
+        },
+      };
+    } finally {
+      await source.close();
+    }
+  };
+  return { body: { slowXml: work() } };
 };
 
 /**

@@ -1,4 +1,4 @@
-import { invalidArgument, S3Error } from '../../errors.js';
+import { S3Error } from '../../errors.js';
 import type { Headers } from '../../http/types.js';
 import { quoteEtag } from '../etag.js';
 import { encodeHeader } from '../header-text.js';
@@ -13,7 +13,9 @@ type Form = NonNullable<Context['form']>;
 export const postObject: Handler = async (context) => {
   const { form, bucketName, origin } = context;
   if (!form) throw new S3Error('MalformedPOSTRequest');
-  const key = formKey(form);
+  // `${filename}` is replaced in it, as in every field, by the time it comes here.
+  const key = form.fields.get('key');
+  if (!key) throw new S3Error('UserKeyMustBeSpecified');
   const tagging = form.fields.get('tagging');
   const tags = tagging ? readTagging(Buffer.from(tagging, 'utf8'), objectTags) : undefined;
   const redirect = redirectOf(form);
@@ -38,22 +40,6 @@ export const postObject: Handler = async (context) => {
   }
   return { status: status === '200' ? 200 : 204, headers: { ...headers, location } };
 };
-
-/** The key that a form asks for, with the name of the chosen file in place of `${filename}`. @throws InvalidArgument */
-export function formKey({ fields, fileName }: Form): string {
-  const name = fields.get('key');
-  if (name === undefined || name === '') {
-    throw invalidArgument(
-      'key',
-      '',
-      "Bucket POST must contain a field named 'key'.  If it is specified, please check the order of the fields.",
-    );
-  }
-  // A browser of old sends the whole path of the file.
-  const base = (fileName ?? '').replace(/^.*[\\/]/s, '');
-  // biome-ignore lint/suspicious/noTemplateCurlyInString: it is S3's variable, not ours
-  return name.replaceAll('${filename}', () => base);
-}
 
 /** The fields as the headers that they stand for, in the one-character-a-byte form that headers have. */
 function formHeaders({ fields }: Form): Headers {

@@ -2,7 +2,6 @@ import { checksumElements, receivedChecksum } from '../checksums.js';
 import { parseCopyRange } from '../copy-source.js';
 import { quoteEtag } from '../etag.js';
 import { timestamp } from '../listing-reply.js';
-import { patiently } from '../patience.js';
 import type { Handler } from '../types.js';
 import { openSource, requireSize, requireUnchanged } from './copy-object.js';
 import { partDigests, partNumber } from './upload-part.js';
@@ -14,35 +13,34 @@ export const uploadPartCopy: Handler = async (context) => {
   const id = query.get('uploadId') ?? '';
   const { checksum } = await storage.upload(place, key, id);
   const source = await openSource(context);
-  return patiently(
-    (async () => {
-      try {
-        const { info } = source;
-        const asked = headers.get('x-amz-copy-source-range');
-        const range = asked === undefined ? { start: 0, length: info.size } : parseCopyRange(asked, info.size);
-        requireSize(range.length);
-        const part = await storage.copyPart(source, range, place, key, id, number, {
-          digests: partDigests(checksum?.algorithm),
-          seal(received) {
-            requireUnchanged({ ...info, size: range.length }, received.size);
-            return {
-              etag: Buffer.from(received.digests.md5!).toString('hex'),
-              checksum: checksum && receivedChecksum(checksum.algorithm, received),
-            };
-          },
-        });
-        return {
-          CopyPartResult: {
-            LastModified: timestamp(part.lastModified),
-            ETag: quoteEtag(part.etag),
-            ...checksumElements(part.checksum),
-            // The type is the object's, of a part there is none to tell.
-            ChecksumType: undefined,
-          },
-        };
-      } finally {
-        await source.close();
-      }
-    })(),
-  );
+  const work = async () => {
+    try {
+      const { info } = source;
+      const asked = headers.get('x-amz-copy-source-range');
+      const range = asked === undefined ? { start: 0, length: info.size } : parseCopyRange(asked, info.size);
+      requireSize(range.length);
+      const part = await storage.copyPart(source, range, place, key, id, number, {
+        digests: partDigests(checksum?.algorithm),
+        seal(received) {
+          requireUnchanged({ ...info, size: range.length }, received.size);
+          return {
+            etag: Buffer.from(received.digests.md5!).toString('hex'),
+            checksum: checksum && receivedChecksum(checksum.algorithm, received),
+          };
+        },
+      });
+      return {
+        CopyPartResult: {
+          LastModified: timestamp(part.lastModified),
+          ETag: quoteEtag(part.etag),
+          ...checksumElements(part.checksum),
+          // The type is the object's, of a part there is none to tell.
+          ChecksumType: undefined,
+        },
+      };
+    } finally {
+      await source.close();
+    }
+  };
+  return { body: { slowXml: work() } };
 };
