@@ -31,12 +31,13 @@ export function addServeCommand(program: Command): void {
 async function run(config: Config): Promise<void> {
   // From the first moment: a signal while it starts must not leave half of a start behind.
   const stopping = new Promise<NodeJS.Signals>((resolve) => {
-    let signals = 0;
+    let first: number | undefined;
     const onSignal = (signal: NodeJS.Signals) => {
-      signals += 1;
-      // Whoever asks twice wants no draining.
-      if (signals > 1) process.exit(signal === 'SIGINT' ? 130 : 143);
+      first ??= performance.now();
       resolve(signal);
+      // Whoever asks twice wants no draining. But under `npm start` one Ctrl-C comes twice: from the terminal, which
+      // signals its whole foreground group, and at once again from npm, which passes it on.
+      if (performance.now() - first > 500) process.exit(signal === 'SIGINT' ? 130 : 143);
     };
     process.on('SIGTERM', onSignal).on('SIGINT', onSignal);
   });
