@@ -93,7 +93,7 @@ export interface RunningGateway {
 
 /** Starts everything and listens. Throws a Complaint for what the person who started it can put right. */
 export async function startGateway(config: Config, firstAccount: NewAccount): Promise<RunningGateway> {
-  const log = createLog(config.logLevel);
+  const log = createLog({ level: config.logLevel });
   const files =
     config.tlsCert === undefined || config.tlsKey === undefined
       ? undefined
