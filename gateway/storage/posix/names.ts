@@ -1,0 +1,163 @@
+/**
+ * The names of one directory in the order that their keys have, from any point on, within bounded memory.
+ *
+ * A name here is an "item": the bytes as a latin1 string, directories with a `/` at the end, because that is how they
+ * sort among keys (`a!` and `a.txt` come before `a/x`). What can be no part of a key is left out.
+ */
+import { isUtf8 } from 'node:buffer';
+import { maxSegmentBytes, reservedSegment } from '../keys.js';
+import {
+  AT_SYMLINK_NOFOLLOW,
+  CLOCK_REALTIME,
+  clockGettime,
+  DT_DIR,
+  DT_REG,
+  DT_UNKNOWN,
+  fstat,
+  getdents64,
+  isErrno,
+  parseEntries,
+  rawPath,
+  S_IFDIR,
+  S_IFMT,
+  S_IFREG,
+  type Stat,
+  tryStatat,
+} from './syscalls.js';
+
+/** A sorted stretch of a directory: every item >= `from`, up to the last one here, or to the end when `complete`. */
+export interface Names {
+  items: string[];
+  from: string;
+  complete: boolean;
+  /** Roughly what they take in memory. */
+  bytes: number;
+}
+
+/** A directory whose names take more than this is sorted in stretches of about half of it, in bytes. */
+export const stretchBytes = 16 << 20;
+const cacheBytes = 32 << 20;
+/** Reading a small directory again costs no more than looking whether it has changed. */
+const worthCaching = 256;
+/** What a string and its place in an array take beside its characters. */
+const overhead = 32;
+
+/**
+ * A directory that changed so recently when it was read may change again without its times showing it ("racily clean"):
+ * 1 s is the coarsest granularity in use, another one allows for the clocks of file servers.
+ */
+const settledNs = 2_000_000_000n;
+
+const buffer = Buffer.allocUnsafeSlow(256 << 10);
+/** By directory and its times, oldest use first. */
+const cache = new Map<string, Names[]>();
+let cached = 0;
+
+/**
+ * The items of an open directory from `from` on (inclusive), as many as fit, two at least. `fd` must stand at its
+ * beginning.
+ */
+export function namesFrom(fd: number, from: string, limit = stretchBytes): Names {
+  const stat = fstat(fd);
+  const key = `${stat.dev}:${stat.ino}:${stat.mtimeNs}:${stat.ctimeNs}`;
+  const known = cache.get(key)?.find((names) => covers(names, from));
+  if (known) {
+    const all = cache.get(key)!;
+    cache.delete(key);
+    cache.set(key, all);
+    return known;
+  }
+  const now = clockGettime(CLOCK_REALTIME);
+  const names = read(fd, from, limit);
+  if (now - stat.ctimeNs > settledNs && (names.items.length >= worthCaching || !names.complete)) keep(key, names);
+  return names;
+}
+
+const covers = ({ from, items, complete }: Names, wanted: string) =>
+  from <= wanted && (complete || wanted <= items.at(-1)!);
+
+function keep(key: string, names: Names): void {
+  const all = cache.get(key) ?? [];
+  cache.delete(key);
+  cache.set(key, [...all, names]);
+  cached += names.bytes;
+  for (const [oldest, stretches] of cache) {
+    if (cached <= cacheBytes) break;
+    // The oldest stretch of the directory used longest ago.
+    cached -= stretches.shift()!.bytes;
+    if (stretches.length === 0) cache.delete(oldest);
+  }
+}
+
+/** Every entry passes here once; those that are among the smallest behind `from` stay. */
+function read(fd: number, from: string, limit: number): Names {
+  let items: string[] = [];
+  let bytes = 0;
+  let floor = '';
+  let ceiling: string | undefined;
+
+  const weigh = () => {
+    bytes = 0;
+    for (const item of items) bytes += item.length + overhead;
+  };
+  const shrink = () => {
+    if (floor !== from) {
+      // Not the whole directory, then: what lies before the point asked for goes first.
+      floor = from;
+      items = items.filter((item) => item >= floor);
+      weigh();
+      if (bytes <= limit / 2) return;
+    }
+    items.sort();
+    let kept = 0;
+    for (let size = 0; kept < items.length && (kept < 2 || size <= limit / 2); kept++) {
+      size += items[kept]!.length + overhead;
+    }
+    if (kept === items.length) return;
+    items.length = kept;
+    ceiling = items.at(-1)!;
+    weigh();
+  };
+
+  for (let used: number; (used = getdents64(fd, buffer)) > 0; ) {
+    parseEntries(buffer, used, (name, type) => {
+      const item = itemOf(fd, name, type);
+      if (item === undefined || item < floor || (ceiling !== undefined && item > ceiling)) return;
+      items.push(item);
+      bytes += item.length + overhead;
+      if (bytes > limit) shrink();
+    });
+  }
+  items.sort();
+  return { items, from: floor, complete: ceiling === undefined, bytes };
+}
+
+/** The item of a directory entry; undefined for what is no object and holds none: links, FIFOs, sockets, devices, alien names. */
+export function itemOf(fd: number, name: string, type: number): string | undefined {
+  if (!isSegment(name)) return undefined;
+  const known = type === DT_UNKNOWN ? typeOf(fd, name) : type;
+  if (known === DT_REG) return name;
+  return known === DT_DIR ? `${name}/` : undefined;
+}
+
+/** Whether a name of the filesystem, or a piece of a key, can be a segment of a key. Bytes as latin1. */
+export function isSegment(name: string): boolean {
+  if (name === reservedSegment || name === '' || name === '.' || name === '..') return false;
+  if (name.length > maxSegmentBytes || name.includes('\0')) return false;
+  return !/[^\0-\x7f]/.test(name) || isUtf8(rawPath(name));
+}
+
+/** For filesystems whose directories do not tell. */
+function typeOf(fd: number, name: string): number {
+  let stat: Stat | undefined;
+  try {
+    stat = tryStatat(fd, rawPath(name), AT_SYMLINK_NOFOLLOW);
+  } catch (error) {
+    // A directory that may be read but not searched.
+    if (isErrno(error) && (error.code === 'EACCES' || error.code === 'ESTALE')) return DT_UNKNOWN;
+    throw error;
+  }
+  const kind = stat === undefined ? 0 : stat.mode & S_IFMT;
+  if (kind === S_IFREG) return DT_REG;
+  return kind === S_IFDIR ? DT_DIR : DT_UNKNOWN;
+}

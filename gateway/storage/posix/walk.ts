@@ -1,0 +1,350 @@
+/**
+ * The keys of a bucket in byte order, straight from its directories: what `ListObjects` pages over. There is no index that
+ * could be stale. Runs within one worker thread, synchronously.
+ *
+ * A page costs the same wherever it begins: a seek opens the directories on its way by name, without reading them, and
+ * names are read (or found sorted already, `names.ts`) only where the page runs through.
+ */
+import { maxKeyBytes, reservedSegment, toBytes } from '../keys.js';
+import { type KeyCursor, listPage } from '../listing.js';
+import type { ListedObject, ListPage, ListRequest } from '../types.js';
+import { listedFile, listedMarker } from './listed.js';
+import { isSegment, itemOf, type Names, namesFrom, stretchBytes } from './names.js';
+import { type BucketDir, type Ground, withBucket } from './paths.js';
+import {
+  close,
+  E,
+  errnoError,
+  getdents64,
+  isErrno,
+  O_DIRECTORY,
+  O_NOFOLLOW,
+  O_NONBLOCK,
+  O_RDONLY,
+  parseEntries,
+  RESOLVE_INSIDE,
+  rawPath,
+  tryOpenat2,
+} from './syscalls.js';
+
+/** One directory on the way from where the walk began down to where it is. */
+interface Level {
+  /** Key prefix of everything in it: '' or `a/b/`, bytes. */
+  dir: string;
+  /** -1: closed for the sake of deeper levels, and opened again when the walk comes back. */
+  fd: number;
+  /** Something was read through `fd` already. */
+  read: boolean;
+  /** The items that come next: those >= `from`, or > `from`. */
+  from: string;
+  exclusive: boolean;
+  names: Names | undefined;
+  index: number;
+}
+
+/** More levels than this are not held open, however deep a tree is. */
+const maxOpen = 24;
+
+/** Names held by all levels together, in bytes: what is more is read again when the walk comes back to it. */
+const maxHeld = 96 << 20;
+
+/**
+ * What a directory that cannot be listed may answer: it vanished, it is none, or it is not for this user. Anything else
+ * (EIO, EMFILE …) fails the page: keys left out silently would look deleted to whoever synchronises.
+ */
+const skippable = new Set([
+  ...[E.ENOENT, E.ENOTDIR, E.ELOOP, E.EACCES, E.EPERM, E.ENAMETOOLONG, E.EXDEV],
+  116, // ESTALE
+]);
+
+const openDirectory = (at: number, path: string): number => {
+  const flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK;
+  const fd = tryOpenat2(at, rawPath(path === '' ? '.' : path), flags, 0, RESOLVE_INSIDE);
+  if (fd < 0 && !skippable.has(-fd)) throw errnoError(-fd, 'openat2');
+  return fd;
+};
+
+/** One bad entry never breaks a listing: it is left out. */
+const tolerant = <T>(look: () => T): T | undefined => {
+  try {
+    return look();
+  } catch (error) {
+    if (isErrno(error) && skippable.has(error.errno)) return undefined;
+    throw error;
+  }
+};
+
+export interface Walk extends KeyCursor<ListedObject> {
+  close(): void;
+}
+
+/**
+ * A cursor over the keys below `base`, a directory (`''` or `a/b/`, bytes).
+ * @param shallow for the delimiter `/`: a directory in `base` gives one key, its own name with `/`, if any key is in it;
+ *   it is not sorted for that, nor read to its end
+ */
+export function walk(bucket: BucketDir, base: string, shallow: boolean, stretch = stretchBytes): Walk {
+  const levels: Level[] = [];
+  /** Where the walk was told to go: directories entered on the way begin there. */
+  let target = { key: '', inclusive: true };
+  let current: (() => ListedObject | undefined) | undefined;
+
+  const enter = (dir: string, fd: number): void => {
+    const level: Level = { dir, fd, read: false, from: '', exclusive: false, names: undefined, index: 0 };
+    levels.push(level);
+    if (target.key.startsWith(dir)) aim(level, target.key.slice(dir.length), target.inclusive);
+    const far = levels[levels.length - maxOpen - 1];
+    if (far && far.fd >= 0) {
+      close(far.fd);
+      far.fd = -1;
+    }
+    let held = 0;
+    for (const { names } of levels) held += names?.bytes ?? 0;
+    for (const above of levels) {
+      if (held <= maxHeld) break;
+      held -= above.names?.bytes ?? 0;
+      above.names = undefined;
+    }
+  };
+
+  /** Next is the first item that holds a key from `rest` on. */
+  const aim = (level: Level, rest: string, inclusive: boolean): void => {
+    const slash = rest.indexOf('/');
+    // `x/y` lies in the item `x/`, unless that comes to be passed by because it does not exist.
+    level.from = slash < 0 ? rest : rest.slice(0, slash + 1);
+    level.exclusive = slash < 0 && !inclusive;
+    if (level.names && level.index < level.names.items.length && !before(level, level.names.items[level.index]!))
+      return;
+    level.index = level.names ? lowerBound(level.names.items, level.from, level.index) : 0;
+  };
+
+  const before = (level: Level, item: string) => item < level.from || (level.exclusive && item === level.from);
+
+  const leave = (): void => {
+    const level = levels.pop()!;
+    if (level.fd >= 0) close(level.fd);
+  };
+
+  /** The next item of a level, which is then behind it. */
+  const advance = (level: Level): string | undefined => {
+    for (;;) {
+      const { names } = level;
+      if (names) {
+        while (level.index < names.items.length) {
+          const item = names.items[level.index++]!;
+          if (before(level, item)) continue;
+          level.from = item;
+          level.exclusive = true;
+          return item;
+        }
+        if (names.complete) return undefined;
+      }
+      if (!load(level)) return undefined;
+    }
+  };
+
+  /** Gets the names from `from` on; false when the directory has gone. */
+  const load = (level: Level): boolean => {
+    if (level.fd < 0 || level.read) {
+      const again = level.fd < 0 ? openDirectory(bucket.fd, level.dir.slice(0, -1)) : openDirectory(level.fd, '');
+      if (level.fd >= 0) close(level.fd);
+      level.fd = again;
+      if (again < 0) return false;
+    }
+    level.names = tolerant(() => namesFrom(level.fd, level.from, stretch));
+    level.read = true;
+    if (!level.names) return false;
+    level.index = lowerBound(level.names.items, level.from, 0);
+    return true;
+  };
+
+  /** The descriptor of a level, opened again if need be. */
+  const opened = (level: Level): number => {
+    if (level.fd < 0) {
+      level.fd = openDirectory(bucket.fd, level.dir.slice(0, -1));
+      level.read = false;
+    }
+    return level.fd;
+  };
+
+  /** Whether the marker of a directory is not behind the target. */
+  const wanted = (key: string) => !target.key.startsWith(key) || (target.key === key && target.inclusive);
+
+  const begin = (): void => {
+    const fd = openDirectory(bucket.fd, base === '' ? '' : base.slice(0, -1));
+    // The bucket itself must be readable; a prefix need not be there.
+    if (fd < 0 && base === '') throw errnoError(-fd, 'openat2');
+    if (fd >= 0) enter(base, fd);
+  };
+  let begun = false;
+
+  /** Goes down to the directory of the target without reading what is on the way. */
+  const descend = (): void => {
+    for (let level = levels.at(-1); level && !shallow; level = levels.at(-1)) {
+      if (!target.key.startsWith(level.dir)) return;
+      const rest = target.key.slice(level.dir.length);
+      const slash = rest.indexOf('/');
+      if (slash < 0 || !isSegment(rest.slice(0, slash))) return;
+      const item = rest.slice(0, slash + 1);
+      const at = opened(level);
+      const fd = at < 0 ? at : openDirectory(at, item.slice(0, -1));
+      if (fd < 0) return;
+      level.from = item;
+      level.exclusive = true;
+      enter(level.dir + item, fd);
+      pendingMarker = level.dir + item;
+    }
+  };
+  /** A directory entered whose own key has not been looked at yet. */
+  let pendingMarker: string | undefined;
+
+  return {
+    seek(key, inclusive) {
+      target = { key, inclusive };
+      current = undefined;
+      pendingMarker = undefined;
+      if (!begun) {
+        begun = true;
+        // Otherwise it lies behind all that `base` holds.
+        if (key.startsWith(base) || key < base) begin();
+        // A prefix `a/` finds the marker of `a/` itself.
+        if (levels.length > 0 && base !== '') pendingMarker = base;
+      } else {
+        while (levels.length > 0 && !key.startsWith(levels.at(-1)!.dir)) leave();
+        const level = levels.at(-1);
+        if (level) aim(level, key.slice(level.dir.length), inclusive);
+      }
+      descend();
+    },
+
+    next() {
+      for (let level = levels.at(-1); level; level = levels.at(-1)) {
+        if (pendingMarker !== undefined) {
+          const key = pendingMarker;
+          pendingMarker = undefined;
+          const marker = wanted(key) ? tolerant(() => listedMarker(bucket, level.fd, key)) : undefined;
+          if (marker) {
+            current = marker;
+            return key;
+          }
+        }
+        const item = advance(level);
+        if (item === undefined) {
+          leave();
+          continue;
+        }
+        const key = level.dir + item;
+        // S3 has no longer keys: nobody could ask for what is listed beyond, nor delete it.
+        if (key.length > maxKeyBytes) continue;
+        const at = opened(level);
+        if (at < 0) {
+          leave();
+          continue;
+        }
+        if (!item.endsWith('/')) {
+          current = () => tolerant(() => listedFile(bucket, at, item, key));
+          return key;
+        }
+        if (shallow) {
+          if (holdsKey(bucket, key)) {
+            current = undefined;
+            return key;
+          }
+          continue;
+        }
+        const fd = openDirectory(at, item.slice(0, -1));
+        if (fd < 0) continue;
+        enter(key, fd);
+        pendingMarker = key;
+      }
+      return undefined;
+    },
+
+    load: () => current?.(),
+
+    close() {
+      while (levels.length > 0) leave();
+    },
+  };
+}
+
+/** Index of the first item >= `wanted`, from `low` on. */
+function lowerBound(items: readonly string[], wanted: string, low: number): number {
+  let high = items.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (items[middle]! < wanted) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+const probeBuffer = Buffer.allocUnsafeSlow(8 << 10);
+
+/** Whether any key lies at or below a directory (`a/b/`): looks no further than the first one that comes. */
+function holdsKey(bucket: BucketDir, directory: string): boolean {
+  const waiting = [directory];
+  for (let dir = waiting.pop(); dir !== undefined; dir = waiting.pop()) {
+    const fd = openDirectory(bucket.fd, dir.slice(0, -1));
+    if (fd < 0) continue;
+    try {
+      if (listedMarker(bucket, fd, dir)) return true;
+      let found = false;
+      for (let used: number; !found && (used = getdents64(fd, probeBuffer)) > 0; ) {
+        parseEntries(probeBuffer, used, (name, type) => {
+          const item = found ? undefined : itemOf(fd, name, type);
+          if (item === undefined || dir.length + item.length > maxKeyBytes) return;
+          if (item.endsWith('/')) waiting.push(dir + item);
+          else found = true;
+        });
+      }
+      if (found) return true;
+    } catch (error) {
+      if (!isErrno(error) || !skippable.has(error.errno)) throw error;
+    } finally {
+      close(fd);
+    }
+  }
+  return false;
+}
+
+/** One page of a bucket, see `listPage`. */
+export function listObjects(ground: Ground, request: ListRequest): ListPage {
+  return withBucket(ground, 'read', (bucket) => {
+    const prefix = toBytes(request.prefix);
+    const base = prefix.slice(0, prefix.lastIndexOf('/') + 1);
+    // No key can begin with what no path can hold; `a/./` must not list `a/`.
+    const segments = base.split('/').slice(0, -1);
+    if (base.length > maxKeyBytes || !segments.every(isSegment)) return { objects: [], prefixes: [] };
+    const cursor = walk(bucket, base, request.delimiter === '/');
+    try {
+      return listPage(cursor, request);
+    } finally {
+      cursor.close();
+    }
+  });
+}
+
+/**
+ * Whether nothing but our own directory is in a bucket. Stricter than "no keys": an empty directory of a job, or a file
+ * whose name is no key, must not vanish with the bucket.
+ */
+export function isEmpty(ground: Ground): boolean {
+  return withBucket(ground, 'read', (bucket) => {
+    const fd = openDirectory(bucket.fd, '');
+    if (fd < 0) throw errnoError(-fd, 'openat2');
+    try {
+      let alien = false;
+      for (let used: number; !alien && (used = getdents64(fd, probeBuffer)) > 0; ) {
+        parseEntries(probeBuffer, used, (name) => {
+          alien ||= name !== reservedSegment;
+        });
+      }
+      return !alien;
+    } finally {
+      close(fd);
+    }
+  });
+}
+
+export const walkOps = { listObjects, isEmpty };
