@@ -6,7 +6,7 @@ import { reservedSegment } from '../keys.js';
 import type { Actor } from '../types.js';
 import { canSwitch } from './identity.js';
 import { withKeyLock } from './locks.js';
-import { type BucketDir, type Ground, prepareBucket, withBucket } from './paths.js';
+import { type BucketDir, type Ground, machine, prepareBucket, withBucket } from './paths.js';
 import {
   AT_FDCWD,
   AT_REMOVEDIR,
@@ -144,14 +144,19 @@ export const bucketOps = {
     });
   },
 
-  /** Removes staged files that nobody works on any more. @returns how many */
-  reapStaging(ground: Ground, minimumAgeMs: number): number {
+  /**
+   * Removes staged files that nobody works on any more: their writer holds a lock. On Lustre with `localflock` that is
+   * not seen from other machines, so their files must be older than `foreignAgeMs` as well. @returns how many
+   */
+  reapStaging(ground: Ground, foreignAgeMs: number): number {
     return withBucket(ground, 'service', (bucket) => {
       const fd = tryOpenat2(bucket.fd, `${reservedSegment}/staging`, DIRECTORY, 0, RESOLVE_INSIDE);
       if (fd < 0) return 0;
       try {
         let reaped = 0;
-        for (const { name } of readEntries(fd)) if (reap(fd, rawPath(name), minimumAgeMs)) reaped++;
+        for (const { name } of readEntries(fd)) {
+          if (reap(fd, rawPath(name), name.startsWith(machine) ? OWN_AGE_MS : foreignAgeMs)) reaped++;
+        }
         return reaped;
       } finally {
         close(fd);
@@ -162,7 +167,10 @@ export const bucketOps = {
 
 const baseOf = (path: string): string => path.slice(path.lastIndexOf('/') + 1);
 
-/** A file whose writer lives is locked; the age covers the moment before it is, and filesystems without flock. */
+/** The moment between the opening and the lock of a staged file. */
+const OWN_AGE_MS = 1_000;
+
+/** False when its writer lives, or where locks are unknown. */
 const reap = (directory: number, name: Buffer, minimumAgeMs: number): boolean => {
   const fd = tryOpenat2(directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0, RESOLVE_INSIDE);
   if (fd < 0) return false;

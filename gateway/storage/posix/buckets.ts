@@ -66,9 +66,6 @@ export const createBuckets = ({ root, pool, documents, groundOf, directoryMode }
     await pool.run('checkBucketDirectory', [path], { actor, context: 'write' });
   };
 
-  const taken = (existing: Bucket | undefined, owner: string): S3Error =>
-    new S3Error(existing?.owner === owner ? 'BucketAlreadyOwnedByYou' : 'BucketAlreadyExists');
-
   return {
     bucket: find,
     listBuckets: list,
@@ -78,8 +75,6 @@ export const createBuckets = ({ root, pool, documents, groundOf, directoryMode }
       for (const part of [name, owner]) {
         if (!/^[A-Za-z0-9_-][A-Za-z0-9._-]{0,249}$/.test(part)) throw new S3Error('InvalidBucketName');
       }
-      const existing = await find(name);
-      if (existing) throw taken(existing, owner);
       const path = directory === undefined ? `${owner}/${name}` : directory.replace(/(?<=.)\/+$/, '');
       const record: Bucket = { name, owner, path, created: new Date().toISOString(), config: {} };
       const bucket = bucketOf(root, record)!;
@@ -87,9 +82,15 @@ export const createBuckets = ({ root, pool, documents, groundOf, directoryMode }
         if (directory === undefined) await pool.run('makeBucketDirectory', [root, owner, name, actor, directoryMode]);
         else await pool.run('prepareBucket', [groundOf(bucket)], { actor, context: 'write' });
       };
+      const existing = await find(name);
+      if (existing) {
+        // A deletion that was interrupted has left the document alone: its owner asks for it again, and gets it.
+        if (existing.owner === owner && existing.path === bucket.path) await make();
+        throw new S3Error('BucketAlreadyExists');
+      }
       if (directory !== undefined) await checkDirectory(path, actor);
       await make();
-      if (!(await documents.create('buckets', name, record))) throw taken(await find(name), owner);
+      if (!(await documents.create('buckets', name, record))) throw new S3Error('BucketAlreadyExists');
       // A deletion of the same bucket that was under way may have taken the directory along.
       await make();
       return bucket;

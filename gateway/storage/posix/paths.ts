@@ -2,7 +2,8 @@
  * From a key to open directories. Everything below a bucket can be replaced by its user at any moment, by symbolic links
  * too: every step is relative to a descriptor and walked with `RESOLVE_INSIDE`.
  */
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
+import { hostname } from 'node:os';
 import { judge } from '../../../acl/metadata/stamp.js';
 import { loadRecord, saveRecord } from '../../../acl/metadata/store.js';
 import { S3Error } from '../../errors.js';
@@ -117,6 +118,9 @@ const openArea = (bucket: number, name: Area): number => {
 
 /** 32 hex digits: nobody can guess where a file will be. */
 export const randomName = (): string => randomBytes(16).toString('hex');
+
+/** 8 hex digits, with which the names of this machine's staged files begin. */
+export const machine = createHash('sha256').update(hostname()).digest('hex').slice(0, 8);
 
 // ---- parents -----------------------------------------------------------------------------------------------------
 

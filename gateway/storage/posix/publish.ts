@@ -15,6 +15,7 @@ import { milliseconds } from './lookup.js';
 import {
   type BucketDir,
   findParent,
+  machine,
   makeParent,
   type Parent,
   randomName,
@@ -61,7 +62,7 @@ export interface Published {
 
 /** Opens a new file aside. Its lock tells reapers that somebody is at work on it, as long as it is open. */
 export const stage = (bucket: BucketDir): Staged => {
-  const name = randomName();
+  const name = machine + randomName().slice(machine.length);
   const flags = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW;
   const fd = openat2(bucket.area('staging'), name, flags, bucket.ground.fileMode, RESOLVE_INSIDE);
   try {
@@ -161,8 +162,10 @@ const tryPublish = (
 ): Published | undefined => {
   // If-None-Match is held by the kernel as well, against jobs that know nothing of our locks.
   const exclusive = condition?.ifNoneMatch !== undefined && !standing;
-  let source = { directory: bucket.area('staging'), name: staged.name, done: () => undefined as void };
-  if (fstat(parent.fd).dev !== bucket.dev) source = restage(bucket, staged, parent.fd);
+  const crosses = fstat(parent.fd).dev !== bucket.dev;
+  const source = crosses
+    ? restage(bucket, staged, parent.fd)
+    : { directory: bucket.area('staging'), name: staged.name };
   try {
     const stamped = stampFile(bucket, staged.fd, meta);
     const result = moveInto(source.directory, source.name, parent.fd, parent.base, exclusive);
@@ -182,7 +185,7 @@ const tryPublish = (
     const { size, mtimeNs } = stamped.stat;
     return { info: { key, size, lastModified: milliseconds(mtimeNs), meta }, settled };
   } finally {
-    source.done();
+    if ('done' in source) source.done();
   }
 };
 

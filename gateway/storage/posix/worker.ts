@@ -1,10 +1,27 @@
 /** The worker thread of the posix store: all its operations. */
+import { loadDigests } from '../digest.js';
+import { bucketOps } from './bucket-ops.js';
 import { documentOps } from './documents-ops.js';
+import { objectOps } from './objects.js';
 import { probeOps } from './probe.js';
+import { reapOps } from './reap.js';
+import { transferOps } from './transfer.js';
+import { uploadOps } from './upload-ops.js';
+import { walkOps } from './walk.js';
 import { serve } from './worker-loop.js';
 
-const ops = { ...documentOps, ...probeOps };
+const ops = {
+  ...bucketOps,
+  ...documentOps,
+  ...objectOps,
+  ...probeOps,
+  ...reapOps,
+  ...transferOps,
+  ...uploadOps,
+  ...walkOps,
+};
 
 export type Ops = typeof ops;
 
+await loadDigests();
 serve(ops);

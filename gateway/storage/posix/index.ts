@@ -1,0 +1,218 @@
+/** The store over a directory tree: `Storage` assembled from worker operations. */
+import { mkdir, realpath } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
+import { S3Error } from '../../errors.js';
+import { createDigests, loadDigests } from '../digest.js';
+import { assertStorableKey, isStorableKey } from '../keys.js';
+import type { Body, ObjectInfo, OpenObject, Place, PutRequest, Storage } from '../types.js';
+import { createBuckets } from './buckets.js';
+import { createBuffers } from './buffers.js';
+import { createContext, untilSettled } from './context.js';
+import { createDocuments } from './documents.js';
+import type { Durability } from './paths.js';
+import { createPool } from './pool.js';
+import type { Published } from './publish.js';
+import { startReaper } from './reaper.js';
+import { abortTransfer, copyObject, deliver, INLINE_BYTES, ownObject, receiveBody, transfer } from './streams.js';
+
+export interface PosixOptions {
+  /** Made when missing. Symbolic links on its own path are resolved once, here. */
+  root: string;
+  /** I/O threads; more on network filesystems. */
+  workers?: number;
+  durability?: Durability;
+  /** `sidecar`: metadata in files of their own even where the filesystem has attributes. Else: what it has. */
+  metadata?: 'auto' | 'xattr' | 'sidecar';
+  /** Permissions of new files and directories, before the process's umask. */
+  fileMode?: number;
+  directoryMode?: number;
+  /** Memory for transfers, in chunks of 1 MiB. */
+  chunks?: number;
+  /** Milliseconds after which a staged file of another machine is removed, where locks do not reach across. */
+  stagingAge?: number;
+  /** Milliseconds after which a multipart upload is removed; 0: never. */
+  uploadAge?: number;
+  log?: { warn(details: object, message: string): void };
+}
+
+type UploadMethods = Pick<
+  Storage,
+  'createUpload' | 'upload' | 'putPart' | 'copyPart' | 'listParts' | 'listUploads' | 'completeUpload' | 'abortUpload'
+>;
+const createUploads = (_: unknown): UploadMethods => ({}) as UploadMethods;
+
+/** Bodies up to this size are collected and hashed on the main thread, and stored in one hop. */
+const SMALL_BYTES = 128 * 1024;
+
+/** Starts the store; rejects when a worker cannot start or the root cannot be used. */
+export const createPosixStorage = async (options: PosixOptions): Promise<Storage> => {
+  const { durability = 'full', metadata = 'auto', fileMode = 0o644, directoryMode = 0o755, log } = options;
+  await mkdir(options.root, { recursive: true });
+  const root = await realpath(options.root);
+  await loadDigests();
+  const pool = createPool({ workers: options.workers ?? Math.max(4, availableParallelism()) });
+  try {
+    await pool.ready();
+  } catch (error) {
+    await pool.close(0);
+    throw error;
+  }
+  const buffers = createBuffers(options.chunks === undefined ? {} : { limit: options.chunks });
+  const documents = createDocuments(root, pool, { warn: (message) => log?.warn({}, message) });
+  const context = createContext(pool, buffers, documents, {
+    durability,
+    sidecars: metadata === 'sidecar',
+    fileMode,
+    directoryMode,
+  });
+  const { groundOf, inBucket } = context;
+  const buckets = createBuckets({ root, pool, documents, groundOf, directoryMode });
+  const reaper = startReaper(context, buckets.listBuckets, options);
+
+  const told = async ({ info, settled }: Published): Promise<ObjectInfo> => {
+    await untilSettled(settled);
+    return info;
+  };
+
+  const missing = () => new S3Error('NoSuchKey');
+
+  const putSmall = async (at: Place, key: string, bytes: Uint8Array, request: PutRequest): Promise<ObjectInfo> => {
+    const digests = createDigests(request.digests);
+    digests.update(bytes);
+    const meta = request.seal({ size: bytes.length, digests: digests.finish() });
+    const published = await inBucket(at, (ground) =>
+      pool.run('putSmall', [ground, key, bytes, meta, request.condition], { actor: at.actor, context: 'write' }),
+    );
+    return told(published);
+  };
+
+  /** From a payload in a staged file to an object. */
+  const putStaged = async (
+    at: Place,
+    key: string,
+    length: number | undefined,
+    request: PutRequest,
+    fill: (lane: number, id: number) => Promise<void>,
+  ): Promise<ObjectInfo> => {
+    let begun = false;
+    const { actor } = at;
+    const { lane, id, received } = await inBucket(at, (ground) =>
+      transfer(context, ground, actor, request.digests, length, (...where) => {
+        if (begun) throw new S3Error('NoSuchBucket');
+        begun = true;
+        return fill(...where);
+      }),
+    );
+    try {
+      const meta = request.seal(received);
+      const args = [id, key, meta, request.condition] as const;
+      return await told(await pool.run('transferPublish', [...args], { actor, lane, context: 'write' }));
+    } catch (error) {
+      await abortTransfer(pool, actor, lane, id);
+      throw error;
+    }
+  };
+
+  const put = async (at: Place, key: string, body: Body, request: PutRequest): Promise<ObjectInfo> => {
+    assertStorableKey(key);
+    if (body.length !== undefined && body.length <= SMALL_BYTES) {
+      return putSmall(at, key, await collect(body, body.length), request);
+    }
+    return putStaged(at, key, body.length, request, (lane, id) => receiveBody(context, at.actor, body, lane, id));
+  };
+
+  const open = async (at: Place, key: string): Promise<OpenObject> => {
+    if (!isStorableKey(key)) throw missing();
+    const { actor } = at;
+    const { info, bytes, fd } = await inBucket(at, (ground) =>
+      pool.run('openObject', [ground, key, INLINE_BYTES], {
+        actor,
+        context: 'read',
+        orphan: (late) => close((late as { fd: number }).fd),
+      }),
+    );
+    const close = (descriptor: number) => {
+      if (descriptor >= 0) void pool.run('closeObject', [descriptor], {}).catch(() => {});
+    };
+    let reads: Promise<unknown> = Promise.resolve();
+    let closed = false;
+    const object: OpenObject = {
+      info,
+      read: async (start, length, sink) => {
+        if (closed) throw new Error('the object is closed');
+        if (bytes) {
+          if (length > 0) await sink(bytes.subarray(start, start + length));
+          return;
+        }
+        const done = deliver(context, actor, fd, start, length, sink);
+        // The descriptor's number may name another file once it is closed: not before the last read has ended.
+        reads = Promise.allSettled([reads, done]);
+        await done;
+      },
+      close: async () => {
+        if (closed) return;
+        closed = true;
+        await reads;
+        close(fd);
+      },
+    };
+    return ownObject(object, fd, bytes);
+  };
+
+  return {
+    documents,
+    ...buckets,
+    head: async (at, key) => {
+      if (!isStorableKey(key)) throw missing();
+      return inBucket(at, (ground) => pool.run('headObject', [ground, key], { actor: at.actor, context: 'read' }));
+    },
+    open,
+    put,
+    copy: async (source, at, key, request) => {
+      assertStorableKey(key);
+      const { size } = source.info;
+      if (size <= INLINE_BYTES) {
+        const body: Body = { length: size, read: (sink) => source.read(0, size, sink) };
+        return putSmall(at, key, await collect(body, size), request);
+      }
+      return putStaged(at, key, size, request, (lane, id) =>
+        copyObject(context, at.actor, source, { start: 0, length: size }, lane, id),
+      );
+    },
+    remove: async (at, key, condition) => {
+      // What no path can hold is not there.
+      if (!isStorableKey(key)) return;
+      await inBucket(at, (ground) =>
+        pool.run('removeObject', [ground, key, condition], { actor: at.actor, context: 'write' }),
+      );
+    },
+    updateMeta: async (at, key, change) => {
+      if (!isStorableKey(key)) throw missing();
+      return told(
+        await inBucket(at, (ground) =>
+          pool.run('updateObject', [ground, key, change], { actor: at.actor, context: 'write' }),
+        ),
+      );
+    },
+    list: (at, request) =>
+      inBucket(at, (ground) => pool.run('listObjects', [ground, request], { actor: at.actor, context: 'read' })),
+    ...createUploads(context),
+    close: async () => {
+      await reaper.stop();
+      await pool.close();
+    },
+  };
+};
+
+/** A body of known length, whole. */
+const collect = async (body: Body, length: number): Promise<Uint8Array> => {
+  const bytes = Buffer.allocUnsafeSlow(length);
+  let used = 0;
+  await body.read((chunk) => {
+    if (used + chunk.length > length) throw new S3Error('IncompleteBody');
+    bytes.set(chunk, used);
+    used += chunk.length;
+  });
+  if (used < length) throw new S3Error('IncompleteBody');
+  return bytes;
+};

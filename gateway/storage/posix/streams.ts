@@ -1,0 +1,165 @@
+/** The bytes of large objects between sinks and bodies on the main thread and files in the workers: two chunks a stream. */
+import { S3Error } from '../../errors.js';
+import type { Actor, Body, Digest, OpenObject, Received, Sink } from '../types.js';
+import { type Buffers, CHUNK_BYTES } from './buffers.js';
+import type { StoreContext } from './context.js';
+import type { Ground } from './paths.js';
+import type { Pool } from './pool.js';
+
+/** Content up to this size comes with the reply that opens it. */
+export const INLINE_BYTES = 64 * 1024;
+
+/** A payload that arrived whole in a staged file of a lane. Ends with one of the `transfer…` operations. */
+export interface Arrived {
+  lane: number;
+  id: number;
+  received: Received;
+}
+
+/**
+ * Opens a transfer in a lane, lets `fill` bring the bytes, and closes the digests. Whatever fails, nothing is left.
+ * @param length bytes, where known
+ */
+export const transfer = async (
+  { pool }: StoreContext,
+  ground: Ground,
+  actor: Actor,
+  digests: readonly Digest[],
+  length: number | undefined,
+  fill: (lane: number, id: number) => Promise<void>,
+): Promise<Arrived> => {
+  const lane = pool.lane();
+  const options = { actor, lane, context: 'write' as const };
+  const id = await pool.run('transferOpen', [ground, digests, length], {
+    ...options,
+    orphan: (late) => void pool.run('transferAbort', [late as number], options).catch(() => {}),
+  });
+  try {
+    await fill(lane, id);
+    return { lane, id, received: await pool.run('transferFinish', [id], options) };
+  } catch (error) {
+    await abortTransfer(pool, actor, lane, id);
+    throw error;
+  }
+};
+
+/** Never rejects: what cannot be removed now is reaped later. */
+export const abortTransfer = async (pool: Pool, actor: Actor, lane: number, id: number): Promise<void> => {
+  await pool.run('transferAbort', [id], { actor, lane }).catch(() => {});
+};
+
+/** Brings a body into a transfer: one chunk fills while the other is written. */
+export const receiveBody = async (
+  { pool, buffers }: StoreContext,
+  actor: Actor,
+  body: Body,
+  lane: number,
+  id: number,
+): Promise<void> => {
+  const chunks = await buffers.acquire(2);
+  let [at, used] = [0, 0];
+  let writing: Promise<unknown> = Promise.resolve();
+  const write = async (): Promise<void> => {
+    const full = chunks[at]!.subarray(0, used);
+    [at, used] = [1 - at, 0];
+    await writing;
+    writing = pool.run('transferWrite', [id, full], { actor, lane, context: 'write' });
+    // Looked at before the next write, and at the end.
+    writing.catch(() => {});
+  };
+  const take = async (bytes: Uint8Array): Promise<void> => {
+    for (let done = 0; done < bytes.length; ) {
+      if (used === CHUNK_BYTES) await write();
+      const part = bytes.subarray(done, done + CHUNK_BYTES - used);
+      chunks[at]!.set(part, used);
+      used += part.length;
+      done += part.length;
+    }
+  };
+  try {
+    await body.read((bytes) => {
+      if (bytes.length > CHUNK_BYTES - used) return take(bytes);
+      chunks[at]!.set(bytes, used);
+      used += bytes.length;
+      return undefined;
+    });
+    if (used > 0) await write();
+    await writing;
+  } finally {
+    await releaseAfter(buffers, chunks, writing);
+  }
+};
+
+/**
+ * A worker may still be at a chunk although its caller was refused (a mount that hangs): then the chunk is given up, since
+ * another stream's bytes must never be in it at the same time.
+ */
+const releaseAfter = async (buffers: Buffers, chunks: Buffer[], running: Promise<unknown>): Promise<void> => {
+  try {
+    await running;
+  } catch (error) {
+    if (error instanceof S3Error && error.code === 'SlowDown') return;
+  }
+  buffers.release(chunks);
+};
+
+/** Delivers bytes of an open file: one chunk is handed out while the next is read. */
+export const deliver = async (
+  { pool, buffers }: StoreContext,
+  actor: Actor,
+  fd: number,
+  start: number,
+  length: number,
+  sink: Sink,
+): Promise<void> => {
+  if (length === 0) return;
+  const chunks = await buffers.acquire(length > CHUNK_BYTES ? 2 : 1);
+  let reading: Promise<unknown> = Promise.resolve();
+  const read = (index: number, at: number): Promise<Uint8Array> => {
+    const chunk = chunks[index % 2]!.subarray(0, Math.min(CHUNK_BYTES, start + length - at));
+    const done = pool.run('readObject', [fd, chunk, at], { actor, context: 'service' }).then(() => chunk);
+    done.catch(() => {});
+    reading = done;
+    return done;
+  };
+  try {
+    let next = read(0, start);
+    for (let index = 0, at = start; at < start + length; index++) {
+      const chunk = await next;
+      at += chunk.length;
+      if (at < start + length) next = read(index + 1, at);
+      await sink(chunk);
+    }
+  } finally {
+    await releaseAfter(buffers, chunks, reading);
+  }
+};
+
+/** What `copy` needs to know of an open object of this store. */
+const descriptors = new WeakMap<OpenObject, { fd: number; bytes: Uint8Array | undefined }>();
+
+/** Marks an object as one of this store's, whose bytes a worker can copy from its descriptor. */
+export const ownObject = (object: OpenObject, fd: number, bytes: Uint8Array | undefined): OpenObject => {
+  descriptors.set(object, { fd, bytes });
+  return object;
+};
+
+/** Brings a range of an open object, of this store or another, into a transfer. */
+export const copyObject = async (
+  context: StoreContext,
+  actor: Actor,
+  source: OpenObject,
+  { start, length }: { start: number; length: number },
+  lane: number,
+  id: number,
+): Promise<void> => {
+  const own = descriptors.get(source);
+  if (!own || own.fd < 0) {
+    const body: Body = { length, read: (sink) => source.read(start, length, sink) };
+    return receiveBody(context, actor, body, lane, id);
+  }
+  for (let done = 0; done < length; ) {
+    const options = { actor, lane, context: 'write' as const };
+    done += await context.pool.run('transferCopy', [id, own.fd, start + done, length - done], options);
+  }
+};
