@@ -1,0 +1,167 @@
+/** Removes what dead processes left in a bucket, and uploads that nobody has touched for long. */
+import { loadRecord } from '../../../acl/metadata/store.js';
+import { S3Error } from '../../errors.js';
+import { reservedSegment } from '../keys.js';
+import { become } from './identity.js';
+import { isFile } from './lookup.js';
+import { type Area, type BucketDir, type Ground, withBucket } from './paths.js';
+import {
+  AT_SYMLINK_NOFOLLOW,
+  clockGettime,
+  close,
+  fstat,
+  O_DIRECTORY,
+  O_NOFOLLOW,
+  O_NONBLOCK,
+  O_PATH,
+  O_RDONLY,
+  O_RDWR,
+  openat2,
+  RESOLVE_INSIDE,
+  rawPath,
+  readEntries,
+  type Stat,
+  tryFlock,
+  tryOpenat2,
+  tryStatat,
+  tryUnlinkat,
+} from './syscalls.js';
+import { borrowedName, isUploadId, removeUpload, UPLOAD_FILE, withUpload } from './upload-files.js';
+
+export interface ReapAges {
+  /** A staged file that nobody has open and that was not touched for so long is garbage. Milliseconds. */
+  stagingAgeMs: number;
+  /** An upload without a new part for so long is aborted; undefined: never. */
+  uploadAgeMs?: number;
+}
+
+export interface Reaped {
+  staged: number;
+  uploads: number;
+}
+
+export const reapOps = {
+  /**
+   * Safe beside other gateways: what they have open is locked, and where locks do not work it is young. Uploads first:
+   * looking at one gives back the part that a crash has left in `staging/`.
+   */
+  reapBucket: (ground: Ground, { stagingAgeMs, uploadAgeMs }: ReapAges): Reaped =>
+    withBucket(ground, 'service', (bucket) => {
+      const own = statOfOwn(bucket, 'uploads') ?? statOfOwn(bucket, 'staging');
+      if (!own) return { uploads: 0, staged: 0 };
+      // As the one to whom all of it belongs: what is made meanwhile must be his as well.
+      become({ uid: own.uid, gid: own.gid, groups: [] });
+      const borrowed = new Set<string>();
+      return {
+        uploads: reapUploads(bucket, stagingAgeMs, uploadAgeMs, borrowed),
+        staged: reapStaging(bucket, stagingAgeMs, borrowed),
+      };
+    }),
+};
+
+/** Without making it. */
+const statOfOwn = (bucket: BucketDir, area: Area): Stat | undefined => {
+  const flags = O_PATH | O_DIRECTORY | O_NOFOLLOW;
+  const fd = tryOpenat2(bucket.fd, `${reservedSegment}/${area}`, flags, 0, RESOLVE_INSIDE);
+  if (fd < 0) return undefined;
+  try {
+    return fstat(fd);
+  } finally {
+    close(fd);
+  }
+};
+
+const entriesOf = (directory: number) => {
+  const fd = openat2(directory, '.', O_RDONLY | O_DIRECTORY, 0, RESOLVE_INSIDE);
+  try {
+    return readEntries(fd);
+  } finally {
+    close(fd);
+  }
+};
+
+/** By both times: a restore sets the one back, a rename does not touch the other. */
+const isOlder = ({ mtimeNs, ctimeNs }: Stat, ageMs: number): boolean => {
+  const touched = mtimeNs > ctimeNs ? mtimeNs : ctimeNs;
+  return clockGettime() - touched > BigInt(Math.round(ageMs)) * 1_000_000n;
+};
+
+/** @param borrowed gets the names of staged files that are parts of uploads which somebody completes at the moment */
+const reapUploads = (
+  bucket: BucketDir,
+  garbageAgeMs: number,
+  uploadAgeMs: number | undefined,
+  borrowed: Set<string>,
+): number => {
+  const uploads = bucket.area('uploads');
+  let reaped = 0;
+  for (const { name } of entriesOf(uploads)) {
+    if (!isUploadId(name)) continue;
+    try {
+      withUpload(bucket, name, undefined, 'exclusive', (at) => {
+        if (uploadAgeMs === undefined || !isOlder(fstat(at.fd), uploadAgeMs)) return;
+        removeUpload(bucket, name, at.fd);
+        reaped++;
+      });
+    } catch (error) {
+      const staged = borrowedName(bucket, name);
+      if (staged !== undefined) borrowed.add(staged);
+      // In use by somebody: then it is not stale. Anything else concerns this entry only.
+      if (error instanceof S3Error && error.code === 'NoSuchUpload') reaped += reapRemains(bucket, name, garbageAgeMs);
+    }
+  }
+  return reaped;
+};
+
+/** A directory without an upload: its creation or removal was interrupted. */
+const reapRemains = (bucket: BucketDir, name: string, ageMs: number): number => {
+  const flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW;
+  const fd = tryOpenat2(bucket.area('uploads'), name, flags, 0, RESOLVE_INSIDE);
+  if (fd < 0) return 0;
+  try {
+    if (!isOlder(fstat(fd), ageMs)) return 0;
+    // Damaged, not absent: somebody may want to look at it. It goes with the age of an upload's parts, not of garbage.
+    if (tryStatat(fd, UPLOAD_FILE, AT_SYMLINK_NOFOLLOW) && !isOlder(fstat(fd), Math.max(ageMs, DAMAGED_AGE_MS)))
+      return 0;
+    removeUpload(bucket, name, fd);
+    return 1;
+  } finally {
+    close(fd);
+  }
+};
+
+const DAMAGED_AGE_MS = 7 * 86_400_000;
+
+const reapStaging = (bucket: BucketDir, ageMs: number, borrowed: ReadonlySet<string>): number => {
+  const staging = bucket.area('staging');
+  let reaped = 0;
+  for (const { name } of entriesOf(staging)) {
+    if (borrowed.has(name)) continue;
+    const path = rawPath(name);
+    const fd = tryOpenat2(staging, path, O_RDWR | O_NONBLOCK | O_NOFOLLOW, 0, RESOLVE_INSIDE);
+    if (fd < 0) continue;
+    try {
+      const stat = fstat(fd);
+      if (!isFile(stat) || !isOlder(stat, ageMs) || !isAbandoned(fd)) continue;
+      // What lies outside of the file goes with it, but not when the file has another name: then it is an object.
+      const { forget } = loadRecord(bucket, fd, stat);
+      if (tryUnlinkat(staging, path) < 0) continue;
+      if (stat.nlink === 1) forget();
+      reaped++;
+    } catch {
+      // This entry stays; the others are looked at.
+    } finally {
+      close(fd);
+    }
+  }
+  return reaped;
+};
+
+/** Whoever works on a staged file holds its lock. */
+const isAbandoned = (fd: number): boolean => {
+  try {
+    return tryFlock(fd);
+  } catch {
+    return true; // no flock here: the age has to do
+  }
+};

@@ -1,0 +1,321 @@
+/** What the worker threads do for multipart uploads. The main thread's side is `uploads.ts`. */
+import { randomBytes } from 'node:crypto';
+import { requireStorable } from '../../../acl/metadata/codec.js';
+import type { Checksum, ObjectMeta } from '../../../acl/metadata/types.js';
+import { S3Error } from '../../errors.js';
+import { checkWrite } from '../condition.js';
+import { assertStorableKey } from '../keys.js';
+import { uploadPage } from '../listing.js';
+import type { NewUpload, ObjectInfo, Part, Upload, UploadListRequest, UploadPage, WriteCondition } from '../types.js';
+import { findObject, milliseconds } from './lookup.js';
+import { type BucketDir, findParent, type Ground, randomName, splitKey, syncDirectory, withBucket } from './paths.js';
+import { type Published, publishStaged, type Staged, stampFile } from './publish.js';
+import { copyBytes } from './restage.js';
+import {
+  AT_REMOVEDIR,
+  close,
+  E,
+  errnoError,
+  fdatasync,
+  fstat,
+  fsync,
+  O_DIRECTORY,
+  O_RDONLY,
+  openat2,
+  RESOLVE_INSIDE,
+  readEntries,
+  tryFlock,
+  tryMkdirat,
+  tryRenameat2,
+  tryUnlinkat,
+} from './syscalls.js';
+import { takeTransfer, transferOf } from './transfer.js';
+import {
+  borrowSingle,
+  encodeUpload,
+  isUploadId,
+  openPart,
+  partName,
+  partNumbers,
+  recoverSingle,
+  removeUpload,
+  requirePart,
+  UPLOAD_FILE,
+  type UploadDir,
+  withUpload,
+  writeSmall,
+} from './upload-files.js';
+
+/** A stretch of a part, for `uploadJoin`. */
+export interface Piece {
+  part: Part;
+  /** Within the part. */
+  start: number;
+  length: number;
+}
+
+const makeDirectory = (bucket: BucketDir, id: string): number => {
+  const made = tryMkdirat(bucket.area('uploads'), id, 0o700);
+  if (made < 0) throw errnoError(-made, 'mkdir');
+  return openat2(bucket.area('uploads'), id, O_RDONLY | O_DIRECTORY, 0, RESOLVE_INSIDE);
+};
+
+export const uploadOps = {
+  uploadCreate(ground: Ground, key: string, upload: NewUpload): Upload {
+    assertStorableKey(key);
+    requireStorable({ ...upload.meta, etag: '' });
+    return withBucket(ground, 'write', (bucket) => {
+      const initiated = Date.now();
+      const id = initiated.toString(16).padStart(12, '0') + randomBytes(10).toString('hex');
+      const fd = makeDirectory(bucket, id);
+      const draft = randomName();
+      try {
+        // Aside and renamed: nobody reads half of it.
+        writeSmall(bucket, fd, draft, encodeUpload(key, initiated, upload));
+        const result = tryRenameat2(fd, draft, fd, UPLOAD_FILE);
+        if (result < 0) throw errnoError(-result, 'rename');
+        syncDirectory(bucket, fd);
+        syncDirectory(bucket, bucket.area('uploads'));
+      } catch (error) {
+        tryUnlinkat(fd, draft);
+        tryUnlinkat(bucket.area('uploads'), id, AT_REMOVEDIR);
+        throw error;
+      } finally {
+        close(fd);
+      }
+      return { ...upload, key, id, initiated };
+    });
+  },
+
+  uploadGet: (ground: Ground, key: string, id: string): Upload =>
+    withBucket(ground, 'write', (bucket) => withUpload(bucket, id, key, 'none', ({ upload }) => upload)),
+
+  uploadList: (ground: Ground, request: UploadListRequest): UploadPage =>
+    withBucket(ground, 'write', (bucket) => {
+      const uploads: Upload[] = [];
+      const fd = openat2(bucket.area('uploads'), '.', O_RDONLY | O_DIRECTORY, 0, RESOLVE_INSIDE);
+      try {
+        for (const { name } of readEntries(fd)) {
+          if (!isUploadId(name)) continue;
+          const upload = unlessGone(() => withUpload(bucket, name, undefined, 'none', (at) => at.upload));
+          if (upload) uploads.push(upload);
+        }
+      } finally {
+        close(fd);
+      }
+      return uploadPage(uploads, request);
+    }),
+
+  /**
+   * Makes what a transfer of this lane has brought the part of its number; one of the same number sent before is replaced
+   * as a whole. On failure the transfer is still there.
+   */
+  partPublish(
+    transfer: number,
+    key: string,
+    id: string,
+    number: number,
+    sealed: { etag: string; checksum?: Checksum },
+  ): Part {
+    if (!Number.isInteger(number) || number < 1 || number > 10_000) throw new S3Error('InvalidArgument');
+    const { ground, staged } = transferOf(transfer);
+    return withBucket(ground, 'write', (bucket) => {
+      if (ground.durability !== 'none') fdatasync(staged.fd);
+      const part = withUpload(bucket, id, key, 'shared', (at) => {
+        const { etag, checksum } = sealed;
+        const stamped = stampFile(bucket, staged.fd, { etag, headers: {}, user: {}, ...(checksum && { checksum }) });
+        const before = openPart(bucket, at.fd, number);
+        try {
+          const result = tryRenameat2(bucket.area('staging'), staged.name, at.fd, partName(number));
+          if (result < 0) {
+            stamped.undo();
+            throw errnoError(-result, 'rename');
+          }
+          before?.loaded.forget();
+        } finally {
+          if (before) close(before.fd);
+        }
+        stamped.settle();
+        if (ground.durability === 'full') fsync(staged.fd);
+        syncDirectory(bucket, at.fd);
+        const { size, mtimeNs } = stamped.stat;
+        const made: Part = { number, size, lastModified: milliseconds(mtimeNs), etag };
+        if (checksum) made.checksum = checksum;
+        return made;
+      });
+      takeTransfer(transfer);
+      close(staged.fd);
+      staged.fd = -1;
+      return part;
+    });
+  },
+
+  partList: (ground: Ground, key: string, id: string, after: number, limit: number): { parts: Part[]; more: boolean } =>
+    withBucket(ground, 'write', (bucket) =>
+      withUpload(bucket, id, key, 'none', (at) => {
+        const parts: Part[] = [];
+        if (limit <= 0) return { parts, more: false };
+        for (const number of partNumbers(at.fd)) {
+          if (number <= after) continue;
+          const found = openPart(bucket, at.fd, number);
+          if (!found) continue;
+          close(found.fd);
+          if (parts.length === limit) return { parts, more: true };
+          parts.push(found.part);
+        }
+        return { parts, more: false };
+      }),
+    ),
+
+  /**
+   * Before the parts are joined: the object itself, when an earlier try has finished and only its answer was lost; a
+   * condition that does not hold is refused here already, which spares the copy.
+   */
+  uploadBegin: (
+    ground: Ground,
+    key: string,
+    id: string,
+    condition: WriteCondition | undefined,
+  ): ObjectInfo | undefined =>
+    withBucket(ground, 'write', (bucket) => {
+      const found = withUpload(bucket, id, key, 'none', () => standing(bucket, key));
+      if (found?.meta.uploadId === id) {
+        withUpload(bucket, id, key, 'exclusive', (at) => removeUpload(bucket, id, at.fd));
+        return found;
+      }
+      checkWrite(condition, found && { ...found, etag: found.meta.etag });
+      return undefined;
+    }),
+
+  /** Appends pieces to a transfer of this lane. InvalidPart when a part is not any more what the caller has seen. */
+  uploadJoin(transfer: number, key: string, id: string, pieces: readonly Piece[]): void {
+    const into = transferOf(transfer);
+    withBucket(into.ground, 'write', (bucket) =>
+      withUpload(bucket, id, key, 'none', (at) => {
+        for (const { part, start, length } of pieces) {
+          const found = requirePart(bucket, at.fd, part);
+          try {
+            copyBytes(found.fd, start, into.staged.fd, into.size, length);
+          } finally {
+            close(found.fd);
+          }
+          into.size += length;
+        }
+        // Slice by slice: one sync of terabytes at the end would occupy this thread for minutes.
+        if (into.ground.durability !== 'none') fdatasync(into.staged.fd);
+      }),
+    );
+  },
+
+  /** Publishes what was joined and ends the upload. On failure both are still there. */
+  uploadPublish(
+    transfer: number,
+    key: string,
+    id: string,
+    meta: ObjectMeta,
+    condition: WriteCondition | undefined,
+  ): Published {
+    const { ground, staged } = transferOf(transfer);
+    return withBucket(ground, 'write', (bucket) =>
+      // The lock makes two completions, or one and an abort, come one after the other: the later finds no upload.
+      withUpload(bucket, id, key, 'exclusive', (at) => {
+        const published = publishStaged(bucket, staged, key, meta, condition);
+        takeTransfer(transfer);
+        end(bucket, at);
+        return published;
+      }),
+    );
+  },
+
+  /**
+   * Publishes an upload of one part, whose file becomes the object's. On failure the upload is as it was. Undefined: the
+   * part has to be copied, because the key lies on another filesystem, or is a directory, or nothing can be locked.
+   */
+  uploadSingle: (
+    ground: Ground,
+    key: string,
+    id: string,
+    part: Part,
+    meta: ObjectMeta,
+    condition: WriteCondition | undefined,
+  ): Published | undefined =>
+    withBucket(ground, 'write', (bucket) =>
+      withUpload(bucket, id, key, 'exclusive', (at) => {
+        if (!at.locks || key.endsWith('/') || !onSameFilesystem(bucket, key)) return undefined;
+        requireStorable(meta);
+        const found = requirePart(bucket, at.fd, part);
+        const staged: Staged = { fd: found.fd, name: randomName() };
+        try {
+          tryLock(staged.fd);
+          borrowSingle(bucket, at, found, staged.name);
+          let published: Published;
+          try {
+            published = publishStaged(bucket, staged, key, meta, condition);
+          } catch (error) {
+            try {
+              recoverSingle(bucket, at);
+            } catch {
+              // The journal stays: whoever comes next tries again.
+            }
+            throw error;
+          }
+          end(bucket, at);
+          return published;
+        } finally {
+          if (staged.fd >= 0) close(staged.fd);
+        }
+      }),
+    ),
+
+  uploadAbort: (ground: Ground, key: string, id: string): void =>
+    withBucket(ground, 'write', (bucket) =>
+      withUpload(bucket, id, key, 'exclusive', (at) => removeUpload(bucket, id, at.fd)),
+    ),
+};
+
+/** The object stands: whatever keeps the upload from being removed must not make a failure of it. */
+const end = (bucket: BucketDir, at: UploadDir): void => {
+  try {
+    removeUpload(bucket, at.upload.id, at.fd);
+  } catch {
+    // A repeated completion finds the object, the reaper finds the rest.
+  }
+};
+
+const onSameFilesystem = (bucket: BucketDir, key: string): boolean => {
+  for (let at = key; ; at = splitKey(at).directory) {
+    const parent = findParent(bucket, at);
+    if (!parent) continue; // the directories that will be made are where the last one is that exists
+    try {
+      return fstat(parent.fd).dev === bucket.dev;
+    } finally {
+      parent.close();
+    }
+  }
+};
+
+const tryLock = (fd: number): void => {
+  try {
+    tryFlock(fd);
+  } catch {
+    // Without flock reapers go by the age alone.
+  }
+};
+
+const standing = (bucket: BucketDir, key: string): ObjectInfo | undefined => {
+  const found = findObject(bucket, key);
+  if (found && found.fd >= 0) close(found.fd);
+  return found?.info;
+};
+
+/** An upload that ends while a listing passes is left out of it; so is one that is none, or not for this user. */
+const unlessGone = <T>(look: () => T): T | undefined => {
+  try {
+    return look();
+  } catch (error) {
+    if (error instanceof S3Error && error.code === 'NoSuchUpload') return undefined;
+    const code = (error as { errno?: number }).errno;
+    if (code === E.EACCES || code === E.EPERM) return undefined;
+    throw error;
+  }
+};

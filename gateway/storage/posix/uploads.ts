@@ -1,0 +1,151 @@
+/** Multipart uploads of the posix store, seen from the main thread. */
+
+import { S3Error } from '../../errors.js';
+import { assertStorableKey, isStorableKey } from '../keys.js';
+import type { ObjectInfo, Part, PartRequest, Place, Storage } from '../types.js';
+import { type StoreContext, untilSettled } from './context.js';
+import type { Ground } from './paths.js';
+import type { RunOptions } from './pool.js';
+import type { Published } from './publish.js';
+import { abortTransfer, copyObject, receiveBody, transfer } from './streams.js';
+import type { Piece } from './upload-ops.js';
+
+export type UploadMethods = Pick<
+  Storage,
+  'createUpload' | 'upload' | 'putPart' | 'copyPart' | 'listParts' | 'listUploads' | 'completeUpload' | 'abortUpload'
+>;
+
+/** Joined in one call: other calls of the same worker wait no longer than that takes. */
+const SLICE = 64 << 20;
+
+/** What one call joins: at most `SLICE` bytes, of few large parts or of many small ones. */
+export function* slices(parts: readonly Part[]): Generator<Piece[]> {
+  let pieces: Piece[] = [];
+  let room = SLICE;
+  for (const part of parts) {
+    for (let start = 0; start < part.size; ) {
+      const length = Math.min(room, part.size - start);
+      pieces.push({ part, start, length });
+      start += length;
+      room -= length;
+      if (room > 0 && pieces.length < 1_000) continue;
+      yield pieces;
+      [pieces, room] = [[], SLICE];
+    }
+    // An empty part, the last one, brings nothing, but it must still be the one that was listed.
+    if (part.size === 0) pieces.push({ part, start: 0, length: 0 });
+  }
+  if (pieces.length > 0) yield pieces;
+}
+
+export const createUploads = (context: StoreContext): UploadMethods => {
+  const { pool, inBucket } = context;
+  const writing = ({ actor }: Place): RunOptions => ({ actor, context: 'write' });
+  const reading = ({ actor }: Place): RunOptions => ({ actor, context: 'read' });
+
+  const told = async ({ info, settled }: Published): Promise<ObjectInfo> => {
+    await untilSettled(settled);
+    return info;
+  };
+
+  const requireKey = (key: string): void => {
+    if (!isStorableKey(key)) throw new S3Error('NoSuchUpload');
+  };
+
+  const storePart = async (
+    at: Place,
+    key: string,
+    id: string,
+    number: number,
+    length: number | undefined,
+    { digests, seal }: PartRequest,
+    fill: (lane: number, transferId: number) => Promise<void>,
+  ): Promise<Part> => {
+    requireKey(key);
+    const { actor } = at;
+    // Before the bytes come: nobody should send gigabytes for an upload that has ended.
+    await inBucket(at, (ground) => pool.run('uploadGet', [ground, key, id], reading(at)));
+    const arrived = await transfer(context, context.groundOf(at.bucket), actor, digests, length, fill);
+    const { lane, id: transferId, received } = arrived;
+    try {
+      return await pool.run('partPublish', [transferId, key, id, number, seal(received)], { ...writing(at), lane });
+    } catch (error) {
+      await abortTransfer(pool, actor, lane, transferId);
+      throw error;
+    }
+  };
+
+  const join = async (
+    at: Place,
+    ground: Ground,
+    key: string,
+    id: string,
+    parts: readonly Part[],
+    publish: (lane: number, transferId: number) => Promise<Published>,
+  ): Promise<Published> => {
+    const size = parts.reduce((sum, part) => sum + part.size, 0);
+    const joined = await transfer(context, ground, at.actor, [], size, async (lane, transferId) => {
+      for (const pieces of slices(parts)) {
+        await pool.run('uploadJoin', [transferId, key, id, pieces], { ...writing(at), lane });
+      }
+    });
+    try {
+      return await publish(joined.lane, joined.id);
+    } catch (error) {
+      await abortTransfer(pool, at.actor, joined.lane, joined.id);
+      throw error;
+    }
+  };
+
+  return {
+    createUpload: (at, key, upload) => {
+      assertStorableKey(key);
+      return inBucket(at, (ground) => pool.run('uploadCreate', [ground, key, upload], writing(at)));
+    },
+
+    upload: async (at, key, id) => {
+      requireKey(key);
+      return inBucket(at, (ground) => pool.run('uploadGet', [ground, key, id], reading(at)));
+    },
+
+    putPart: (at, key, id, number, body, request) =>
+      storePart(at, key, id, number, body.length, request, (lane, transferId) =>
+        receiveBody(context, at.actor, body, lane, transferId),
+      ),
+
+    copyPart: (source, range, at, key, id, number, request) =>
+      storePart(at, key, id, number, range.length, request, (lane, transferId) =>
+        copyObject(context, at.actor, source, range, lane, transferId),
+      ),
+
+    listParts: async (at, key, id, after, limit) => {
+      requireKey(key);
+      return inBucket(at, (ground) => pool.run('partList', [ground, key, id, after, limit], reading(at)));
+    },
+
+    listUploads: (at, request) => inBucket(at, (ground) => pool.run('uploadList', [ground, request], reading(at))),
+
+    completeUpload: async (at, key, id, parts, meta, condition) => {
+      requireKey(key);
+      const options = writing(at);
+      const done = await inBucket(at, (ground) => pool.run('uploadBegin', [ground, key, id, condition], options));
+      if (done) return done;
+      const ground = context.groundOf(at.bucket);
+      const [first] = parts;
+      if (first && parts.length === 1) {
+        const published = await pool.run('uploadSingle', [ground, key, id, first, meta, condition], options);
+        if (published) return told(published);
+      }
+      return told(
+        await join(at, ground, key, id, parts, (lane, transferId) =>
+          pool.run('uploadPublish', [transferId, key, id, meta, condition], { ...options, lane }),
+        ),
+      );
+    },
+
+    abortUpload: async (at, key, id) => {
+      requireKey(key);
+      await inBucket(at, (ground) => pool.run('uploadAbort', [ground, key, id], writing(at)));
+    },
+  };
+};
