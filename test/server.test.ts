@@ -5,7 +5,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { operations } from '../gateway/s3/operations.js';
 import type { Context, Operation, Reply } from '../gateway/s3/types.js';
-import { presignV4 } from './auth/signer.js';
+import { hmacV2, presignV4 } from './auth/signer.js';
 import { element, keys, type Stage, startStage } from './http/stage.js';
 import { until, withTimeout } from './support/time.js';
 
@@ -270,6 +270,50 @@ test('a presigned URL may carry the headers of a copy', () =>
     assert.is(reply.status, 200, reply.body);
     assert.ok(reply.body.includes('CopyObjectResult'));
     assert.is((await stage.send('/bkt/to')).body, 'copied');
+  }));
+
+test('the expected owner of a bucket is held to', () =>
+  staged(async (stage) => {
+    const owner = '00000000-0000-0000-0000-00000000anna';
+    const ask = (id: string) => stage.send('/bkt', { headers: { 'x-amz-expected-bucket-owner': id } });
+    assert.is((await ask(owner)).status, 200);
+    assert.is((await ask('111122223333')).status, 403);
+    await stage.send('/bkt/from', { method: 'PUT', body: 'x' });
+    const copy = (id: string) =>
+      stage.send('/bkt/to', {
+        method: 'PUT',
+        headers: { 'x-amz-copy-source': '/bkt/from', 'x-amz-source-expected-bucket-owner': id },
+      });
+    assert.is((await copy('111122223333')).status, 403);
+    assert.is((await copy(owner)).status, 200);
+  }));
+
+test('a form in place of a signature: signed by its policy, nothing without', () =>
+  staged(async (stage) => {
+    const policy = Buffer.from(
+      JSON.stringify({
+        expiration: new Date(Date.now() + 60_000).toISOString(),
+        conditions: [{ bucket: 'bkt' }, ['starts-with', '$key', 'up/'], ['content-length-range', 1, 10]],
+      }),
+    ).toString('base64');
+    const form = (fields: Record<string, string>, file: string) => {
+      const parts = Object.entries(fields).map(
+        ([name, value]) => `--XX\r\ncontent-disposition: form-data; name="${name}"\r\n\r\n${value}\r\n`,
+      );
+      const last = `--XX\r\ncontent-disposition: form-data; name="file"; filename="f"\r\n\r\n${file}\r\n--XX--\r\n`;
+      const headers = { 'content-type': 'multipart/form-data; boundary=XX' };
+      return stage.send('/bkt', { method: 'POST', as: null, headers, body: parts.join('') + last });
+    };
+    const signed = { policy, AWSAccessKeyId: keys.anna.accessKey, signature: hmacV2(keys.anna.secret, policy) };
+    const reply = await form({ key: 'up/1', ...signed }, 'content');
+    assert.is(reply.status, 204, reply.body);
+    assert.is((await stage.send('/bkt/up/1')).body, 'content');
+    assert.is((await form({ key: 'down', ...signed }, 'content')).status, 403);
+    assert.is(element(await form({ key: 'up/2', ...signed }, 'much too long'), 'Code'), 'EntityTooLarge');
+    assert.is((await stage.send('/bkt/up/2')).status, 404);
+    assert.is((await form({ key: 'up/3' }, 'content')).status, 403);
+    const bert = { policy, AWSAccessKeyId: keys.bert.accessKey, signature: hmacV2(keys.bert.secret, policy) };
+    assert.is((await form({ key: 'up/4', ...bert }, 'content')).status, 403);
   }));
 
 test('what is no HTTP is answered and closed', () =>

@@ -218,7 +218,15 @@ async function permittedPlace(request: Request, identity: Identity): Promise<Pla
     permit(identity, operation.action, undefined);
     return undefined;
   }
-  return placeOf(options, identity, target.bucket ?? '', operation.action);
+  const place = await placeOf(options, identity, target.bucket ?? '', operation.action);
+  expectOwner(place, request.headers.get('x-amz-expected-bucket-owner'));
+  return place;
+}
+
+/** "If the account ID that you provide does not match the actual owner of the bucket, the request fails with 403." */
+function expectOwner({ bucket }: Place, expected: string | undefined): void {
+  if (expected === undefined || expected === bucket.owner) return;
+  throw new S3Error('AccessDenied', { cause: new Error(`the bucket is of ${bucket.owner}, not of ${expected}`) });
 }
 
 async function placeOf(options: PipelineOptions, identity: Identity, name: string, action: string): Promise<Place> {
@@ -281,7 +289,11 @@ function createContext(request: Request, caller: Caller, place: Place | undefine
       if (!place) throw new Error(`${operation.name} has no place`);
       return place;
     },
-    otherPlace: (bucketName, _key, action) => placeOf(options, identity, bucketName, action),
+    async otherPlace(bucketName, _key, action) {
+      const other = await placeOf(options, identity, bucketName, action);
+      expectOwner(other, headers.get('x-amz-source-expected-bucket-owner'));
+      return other;
+    },
     body: form?.file ?? body,
     form,
     trailers,

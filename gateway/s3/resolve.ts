@@ -20,8 +20,8 @@ export interface Resolvable {
 export function resolve(request: Resolvable, table: readonly Operation[]): Operation {
   const { method, target, query, headers } = request;
   const level = target.bucket === undefined ? 'service' : target.key === undefined ? 'bucket' : 'object';
-  const rows = table.filter((row) => row.level === level);
-  const asked = new Set(rows.flatMap((row) => row.query?.slice(0, 1) ?? []).filter((name) => query.has(name)));
+  const { rows, subResources } = indexOf(table)[level];
+  const asked = new Set(query.params.map(({ name }) => name).filter((name) => subResources.has(name)));
 
   let best: Operation | undefined;
   let bestScore = -1;
@@ -37,6 +37,27 @@ export function resolve(request: Resolvable, table: readonly Operation[]): Opera
     fields: { Method: method, ResourceType: resource.toUpperCase() },
     headers: { allow: allowed(rows, asked).join(', ') },
   });
+}
+
+interface Level {
+  rows: Operation[];
+  /** The first parameter of each row: it names what is asked about, the others only say which. */
+  subResources: ReadonlySet<string>;
+}
+
+const indices = new WeakMap<readonly Operation[], Record<Operation['level'], Level>>();
+
+function indexOf(table: readonly Operation[]): Record<Operation['level'], Level> {
+  let index = indices.get(table);
+  if (!index) {
+    const at = (level: Operation['level']): Level => {
+      const rows = table.filter((row) => row.level === level);
+      return { rows, subResources: new Set(rows.flatMap((row) => row.query?.slice(0, 1) ?? [])) };
+    };
+    index = { service: at('service'), bucket: at('bucket'), object: at('object') };
+    indices.set(table, index);
+  }
+  return index;
 }
 
 function fits(row: Operation, query: Query, headers: Headers): boolean {
