@@ -41,12 +41,13 @@ const count = (least: number, most: number) =>
 const second = 1000;
 const units: Record<string, number> = { s: second, m: 60 * second, h: 3600 * second, d: 86_400 * second };
 /** Milliseconds from `90s`, `30m`, `12h`, `7d`. */
-const duration = z
-  .string()
-  .trim()
-  .regex(/^\d{1,6}[smhd]$/)
-  .transform((value) => Number(value.slice(0, -1)) * (units[value.slice(-1)] ?? Number.NaN))
-  .refine((value) => value >= units['m']!);
+const duration = (least: number) =>
+  z
+    .string()
+    .trim()
+    .regex(/^\d{1,6}[smhd]$/)
+    .transform((value) => Number(value.slice(0, -1)) * (units[value.slice(-1)] ?? Number.NaN))
+    .refine((value) => value >= least);
 
 const mode = z
   .string()
@@ -144,18 +145,20 @@ export const settings = {
     allowed: 'a number from 1 to 1000000',
   }),
   uploadAge: define({
-    schema: duration,
+    // 0 is "never" to the store.
+    schema: z.union([z.literal('never').transform(() => 0), duration(60 * second)]),
     default: '7d',
     placeholder: 'AGE',
     help: 'multipart uploads without activity for so long are aborted',
-    allowed: 'at least a minute, written like 30m, 12h or 7d',
+    allowed: 'never, or at least a minute, written like 30m, 12h or 7d',
   }),
   stagingAge: define({
-    schema: duration,
-    default: '1d',
+    schema: duration(second),
+    // Files that a writer is at are locked and stay anyhow: the age only covers the moment before the lock.
+    default: '10s',
     placeholder: 'AGE',
     help: 'temporary files that a crash left are removed after so long',
-    allowed: 'at least a minute, written like 30m, 12h or 7d',
+    allowed: 'at least a second, written like 10s, 30m or 1d',
   }),
   metadata: define({
     schema: z.enum(['auto', 'xattr', 'sidecar']),

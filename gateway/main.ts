@@ -37,10 +37,21 @@ export async function withService(
   }
 }
 
-async function openService(config: Config): Promise<Service> {
-  // Most calls wait for the disk: more threads than cores, and a few even on the smallest machine.
-  const workers = config.workers === 'auto' ? Math.max(4, 2 * availableParallelism()) : config.workers;
-  const storage = await createPosixStorage({ ...config, workers });
+async function openService(config: Config, log?: Log): Promise<Service> {
+  const { root, durability, fileMode, dirMode, stagingAge, uploadAge } = config;
+  const storage = await createPosixStorage({
+    root,
+    durability,
+    fileMode,
+    directoryMode: dirMode,
+    stagingAge,
+    uploadAge,
+    // Most calls wait for the disk: more threads than cores, and a few even on the smallest machine.
+    workers: config.workers === 'auto' ? Math.max(4, 2 * availableParallelism()) : config.workers,
+    // `auto` is decided for each bucket's filesystem by the store; `xattr` has been checked before.
+    sidecars: config.metadata === 'sidecar',
+    ...(log === undefined ? {} : { log }),
+  });
   try {
     const sealer = await openSealer(config, storage.documents);
     return { config, storage, registry: createRegistry({ documents: storage.documents, sealer }) };
@@ -100,9 +111,12 @@ export async function startGateway(config: Config, firstAccount: NewAccount): Pr
       : { cert: config.tlsCert, key: config.tlsKey };
   const tls = files === undefined ? undefined : await readCertificate(files);
   await checkRoot(config.root, true);
-  tellFilesystem(probeRoot(config.root), config, log);
+  const found = probeRoot(config.root);
+  tellFilesystem(found, config, log);
 
-  const { storage, registry } = await openService(config);
+  // Without locks the age alone tells a crashed upload from a slow one.
+  const stagingAge = found.flock ? config.stagingAge : Math.max(config.stagingAge, 86_400_000);
+  const { storage, registry } = await openService({ ...config, stagingAge }, log);
   const gateway = createGateway({ ...config, storage, identities: registry.identities, tls, log });
   try {
     const url = await listen(gateway, config);

@@ -73,6 +73,10 @@ config('the same value may come as text or as JSON has it', async () => {
   assert.equal((await load({ env })).hostStyle, ['a.example', 'b.example']);
 });
 
+config('uploads may be kept for ever', async () => {
+  assert.is((await load({ flags: { uploadAge: 'never' } })).uploadAge, 0);
+});
+
 config('paths in a file count from the file, others from the working directory', async () => {
   file({ root: 'store' }, 'other.json');
   assert.is((await load({ file: 'other.json' })).root, join(cwd, 'store'));
