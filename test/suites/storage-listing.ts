@@ -1,0 +1,147 @@
+/** Listings of a `Storage`, compared with the reference model. */
+import * as assert from 'uvu/assert';
+import type { ListRequest, Place, Storage } from '../../gateway/storage/types.js';
+import { modelPage } from './listing-model.js';
+import type { Tests } from './storage.js';
+import { md5, put } from './storage-tools.js';
+
+const keys = [
+  'a!',
+  'a-b',
+  'a.txt',
+  'a/',
+  'a/x',
+  'a/y/1',
+  'a/y/2',
+  'a0',
+  'asdf',
+  'boo/bar',
+  'boo/baz/xyzzy',
+  'cquux/bla',
+  'cquux/thud',
+  'empty/',
+  'é/é',
+  '日本/語',
+  '\uffff',
+  '😀',
+  '😀!/x',
+];
+
+const request = (change: Partial<ListRequest>): ListRequest => ({
+  prefix: '',
+  delimiter: '',
+  after: '',
+  limit: 1000,
+  ...change,
+});
+
+async function page(storage: Storage, at: Place, asked: ListRequest) {
+  const { objects, prefixes, next } = await storage.list(at, asked);
+  return { objects: objects.map(({ key }) => key), prefixes, next };
+}
+
+export const listingTests: Tests = (test, bench) => {
+  test('a listing is what the model says, for any prefix, delimiter, marker, size', async () => {
+    const at = await bench.place();
+    await Promise.all(keys.map((key) => put(bench.storage, at, key, key.endsWith('/') ? '' : key)));
+    for (const prefix of ['', 'a', 'a/', 'a/y', 'boo/', 'b', 'é/', 'zzz', 'a//', '/', '日', 'a!', '../', './']) {
+      for (const delimiter of ['', '/', 'a', 'y/', '😀', '!', 'o/b']) {
+        for (const after of [
+          '',
+          'a',
+          'a/',
+          'a/x',
+          'boo',
+          'boo/',
+          'boo/bar',
+          'boo/zzz',
+          'cquux/',
+          'é/',
+          '\uffff',
+          '😀',
+          'zzzz',
+        ]) {
+          const asked = request({ prefix, delimiter, after });
+          assert.equal(await page(bench.storage, at, asked), modelPage(keys, asked), JSON.stringify(asked));
+        }
+        for (const limit of [1, 2, 5]) {
+          const objects: string[] = [];
+          const prefixes: string[] = [];
+          for (let after: string | undefined = ''; after !== undefined; ) {
+            const asked = request({ prefix, delimiter, after, limit });
+            const found: Awaited<ReturnType<typeof page>> = await page(bench.storage, at, asked);
+            assert.equal(found, modelPage(keys, asked), JSON.stringify(asked));
+            objects.push(...found.objects);
+            prefixes.push(...found.prefixes);
+            after = found.next;
+          }
+          const { next: _, ...whole } = modelPage(keys, request({ prefix, delimiter }));
+          assert.equal({ objects, prefixes }, whole);
+        }
+      }
+    }
+    assert.equal(await page(bench.storage, at, request({ limit: 0 })), { objects: [], prefixes: [], next: undefined });
+  });
+
+  test('what a listing tells of an object is what head tells', async () => {
+    const at = await bench.place();
+    await put(bench.storage, at, 'a', 'content', {
+      owner: 'somebody',
+      checksum: { algorithm: 'CRC32C', type: 'FULL_OBJECT', value: 'AAAAAA==' },
+    });
+    await put(bench.storage, at, 'b/', '');
+    const { objects } = await bench.storage.list(at, request({}));
+    const [a, b] = await Promise.all([bench.storage.head(at, 'a'), bench.storage.head(at, 'b/')]);
+    assert.equal(objects[0], {
+      key: 'a',
+      size: 7,
+      lastModified: a.lastModified,
+      etag: md5('content'),
+      owner: 'somebody',
+      checksum: { algorithm: 'CRC32C', type: 'FULL_OBJECT' },
+    });
+    assert.equal(objects[1], { key: 'b/', size: 0, lastModified: b.lastModified, etag: md5('') });
+  });
+
+  test('a key is listed as soon as it is put, and not once it is deleted', async () => {
+    const at = await bench.place();
+    for (let i = 0; i < 20; i++) {
+      await put(bench.storage, at, `d/${i}`);
+      assert.ok((await page(bench.storage, at, request({}))).objects.includes(`d/${i}`));
+      assert.equal((await page(bench.storage, at, request({ delimiter: '/' }))).prefixes, ['d/']);
+    }
+    for (let i = 0; i < 20; i++) await bench.storage.remove(at, `d/${i}`);
+    assert.equal(await page(bench.storage, at, request({ delimiter: '/' })), {
+      objects: [],
+      prefixes: [],
+      next: undefined,
+    });
+  });
+
+  test('keys that stay are on their page, whatever comes and goes around them', async () => {
+    const at = await bench.place();
+    const stay = Array.from({ length: 60 }, (_, i) => `s/${100 + i}`);
+    await Promise.all(stay.map((key) => put(bench.storage, at, key)));
+    let done = false;
+    const churn = (async () => {
+      for (let i = 0; !done; i++) {
+        await put(bench.storage, at, `s/${100 + (i % 60)}-x`);
+        await bench.storage.remove(at, `s/${100 + (i % 60)}-x`);
+      }
+    })();
+    for (let round = 0; round < 10; round++) {
+      const found: string[] = [];
+      for (let after: string | undefined = ''; after !== undefined; ) {
+        const part: Awaited<ReturnType<typeof page>> = await page(bench.storage, at, request({ after, limit: 7 }));
+        found.push(...part.objects);
+        after = part.next;
+      }
+      assert.equal(
+        found.filter((key) => !key.endsWith('x')),
+        stay,
+      );
+    }
+    done = true;
+    await churn;
+  });
+};
