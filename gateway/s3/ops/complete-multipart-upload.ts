@@ -23,8 +23,7 @@ export const completeMultipartUpload: Handler = async (context) => {
   const { storage, place, key, query } = context;
   const id = query.get('uploadId') ?? '';
   const condition = writeCondition(context.headers);
-  const listed = readCompleteMultipartUpload(await readPlainDocument(context));
-  requireOrder(listed);
+  const listed = inOrder(readCompleteMultipartUpload(await readPlainDocument(context)));
 
   let upload: Upload;
   try {
@@ -48,12 +47,19 @@ function readPlainDocument(context: Context): Promise<Uint8Array> {
   return readDocument({ ...context, headers });
 }
 
-function requireOrder(listed: readonly CompletedPart[]): void {
-  let last = 0;
-  for (const { number } of listed) {
-    if (number <= last) throw new S3Error('InvalidPartOrder');
-    last = number;
+/**
+ * The parts in ascending order. A number given twice in a row counts once, as the client has it last: it was sent again.
+ * @throws S3Error InvalidPartOrder
+ */
+function inOrder(listed: readonly CompletedPart[]): CompletedPart[] {
+  const ordered: CompletedPart[] = [];
+  for (const part of listed) {
+    const last = ordered.at(-1);
+    if (last && part.number < last.number) throw new S3Error('InvalidPartOrder');
+    if (last?.number === part.number) ordered.pop();
+    ordered.push(part);
   }
+  return ordered;
 }
 
 /** The object that this very upload has become, else the error that led here. */

@@ -90,6 +90,17 @@ test('completing again answers as the first time, until the object is another', 
   await fails('NoSuchUpload', complete(world, 'abc1234def', parts));
 });
 
+test('a part sent again stands in the list twice: the last counts', async () => {
+  const world = await createWorld();
+  const id = await create(world);
+  const first = await part(world, id, 1, 'first');
+  const again = await part(world, id, 1, 'again');
+  await fails('InvalidPart', complete(world, id, [again, first]));
+  const result = await complete(world, id, [first, again]);
+  assert.match(result['ETag'], /-1"$/);
+  assert.is(String(await bytesOf(await world.call(getObject))), 'again');
+});
+
 test('two completions at once both succeed', async () => {
   const world = await createWorld();
   const id = await create(world);
@@ -105,7 +116,7 @@ test('lists of parts that cannot be joined; the upload stays', async () => {
   await fails('MalformedXML', world.call(completeMultipartUpload, { query: { uploadId: id }, body: '' }));
   await fails('MalformedXML', complete(world, id, []));
   await fails('InvalidPartOrder', complete(world, id, [two, one]));
-  await fails('InvalidPartOrder', complete(world, id, [one, one]));
+  await fails('InvalidPartOrder', complete(world, id, [one, two, one]));
   const missing = await fails('InvalidPart', complete(world, id, [{ ...one, number: 9999 }]));
   assert.equal(missing.fields, { UploadId: id, PartNumber: '9999', ETag: one.etag.replaceAll('"', '') });
   await fails('InvalidPart', complete(world, id, [{ number: 1, etag: 'f'.repeat(32) }]));

@@ -171,8 +171,8 @@ test('tags', async () => {
     Tagging: {
       TagSet: {
         Tag: [
-          { Key: 'foo', Value: 'bar' },
           { Key: 'bar', Value: '' },
+          { Key: 'foo', Value: 'bar' },
           { Key: '日', Value: 'a b/c' },
         ],
       },
