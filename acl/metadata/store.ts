@@ -2,7 +2,7 @@
  * Where a record lies: in the attribute, in part in an overflow file that the attribute names, or (on a filesystem
  * without user attributes) in a sidecar file. One interface for all three.
  */
-import { E, errnoError, type Stat } from '../../gateway/storage/posix/syscalls.js';
+import { E, errnoError, S_IFMT, S_IFREG, type Stat } from '../../gateway/storage/posix/syscalls.js';
 import { decode, type Packed } from './codec.js';
 import { dropSidecar, readSidecar, writeSidecar } from './sidecar.js';
 import { judge, type Stamp } from './stamp.js';
@@ -32,6 +32,8 @@ export interface Saved {
   undo(): void;
 }
 
+const isFile = (stat: Stat): boolean => (stat.mode & S_IFMT) === S_IFREG;
+
 const nothing = (): void => undefined;
 
 /** What is stored about an open file or directory. Never throws for what a user has written there. */
@@ -42,7 +44,7 @@ export const loadRecord = (bucket: MetaGround, fd: number, stat: Stat): Loaded =
     const packed = bytes && decode(bytes);
     // An inode number is given again when its file is deleted: here a record of other content is another file's.
     const other =
-      packed && (packed.stamp?.ino !== stat.ino || (packed.meta && judge(packed.stamp, stat) === 'changed'));
+      packed && (packed.stamp?.ino !== stat.ino || (isFile(stat) && judge(packed.stamp, stat) === 'changed'));
     const forget = () => dropSidecar(bucket, stat);
     return packed && !other
       ? { packed, incomplete: false, forget, supersede: nothing }

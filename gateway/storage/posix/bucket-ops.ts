@@ -6,11 +6,10 @@ import { reservedSegment } from '../keys.js';
 import type { Actor } from '../types.js';
 import { canSwitch } from './identity.js';
 import { withKeyLock } from './locks.js';
-import { type BucketDir, type Ground, machine, prepareBucket, withBucket } from './paths.js';
+import { type BucketDir, type Ground, prepareBucket, withBucket } from './paths.js';
 import {
   AT_FDCWD,
   AT_REMOVEDIR,
-  clockGettime,
   close,
   DT_DIR,
   DT_UNKNOWN,
@@ -21,7 +20,6 @@ import {
   fsync,
   O_DIRECTORY,
   O_NOFOLLOW,
-  O_NONBLOCK,
   O_PATH,
   O_RDONLY,
   openat2,
@@ -31,7 +29,6 @@ import {
   RESOLVE_NO_XDEV,
   rawPath,
   readEntries,
-  tryFlock,
   tryMkdirat,
   tryOpenat2,
   tryUnlinkat,
@@ -143,46 +140,9 @@ export const bucketOps = {
       }
     });
   },
-
-  /**
-   * Removes staged files that nobody works on any more: their writer holds a lock. On Lustre with `localflock` that is
-   * not seen from other machines, so their files must be older than `foreignAgeMs` as well. @returns how many
-   */
-  reapStaging(ground: Ground, foreignAgeMs: number): number {
-    return withBucket(ground, 'service', (bucket) => {
-      const fd = tryOpenat2(bucket.fd, `${reservedSegment}/staging`, DIRECTORY, 0, RESOLVE_INSIDE);
-      if (fd < 0) return 0;
-      try {
-        let reaped = 0;
-        for (const { name } of readEntries(fd)) {
-          if (reap(fd, rawPath(name), name.startsWith(machine) ? OWN_AGE_MS : foreignAgeMs)) reaped++;
-        }
-        return reaped;
-      } finally {
-        close(fd);
-      }
-    });
-  },
 };
 
 const baseOf = (path: string): string => path.slice(path.lastIndexOf('/') + 1);
-
-/** The moment between the opening and the lock of a staged file. */
-const OWN_AGE_MS = 1_000;
-
-/** False when its writer lives, or where locks are unknown. */
-const reap = (directory: number, name: Buffer, minimumAgeMs: number): boolean => {
-  const fd = tryOpenat2(directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0, RESOLVE_INSIDE);
-  if (fd < 0) return false;
-  try {
-    if (clockGettime() - fstat(fd).ctimeNs < BigInt(minimumAgeMs) * 1_000_000n || !tryFlock(fd)) return false;
-    return tryUnlinkat(directory, name) === 0;
-  } catch {
-    return false;
-  } finally {
-    close(fd);
-  }
-};
 
 /** Removes everything in one of our directories, and the directories below it. Never leaves the filesystem. */
 const drain = (bucket: BucketDir, path: string): void => {

@@ -105,11 +105,12 @@ export const createBuckets = ({ root, pool, documents, groundOf, directoryMode }
         // The directory is gone, by an interrupted deletion or by hand: so is the bucket.
         if (!(error instanceof S3Error) || error.code !== 'NoSuchBucket') throw error;
       }
-      let mine = true;
+      let mine = false;
       await documents.update<Bucket>('buckets', bucket.name, (current) => {
         mine = current.created === bucket.created;
         return mine ? undefined : current;
       });
+      if (!mine) throw new S3Error('NoSuchBucket');
     },
 
     putConfig: async (bucket, kind, text) => {

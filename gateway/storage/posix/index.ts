@@ -14,6 +14,7 @@ import { createPool } from './pool.js';
 import type { Published } from './publish.js';
 import { startReaper } from './reaper.js';
 import { abortTransfer, copyObject, deliver, INLINE_BYTES, ownObject, receiveBody, transfer } from './streams.js';
+import { createUploads } from './uploads.js';
 
 export interface PosixOptions {
   /** Made when missing. Symbolic links on its own path are resolved once, here. */
@@ -21,8 +22,8 @@ export interface PosixOptions {
   /** I/O threads; more on network filesystems. */
   workers?: number;
   durability?: Durability;
-  /** `sidecar`: metadata in files of their own even where the filesystem has attributes. Else: what it has. */
-  metadata?: 'auto' | 'xattr' | 'sidecar';
+  /** Metadata in sidecar files even where the filesystem has attributes; where it has none, they are used anyhow. */
+  sidecars?: boolean;
   /** Permissions of new files and directories, before the process's umask. */
   fileMode?: number;
   directoryMode?: number;
@@ -35,18 +36,12 @@ export interface PosixOptions {
   log?: { warn(details: object, message: string): void };
 }
 
-type UploadMethods = Pick<
-  Storage,
-  'createUpload' | 'upload' | 'putPart' | 'copyPart' | 'listParts' | 'listUploads' | 'completeUpload' | 'abortUpload'
->;
-const createUploads = (_: unknown): UploadMethods => ({}) as UploadMethods;
-
 /** Bodies up to this size are collected and hashed on the main thread, and stored in one hop. */
 const SMALL_BYTES = 128 * 1024;
 
 /** Starts the store; rejects when a worker cannot start or the root cannot be used. */
 export const createPosixStorage = async (options: PosixOptions): Promise<Storage> => {
-  const { durability = 'full', metadata = 'auto', fileMode = 0o644, directoryMode = 0o755, log } = options;
+  const { durability = 'full', sidecars = false, fileMode = 0o644, directoryMode = 0o755, log } = options;
   await mkdir(options.root, { recursive: true });
   const root = await realpath(options.root);
   await loadDigests();
@@ -61,7 +56,7 @@ export const createPosixStorage = async (options: PosixOptions): Promise<Storage
   const documents = createDocuments(root, pool, { warn: (message) => log?.warn({}, message) });
   const context = createContext(pool, buffers, documents, {
     durability,
-    sidecars: metadata === 'sidecar',
+    sidecars,
     fileMode,
     directoryMode,
   });

@@ -4,7 +4,7 @@ import { S3Error } from '../../errors.js';
 import { reservedSegment } from '../keys.js';
 import { become } from './identity.js';
 import { isFile } from './lookup.js';
-import { type Area, type BucketDir, type Ground, withBucket } from './paths.js';
+import { type Area, type BucketDir, type Ground, machine, withBucket } from './paths.js';
 import {
   AT_SYMLINK_NOFOLLOW,
   clockGettime,
@@ -132,6 +132,9 @@ const reapRemains = (bucket: BucketDir, name: string, ageMs: number): number => 
 
 const DAMAGED_AGE_MS = 7 * 86_400_000;
 
+/** Locks of this very machine are seen whatever the filesystem: the age covers the moment before a file is locked. */
+const OWN_AGE_MS = 1_000;
+
 const reapStaging = (bucket: BucketDir, ageMs: number, borrowed: ReadonlySet<string>): number => {
   const staging = bucket.area('staging');
   let reaped = 0;
@@ -142,7 +145,8 @@ const reapStaging = (bucket: BucketDir, ageMs: number, borrowed: ReadonlySet<str
     if (fd < 0) continue;
     try {
       const stat = fstat(fd);
-      if (!isFile(stat) || !isOlder(stat, ageMs) || !isAbandoned(fd)) continue;
+      const age = name.startsWith(machine) ? Math.min(ageMs, OWN_AGE_MS) : ageMs;
+      if (!isFile(stat) || !isOlder(stat, age) || !isAbandoned(fd)) continue;
       // What lies outside of the file goes with it, but not when the file has another name: then it is an object.
       const { forget } = loadRecord(bucket, fd, stat);
       if (tryUnlinkat(staging, path) < 0) continue;

@@ -14,16 +14,17 @@ export interface Reaper {
 export const startReaper = (
   context: StoreContext,
   listBuckets: () => Promise<Bucket[]>,
-  options: { stagingAge?: number; log?: { warn(details: object, message: string): void } },
+  options: { stagingAge?: number; uploadAge?: number; log?: { warn(details: object, message: string): void } },
 ): Reaper => {
-  const { stagingAge = DAY_MS, log } = options;
+  const { stagingAge = DAY_MS, uploadAge = 0, log } = options;
+  const ages = { stagingAgeMs: stagingAge, ...(uploadAge > 0 && { uploadAgeMs: uploadAge }) };
   let stopped = false;
   const round = async (): Promise<void> => {
     for (const bucket of await listBuckets()) {
       if (stopped) return;
-      // As the gateway itself: it removes only plain names in a directory that it opened without following links.
+      // Begun as the gateway itself, which can enter every bucket; it goes on as the owner of what it looks at.
       await context.pool
-        .run('reapStaging', [context.groundOf(bucket), stagingAge])
+        .run('reapBucket', [context.groundOf(bucket), ages])
         .catch((err: unknown) => log?.warn({ err, bucket: bucket.name }, 'staged files could not be reaped'));
     }
   };
