@@ -95,6 +95,8 @@ export async function openSource(context: Context): Promise<OpenObject> {
   refuseReadEncryption(new Map([...headers].filter(([name]) => name.startsWith('x-amz-copy-source-'))));
   const { bucket, key, versionId } = parseCopySource(headers.get('x-amz-copy-source') ?? '');
   const from = await context.otherPlace(bucket, key, 's3:GetObject');
+  const owner = headers.get('x-amz-source-expected-bucket-owner');
+  if (owner !== undefined && owner !== from.bucket.owner) throw new S3Error('AccessDenied');
   if (namesOtherVersion(versionId)) {
     throw new S3Error('NoSuchVersion', { fields: { Key: key, VersionId: versionId! } });
   }

@@ -82,6 +82,9 @@ test('sources that are not there, or not ours', async () => {
   await fails('InvalidArgument', from('b'));
   await fails('InvalidArgument', from('b/%zz'));
   await from('/b/src?versionId=null');
+  const owner = 'x-amz-source-expected-bucket-owner';
+  await fails('AccessDenied', copy(made, { [owner]: 'somebody' }));
+  await copy(made, { [owner]: account.uuid });
   await fails('NoSuchKey', made.call(headObject, { key: 'none' }));
 });
 

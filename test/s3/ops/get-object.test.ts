@@ -52,7 +52,8 @@ test('the whole object; HEAD says the same without it', async () => {
 test('what is not there', async () => {
   const { call } = await world();
   for (const handler of [getObject, headObject]) {
-    await fails('NoSuchKey', call(handler, { key: 'none' }));
+    const error = await fails('NoSuchKey', call(handler, { key: 'none' }));
+    assert.is(error.headers['x-amz-delete-marker'], handler === headObject ? 'false' : undefined);
     await fails('NoSuchKey', call(handler, { key: 'a//b' }));
     await fails('InvalidArgument', call(handler, { query: { versionId: '' } }));
     await fails('InvalidArgument', call(handler, { query: { versionId: 'x' } }));
