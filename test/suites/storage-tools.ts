@@ -117,7 +117,7 @@ export async function refused(promise: Promise<unknown>, code: ErrorCode, what =
   return error;
 }
 
-export const newUpload = (storage: Storage, at: Place, key: string): Promise<Upload> =>
+export const newUpload = async (storage: Storage, at: Place, key: string): Promise<Upload> =>
   storage.createUpload(at, key, {
     meta: { headers: { contentType: 'text/plain' }, user: { colour: 'blue' }, tags: { a: '1' } },
     checksum: { algorithm: 'CRC32', type: 'FULL_OBJECT' },
