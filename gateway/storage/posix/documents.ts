@@ -14,21 +14,14 @@ export interface DocumentsOptions {
 
 interface Cached {
   stamp: string;
-  value: unknown;
+  /** Parsed anew for everybody who asks: a value that were shared could be changed by one for all. */
+  text: string;
 }
 
 type Lock = ReturnType<typeof documentOps.documentLock>;
 
 /** `.json` has to fit into a name of 255 bytes as well. */
 const ID = /^[A-Za-z0-9_-][A-Za-z0-9._-]{0,249}$/;
-
-const freeze = <T>(value: T): T => {
-  if (typeof value === 'object' && value !== null && !Object.isFrozen(value)) {
-    Object.freeze(value);
-    for (const each of Object.values(value)) freeze(each);
-  }
-  return value;
-};
 
 const parse = (kind: string, id: string, text: string): unknown => {
   try {
@@ -38,7 +31,6 @@ const parse = (kind: string, id: string, text: string): unknown => {
   }
 };
 
-/** Values are handed out frozen: they are shared by all who ask until the file changes. `update` gets its own copy. */
 export const createDocuments = (
   root: string,
   pool: Pick<Pool, 'run' | 'lane'>,
@@ -60,8 +52,8 @@ export const createDocuments = (
   };
 
   const accept = (kind: string, id: string, stamp: string, text: string): unknown => {
-    const value = freeze(parse(kind, id, text));
-    ofKind(kind).set(id, { stamp, value });
+    const value = parse(kind, id, text);
+    ofKind(kind).set(id, { stamp, text });
     return value;
   };
 
@@ -106,7 +98,7 @@ export const createDocuments = (
       throw error;
     }
     await replace(kind, id, held.lock, text);
-    return after === undefined ? undefined : freeze(after);
+    return after === undefined ? undefined : structuredClone(after);
   };
 
   return {
@@ -118,7 +110,9 @@ export const createDocuments = (
         ofKind(kind).delete(id);
         return undefined;
       }
-      return (document.text === undefined ? known!.value : accept(kind, id, document.stamp, document.text)) as T;
+      return (
+        document.text === undefined ? parse(kind, id, known!.text) : accept(kind, id, document.stamp, document.text)
+      ) as T;
     },
     create: async (kind, id, value) => {
       checkId(id);
@@ -145,7 +139,7 @@ export const createDocuments = (
       const values: { id: string; value: T }[] = [];
       for (const { id, stamp, text } of found) {
         try {
-          const value = text === undefined ? before.get(id)!.value : accept(kind, id, stamp, text);
+          const value = text === undefined ? parse(kind, id, before.get(id)!.text) : accept(kind, id, stamp, text);
           values.push({ id, value: value as T });
         } catch {
           bad.push(`${id}.json`);

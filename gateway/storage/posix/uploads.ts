@@ -98,7 +98,7 @@ export const createUploads = (context: StoreContext): UploadMethods => {
   };
 
   return {
-    createUpload: (at, key, upload) => {
+    createUpload: async (at, key, upload) => {
       assertStorableKey(key);
       return inBucket(at, (ground) => pool.run('uploadCreate', [ground, key, upload], writing(at)));
     },
