@@ -154,10 +154,9 @@ export const settings = {
   }),
   stagingAge: define({
     schema: duration(second),
-    // Files that a writer is at are locked and stay anyhow: the age only covers the moment before the lock.
-    default: '10s',
+    default: '1d',
     placeholder: 'AGE',
-    help: 'temporary files that a crash left are removed after so long',
+    help: 'temporary files that a crash on another machine left are removed after so long, those of this one at once',
     allowed: 'at least a second, written like 10s, 30m or 1d',
   }),
   metadata: define({

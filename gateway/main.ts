@@ -111,12 +111,9 @@ export async function startGateway(config: Config, firstAccount: NewAccount): Pr
       : { cert: config.tlsCert, key: config.tlsKey };
   const tls = files === undefined ? undefined : await readCertificate(files);
   await checkRoot(config.root, true);
-  const found = probeRoot(config.root);
-  tellFilesystem(found, config, log);
+  tellFilesystem(probeRoot(config.root), config, log);
 
-  // Without locks the age alone tells a crashed upload from a slow one.
-  const stagingAge = found.flock ? config.stagingAge : Math.max(config.stagingAge, 86_400_000);
-  const { storage, registry } = await openService({ ...config, stagingAge }, log);
+  const { storage, registry } = await openService(config, log);
   const gateway = createGateway({ ...config, storage, identities: registry.identities, tls, log });
   try {
     const url = await listen(gateway, config);

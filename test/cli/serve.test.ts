@@ -46,7 +46,14 @@ const credentials = (text: string) => ({
   secretAccessKey: /export AWS_SECRET_ACCESS_KEY=(\S+)/.exec(text)?.[1] ?? '',
 });
 const client = (url: string, keys: { accessKeyId: string; secretAccessKey: string }) =>
-  new S3Client({ endpoint: url, region: 'us-east-1', forcePathStyle: true, credentials: keys, maxAttempts: 1 });
+  new S3Client({
+    endpoint: url,
+    region: 'us-east-1',
+    forcePathStyle: true,
+    credentials: keys,
+    maxAttempts: 1,
+    requestChecksumCalculation: 'WHEN_REQUIRED',
+  });
 
 /** Which fixture the server shows: the subject's common name. */
 async function certificateOf(url: string): Promise<string | undefined> {
