@@ -141,7 +141,9 @@ const reapStaging = (bucket: BucketDir, ageMs: number, borrowed: ReadonlySet<str
   for (const { name } of entriesOf(staging)) {
     if (borrowed.has(name)) continue;
     const path = rawPath(name);
-    const fd = tryOpenat2(staging, path, O_RDWR | O_NONBLOCK | O_NOFOLLOW, 0, RESOLVE_INSIDE);
+    // For writing, because NFS locks exclusively for writers only; a file of somebody else's may be readable at least.
+    let fd = tryOpenat2(staging, path, O_RDWR | O_NONBLOCK | O_NOFOLLOW, 0, RESOLVE_INSIDE);
+    if (fd < 0) fd = tryOpenat2(staging, path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW, 0, RESOLVE_INSIDE);
     if (fd < 0) continue;
     try {
       const stat = fstat(fd);
