@@ -116,8 +116,10 @@ test('v4, path style: put, file, get, head, list, delete', async () => {
 });
 
 test('v4, presigned', async () => {
+  // By default the SDK signs the checksum of an empty body into a link for uploads, which then fits no other.
+  const linking = sdk(gateway, { requestChecksumCalculation: 'WHEN_REQUIRED' });
   for (const Key of keys) {
-    const up = new URL(await getSignedUrl(client, new s3.PutObjectCommand({ Bucket, Key })));
+    const up = new URL(await getSignedUrl(linking, new s3.PutObjectCommand({ Bucket, Key })));
     const put = await send('PUT', up.pathname + up.search, {}, bodyOf(Key, 'link'), up.host);
     assert.is(put.status, 200, `${Key}: ${put.body}`);
     assert.is(onDisk(Key), bodyOf(Key, 'link'), Key);
@@ -127,6 +129,7 @@ test('v4, presigned', async () => {
       body: bodyOf(Key, 'link'),
     });
   }
+  linking.destroy();
 });
 
 test('v4, host style', async () => {
@@ -161,7 +164,10 @@ test('v2 header, path style and host style; lower-case escapes too', async () =>
     const lower = wire.replace(/%[0-9A-F]{2}/g, (code) => code.toLowerCase());
     const low = `/${Bucket}/${lower}`;
     assert.equal(await send('GET', low, signed('GET', low)), expected, `lower-case ${key}`);
-    assert.equal(await send('GET', low, signed('GET', `/${Bucket}/${key}`)), expected, `raw ${key}`);
+    const raw = await send('GET', low, signed('GET', `/${Bucket}/${key}`));
+    // Raw text that reads as escapes or as a query is the signature of something else: it must not open this key.
+    if (/%[0-9A-F]{2}|\?/.test(key)) assert.is(raw.status, 403, `raw ${key}`);
+    else assert.equal(raw, expected, `raw ${key}`);
   }
 });
 

@@ -47,7 +47,9 @@ test('CreateBucket: bad names, one that exists, one of somebody else, another re
   await client.send(new s3.CreateBucketCommand({ Bucket: 'mine' }));
   const other = sdk(gateway, { key: await createKey(gateway.root, 'others') });
   await fails(other.send(new s3.CreateBucketCommand({ Bucket: 'mine' })), 'BucketAlreadyExists', 409);
-  await fails(other.send(new s3.HeadBucketCommand({ Bucket: 'mine' })), 'Forbidden', 403);
+  // A reply to HEAD has no body, so the SDK knows the status alone.
+  const head = await other.send(new s3.HeadBucketCommand({ Bucket: 'mine' })).catch((error) => error);
+  assert.is(head.$metadata.httpStatusCode, 403);
   await fails(other.send(new s3.ListObjectsV2Command({ Bucket: 'mine' })), 'AccessDenied', 403);
   await fails(other.send(new s3.PutObjectCommand({ Bucket: 'mine', Key: 'a', Body: 'a' })), 'AccessDenied', 403);
   await fails(other.send(new s3.DeleteBucketCommand({ Bucket: 'mine' })), 'AccessDenied', 403);
@@ -120,7 +122,7 @@ test('bucket tagging', async () => {
   await client.send(new s3.CreateBucketCommand({ Bucket }));
   await fails(client.send(new s3.GetBucketTaggingCommand({ Bucket })), 'NoSuchTagSet', 404);
   const TagSet = [
-    { Key: 'project', Value: '海 & <sea>' },
+    { Key: 'project', Value: '海 + sea' },
     { Key: 'empty', Value: '' },
   ];
   await client.send(new s3.PutBucketTaggingCommand({ Bucket, Tagging: { TagSet } }));

@@ -236,11 +236,14 @@ test('object tagging', async () => {
 
 test('presigned GET and PUT, and a presigned POST form', async () => {
   const Key = 'pre signed/海 +1%.txt';
-  const up = await getSignedUrl(client, new s3.PutObjectCommand({ Bucket, Key }), { expiresIn: 60 });
+  // By default the SDK signs the checksum of an empty body into a link for uploads, which then fits no other.
+  const linking = sdk(gateway, { requestChecksumCalculation: 'WHEN_REQUIRED' });
+  const up = await getSignedUrl(linking, new s3.PutObjectCommand({ Bucket, Key }), { expiresIn: 60 });
   assert.is((await fetch(up, { method: 'PUT', body: 'by link' })).status, 200);
   assert.is(readFileSync(file(Key), 'utf8'), 'by link');
   const down = await getSignedUrl(client, new s3.GetObjectCommand({ Bucket, Key }), { expiresIn: 60 });
   assert.is(await (await fetch(down)).text(), 'by link');
+  linking.destroy();
   const altered = await fetch(down.replace('X-Amz-Expires=60', 'X-Amz-Expires=600'));
   assert.is(altered.status, 403);
   assert.match(await altered.text(), '<Code>SignatureDoesNotMatch</Code>');
