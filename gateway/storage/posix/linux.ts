@@ -20,8 +20,6 @@ const x64 = {
   capget: 125,
   capset: 126,
   fstatfs: 138,
-  setxattr: 188,
-  lsetxattr: 189,
   fsetxattr: 190,
   lgetxattr: 192,
   fgetxattr: 193,
@@ -41,8 +39,6 @@ const x64 = {
 };
 
 const arm64: typeof x64 = {
-  setxattr: 5,
-  lsetxattr: 6,
   fsetxattr: 7,
   lgetxattr: 9,
   fgetxattr: 10,

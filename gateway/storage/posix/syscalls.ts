@@ -9,9 +9,9 @@
  * Paths are strings (stored as UTF-8) or Buffers of raw bytes. A NUL would cut a path short and name another file, so
  * it is refused with EINVAL.
  */
-import { closeSync, readSync, writeSync } from 'node:fs';
+import { readSync, writeSync } from 'node:fs';
 import koffi from 'koffi';
-import { AT_EMPTY_PATH, E, errnoName, LOCK_EX, LOCK_NB, LOCK_SH, LOCK_UN, numbers } from './linux.js';
+import { AT_EMPTY_PATH, E, errnoName, LOCK_EX, LOCK_NB, LOCK_SH, numbers } from './linux.js';
 
 export * from './linux.js';
 
@@ -53,7 +53,6 @@ const fdNameBuf = bind(', long fd, const char *name, void *value, long size');
 const fdNameBufFlags = bind(', long fd, const char *name, void *value, long size, long flags');
 const fdName = bind(', long fd, const char *name');
 const pathNameBuf = bind(', const char *path, const char *name, void *value, long size');
-const pathNameBufFlags = bind(', const char *path, const char *name, void *value, long size, long flags');
 const nBuf = bind(', long a, void *buffer');
 const nBufN = bind(', long a, void *buffer, long size');
 const utimensatRaw = bind(', long dir, const char *path, void *times, long flags');
@@ -112,18 +111,10 @@ export const requireOpenat2 = (): void => {
   if (fd >= 0) close(fd);
 };
 
-/** Never throws: the descriptor is gone on Linux whatever close reports. Use `closeChecked` after writing over NFS. */
+/** Never throws: the descriptor is gone on Linux whatever close reports. What a delayed write left is told by fsync. */
 export const close = (fd: number): void => {
   n1(nr.close, fd);
 };
-
-/** Throws what a delayed write left behind (EIO, ENOSPC, EDQUOT on network filesystems). */
-export const closeChecked = (fd: number): void => {
-  orThrow(n1(nr.close, fd), 'close');
-};
-
-/** Closes a descriptor that `fs.openSync` opened. */
-export const closeOfNode = closeSync;
 
 // ---- status ------------------------------------------------------------------------------------------------------
 
@@ -174,11 +165,6 @@ export const tryStatat = (dirfd: number, path: Path, flags: number): Stat | unde
   throw errnoError(-result, 'fstatat');
 };
 
-export const statat = (dirfd: number, path: Path, flags: number): Stat => {
-  orThrow(statxRaw(nr.statx, dirfd, cPath(path, 'fstatat'), flags, STATX_BASIC_STATS, statBuffer), 'fstatat');
-  return parseStat();
-};
-
 export interface FsStat {
   /** Magic number, see `filesystemName`. */
   type: number;
@@ -217,10 +203,6 @@ export const tryFremovexattr = (fd: number, name: string): number => outcome(fdN
 /** By path, not following a last symbolic link; with `procPath(fd)` plus `/name` also beneath a directory. */
 export const tryLgetxattr = (path: Path, name: string, into: Uint8Array): number =>
   outcome(pathNameBuf(nr.lgetxattr, cPath(path, 'lgetxattr'), name, into, into.byteLength));
-
-/** By path, following: `procPath(fd)` names the very file behind an O_PATH descriptor. Returns 0 or -errno. */
-export const trySetxattr = (path: Path, name: string, value: Uint8Array, flags = 0): number =>
-  outcome(pathNameBufFlags(nr.setxattr, cPath(path, 'setxattr'), name, value, value.byteLength, flags));
 
 /** The name by which a descriptor of this process can be opened or linked again. */
 export const procPath = (fd: number): string => `/proc/self/fd/${fd}`;
@@ -384,10 +366,6 @@ export const tryFlock = (fd: number, exclusive = true): boolean => {
   if (result === 0) return true;
   if (result === -E.EAGAIN || result === -E.EINTR) return false;
   throw errnoError(-result, 'flock');
-};
-
-export const unlock = (fd: number): void => {
-  n2(nr.flock, fd, LOCK_UN);
 };
 
 const timespec = new BigInt64Array(2);
