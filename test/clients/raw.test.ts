@@ -31,7 +31,7 @@ function signed(method: string, path: string, more: string[] = [], options: { ta
   const [resource] = path.split('?');
   const amz = more
     .filter((line) => line.toLowerCase().startsWith('x-amz-'))
-    .map((line) => `${line.replace(/:\s*/, ':').toLowerCase()}\n`)
+    .map((line) => `${line.replace(/^([^:]*):\s*/, (_, name: string) => `${name.toLowerCase()}:`)}\n`)
     .sort()
     .join('');
   const type = more.find((line) => line.toLowerCase().startsWith('content-type:'))?.replace(/^[^:]*:\s*/, '') ?? '';
