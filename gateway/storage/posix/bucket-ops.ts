@@ -18,6 +18,7 @@ import {
   fchown,
   fstat,
   fsync,
+  isErrno,
   O_DIRECTORY,
   O_NOFOLLOW,
   O_PATH,
@@ -111,35 +112,37 @@ export const bucketOps = {
    * directory that is not empty, whatever comes after.
    */
   removeBucketDirectory(ground: Ground, keep: boolean): void {
-    withBucket(ground, 'service', (bucket) => {
-      pruneMade(bucket, '');
-      if (!isEmpty(ground)) throw new S3Error('BucketNotEmpty');
-      drain(bucket, `${reservedSegment}/staging`);
-      if (!isEmpty(ground)) throw new S3Error('BucketNotEmpty');
-      drain(bucket, reservedSegment);
-      const removed = tryUnlinkat(bucket.fd, reservedSegment, AT_REMOVEDIR);
-      if (removed < 0 && removed !== -E.ENOENT && removed !== -E.ENOTEMPTY) throw errnoError(-removed, 'rmdir');
-      const fd = tryOpenat2(
-        AT_FDCWD,
-        ground.path.slice(0, ground.path.lastIndexOf('/')) || '/',
-        DIRECTORY,
-        0,
-        NO_LINKS,
-      );
-      if (fd < 0) throw errnoError(-fd, 'openat2');
-      try {
-        const gone = keep ? (isEmpty(ground) ? 0 : -E.ENOTEMPTY) : tryUnlinkat(fd, baseOf(ground.path), AT_REMOVEDIR);
-        if (gone === -E.ENOTEMPTY || gone === -E.EEXIST) {
-          tryMkdirat(bucket.fd, reservedSegment, 0o700);
-          throw new S3Error('BucketNotEmpty');
-        }
-        if (gone < 0 && gone !== -E.ENOENT) throw errnoError(-gone, 'rmdir');
-        if (!keep) fsync(fd);
-      } finally {
-        close(fd);
-      }
-    });
+    try {
+      withBucket(ground, 'service', (bucket) => removeBucket(bucket, keep));
+    } catch (error) {
+      // Somebody else removes it at the same time.
+      const { cause } = error as { cause?: unknown };
+      if (isErrno(cause) && cause.code === 'ENOENT') throw new S3Error('NoSuchBucket', { cause });
+      throw error;
+    }
   },
+};
+
+const removeBucket = (bucket: BucketDir, keep: boolean): void => {
+  const { ground } = bucket;
+  pruneMade(bucket, '');
+  if (!isEmpty(ground)) throw new S3Error('BucketNotEmpty');
+  drain(bucket, `${reservedSegment}/staging`);
+  if (!isEmpty(ground)) throw new S3Error('BucketNotEmpty');
+  drain(bucket, reservedSegment);
+  const removed = tryUnlinkat(bucket.fd, reservedSegment, AT_REMOVEDIR);
+  if (removed < 0 && removed !== -E.ENOENT && removed !== -E.ENOTEMPTY) throw errnoError(-removed, 'rmdir');
+  const above = ground.path.slice(0, ground.path.lastIndexOf('/')) || '/';
+  const fd = openat2(AT_FDCWD, above, DIRECTORY, 0, NO_LINKS);
+  try {
+    const kept = () => (isEmpty(ground) ? 0 : -E.ENOTEMPTY);
+    const gone = keep ? kept() : tryUnlinkat(fd, baseOf(ground.path), AT_REMOVEDIR);
+    if (gone === -E.ENOTEMPTY || gone === -E.EEXIST) throw new S3Error('BucketNotEmpty');
+    if (gone < 0 && gone !== -E.ENOENT) throw errnoError(-gone, 'rmdir');
+    if (!keep) fsync(fd);
+  } finally {
+    close(fd);
+  }
 };
 
 const baseOf = (path: string): string => path.slice(path.lastIndexOf('/') + 1);

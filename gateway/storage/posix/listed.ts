@@ -4,20 +4,9 @@ import { believe, judge } from '../../../acl/metadata/stamp.js';
 import { ATTRIBUTE } from '../../../acl/metadata/xattr.js';
 import { fromBytes } from '../keys.js';
 import type { ListedObject, ObjectInfo } from '../types.js';
-import { directoryObject, examine, isFile, milliseconds, openDirectory, READ } from './lookup.js';
-import { absent, type BucketDir } from './paths.js';
-import {
-  AT_SYMLINK_NOFOLLOW,
-  close,
-  fstat,
-  O_NOFOLLOW,
-  procPath,
-  RESOLVE_INSIDE,
-  rawPath,
-  tryLgetxattr,
-  tryOpenat2,
-  tryStatat,
-} from './syscalls.js';
+import { directoryObject, findObject, isFile, milliseconds, openDirectory } from './lookup.js';
+import type { BucketDir } from './paths.js';
+import { AT_SYMLINK_NOFOLLOW, close, isErrno, procPath, rawPath, tryLgetxattr, tryStatat } from './syscalls.js';
 
 const listed = ({ key, size, lastModified, meta }: ObjectInfo): ListedObject => {
   const entry: ListedObject = { key, size, lastModified, etag: meta.etag };
@@ -33,8 +22,9 @@ const listed = ({ key, size, lastModified, meta }: ObjectInfo): ListedObject => 
 const patiently = <T>(look: (locked: boolean) => T): T => {
   try {
     return look(false);
-  } catch {
-    // What was more than the lock comes again here.
+  } catch (error) {
+    // `busyNow` throws what is no Error.
+    if (error instanceof Error) throw error;
     return look(true);
   }
 };
@@ -63,22 +53,16 @@ export const listedFile = (
       return listed({ key, size: stat.size, lastModified: milliseconds(stat.mtimeNs), meta: packed.meta });
     }
   }
-  const fd = tryOpenat2(directory, raw, READ | O_NOFOLLOW, 0, RESOLVE_INSIDE);
-  if (absent(fd)) return undefined;
-  // A file that may not be read is there all the same.
-  if (fd < 0) {
-    return listed({
-      key,
-      size: stat.size,
-      lastModified: milliseconds(stat.mtimeNs),
-      meta: believe(undefined, undefined, stat),
-    });
-  }
   try {
-    const now = fstat(fd);
-    return isFile(now) ? listed(patiently((locked) => examine(bucket, key, fd, now, locked)).info) : undefined;
-  } finally {
-    close(fd);
+    const found = patiently((locked) => findObject(bucket, key, locked));
+    if (!found) return undefined;
+    close(found.fd);
+    return listed(found.info);
+  } catch (error) {
+    // A file that may not be read is there all the same.
+    if (!isErrno(error) || (error.code !== 'EACCES' && error.code !== 'EPERM')) throw error;
+    const meta = believe(undefined, undefined, stat);
+    return listed({ key, size: stat.size, lastModified: milliseconds(stat.mtimeNs), meta });
   }
 };
 

@@ -44,13 +44,21 @@ export const milliseconds = (ns: bigint): number => Number(ns / 1_000_000n);
  * @param locked the caller holds the key's lock
  */
 export const findObject = (bucket: BucketDir, key: string, locked = false): Found | undefined => {
-  // A file that is replaced while we look takes its overflow file along: then there is a new one under the name.
-  for (let attempt = 0; ; attempt++) {
-    const found = key.endsWith('/') ? findDirectoryObject(bucket, key, locked) : findFile(bucket, key, locked);
-    if (!found?.loaded.incomplete || attempt === 3) return found;
+  const find = (held: boolean) =>
+    key.endsWith('/') ? findDirectoryObject(bucket, key, held) : findFile(bucket, key, held);
+  for (let attempt = 0; attempt < 3; attempt++) {
+    const found = find(locked);
+    if (locked || !found || !vanished(found)) return found;
     close(found.fd);
   }
+  return withKeyLock(bucket, key, () => find(true));
 };
+
+/**
+ * A file that is replaced while we look at it loses its name, which changes its ctime, and its overflow file: what is
+ * seen then holds for neither the old object nor the new one, and there is a new one under the name.
+ */
+const vanished = ({ stat, loaded }: Found): boolean => loaded.incomplete || stat.nlink === 0;
 
 const findFile = (bucket: BucketDir, key: string, locked: boolean): Found | undefined => {
   const fd = tryOpenat2(bucket.fd, key, READ, 0, RESOLVE_INSIDE);

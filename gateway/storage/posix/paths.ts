@@ -89,7 +89,14 @@ export const withBucket = <T>(ground: Ground, context: ErrnoContext, work: (buck
     });
   } catch (error) {
     // `busyNow` throws what is no error.
-    throw isErrno(error) ? toS3Error(error, context) : error;
+    if (!isErrno(error)) throw error;
+    if (error.code === 'ENOENT') {
+      // A directory without links has been removed: the bucket's, or one of ours in it, by a deletion under way.
+      if (fstat(fd).nlink === 0) throw new S3Error('NoSuchBucket', { cause: error });
+      const lost = [...areas.values()].some((area) => fstat(area).nlink === 0);
+      if (lost) throw new S3Error('NoSuchBucket', { cause: new Error(unprepared) });
+    }
+    throw toS3Error(error, context);
   } finally {
     for (const area of areas.values()) close(area);
     close(fd);
@@ -112,7 +119,7 @@ const openArea = (bucket: number, name: Area): number => {
     if (own < 0) throw errnoError(-own, 'openat2');
     const made = tryMkdirat(own, name, 0o700);
     close(own);
-    if (made < 0 && made !== -E.EEXIST) throw errnoError(-made, 'mkdir');
+    if (made < 0 && made !== -E.EEXIST && made !== -E.ENOENT) throw errnoError(-made, 'mkdir');
   }
 };
 
