@@ -4,7 +4,8 @@ import { believe, judge } from '../../../acl/metadata/stamp.js';
 import { ATTRIBUTE } from '../../../acl/metadata/xattr.js';
 import { fromBytes } from '../keys.js';
 import type { ListedObject, ObjectInfo } from '../types.js';
-import { directoryObject, findObject, isFile, milliseconds, openDirectory } from './lookup.js';
+import { isHot } from './clock.js';
+import { directoryObject, findObject, glimpse, isFile, milliseconds, openDirectory } from './lookup.js';
 import type { BucketDir } from './paths.js';
 import { AT_SYMLINK_NOFOLLOW, close, isErrno, procPath, rawPath, tryLgetxattr, tryStatat } from './syscalls.js';
 
@@ -19,13 +20,13 @@ const listed = ({ key, size, lastModified, meta }: ObjectInfo): ListedObject => 
  * A publisher that is at work on one key must not keep a page of a thousand waiting: where its lock is held, the key is
  * shown as it looks from outside.
  */
-const patiently = <T>(look: (locked: boolean) => T): T => {
+const patiently = <T>(look: () => T, otherwise: () => T): T => {
   try {
-    return look(false);
+    return look();
   } catch (error) {
     // `busyNow` throws what is no Error.
     if (error instanceof Error) throw error;
-    return look(true);
+    return otherwise();
   }
 };
 
@@ -48,13 +49,21 @@ export const listedFile = (
   if (!bucket.ground.sidecars) {
     // Two names are looked up, so the attribute may be another file's than the status: then the inode tells.
     const length = tryLgetxattr(Buffer.concat([rawPath(`${procPath(directory)}/`), raw]), ATTRIBUTE, buffer);
+    // What jobs write has no attribute: as for an open file without one, at half the cost.
+    if (length === -E.ENODATA) {
+      const meta = believe(undefined, undefined, stat, isHot(bucket, stat));
+      return listed({ key, size: stat.size, lastModified: milliseconds(stat.mtimeNs), meta });
+    }
     const packed = length > 0 ? decode(buffer.subarray(0, length)) : undefined;
     if (packed?.meta && packed.meta.etag !== '' && judge(packed.stamp, stat) === 'whole') {
       return listed({ key, size: stat.size, lastModified: milliseconds(stat.mtimeNs), meta: packed.meta });
     }
   }
   try {
-    const found = patiently((locked) => findObject(bucket, key, locked));
+    const found = patiently(
+      () => findObject(bucket, key),
+      () => glimpse(bucket, key),
+    );
     if (!found) return undefined;
     close(found.fd);
     return listed(found.info);
@@ -80,7 +89,11 @@ export const listedMarker = (
   if (!opened) return undefined;
   const { fd } = opened;
   try {
-    const found = patiently((locked) => directoryObject(bucket, fromBytes(keyBytes), opened, locked));
+    const look = (locked: boolean) => directoryObject(bucket, fromBytes(keyBytes), opened, locked);
+    const found = patiently(
+      () => look(false),
+      () => look(true),
+    );
     if (!found) return undefined;
     if (found.fd !== fd) close(found.fd);
     const entry = listed(found.info);

@@ -54,6 +54,19 @@ export const findObject = (bucket: BucketDir, key: string, locked = false): Foun
   return withKeyLock(bucket, key, () => find(true));
 };
 
+const pause = new Int32Array(new SharedArrayBuffer(4));
+
+/** As `findObject` where the lock is held by somebody: waits for the moment at which a publisher shows the object whole. */
+export const glimpse = (bucket: BucketDir, key: string): Found | undefined => {
+  for (let attempt = 0; ; attempt++) {
+    const found = findObject(bucket, key, true);
+    if (!found || attempt === 25) return found;
+    if (!vanished(found) && !mayBeUnderWay(found.loaded.packed, found.stat)) return found;
+    close(found.fd);
+    Atomics.wait(pause, 0, 0, 1);
+  }
+};
+
 /**
  * A file that is replaced while we look at it loses its name, which changes its ctime, and its overflow file: what is
  * seen then holds for neither the old object nor the new one, and there is a new one under the name.

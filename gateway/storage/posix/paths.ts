@@ -23,7 +23,6 @@ import {
   O_NOFOLLOW,
   O_PATH,
   O_RDONLY,
-  openat2,
   RESOLVE_INSIDE,
   RESOLVE_NO_MAGICLINKS,
   RESOLVE_NO_SYMLINKS,
@@ -290,9 +289,12 @@ const removeIfEmpty = (bucket: BucketDir, directory: string): boolean => {
 
 /** Opens a bucket's `.tidegate`, making it: with the bucket, or again when its user has removed it. */
 export const prepareBucket = (ground: Ground): void => {
-  const fd = openat2(AT_FDCWD, ground.path, O_PATH | O_DIRECTORY, 0, RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
+  const fd = tryOpenat2(AT_FDCWD, ground.path, O_PATH | O_DIRECTORY, 0, RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
+  if (fd === -E.ENOENT) throw new S3Error('NoSuchBucket');
+  if (fd < 0) throw errnoError(-fd, 'openat2');
   try {
     const made = tryMkdirat(fd, reservedSegment, 0o700);
+    if (made === -E.ENOENT) throw new S3Error('NoSuchBucket');
     if (made < 0 && made !== -E.EEXIST) throw errnoError(-made, 'mkdir');
   } finally {
     close(fd);
