@@ -155,6 +155,7 @@ test('a thousand writes through a dozen kills', async () => {
   await gateway.kill9();
 
   assert.is(version >= writes, true);
+  console.log(`seed ${seed}: ${JSON.stringify(counts)}, ${kills} kills`);
   assert.ok(counts.acknowledged > writes / 2, `seed ${seed}: ${JSON.stringify(counts)}`);
   assert.ok(counts.failed > 0, 'no kill hit a write: nothing was tested');
 
