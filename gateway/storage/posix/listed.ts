@@ -7,7 +7,7 @@ import type { ListedObject, ObjectInfo } from '../types.js';
 import { isHot } from './clock.js';
 import { directoryObject, findObject, glimpse, isFile, milliseconds, openDirectory } from './lookup.js';
 import type { BucketDir } from './paths.js';
-import { AT_SYMLINK_NOFOLLOW, close, isErrno, procPath, rawPath, tryLgetxattr, tryStatat } from './syscalls.js';
+import { AT_SYMLINK_NOFOLLOW, close, E, isErrno, procPath, rawPath, tryLgetxattr, tryStatat } from './syscalls.js';
 
 const listed = ({ key, size, lastModified, meta }: ObjectInfo): ListedObject => {
   const entry: ListedObject = { key, size, lastModified, etag: meta.etag };
