@@ -192,7 +192,7 @@ export const settings = {
     default: undefined,
     placeholder: 'FILE',
     path: true,
-    help: 'file of the key that seals the secrets; <root>/.tidegate/master.key when not given',
+    help: 'file of the key that seals the secrets; ROOT/.tidegate/master.key when not given',
     allowed: 'a file of mode 0600',
   }),
   masterKey: define({

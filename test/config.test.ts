@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
@@ -169,6 +169,11 @@ config('the table of the README has every setting', () => {
     lines.some((line) => line.startsWith('| `hostStyle` | `TIDEGATE_HOST_STYLE` | `--host-style <DOMAIN>` | – |')),
   );
   for (const { name, help, allowed } of settingDocs()) assert.ok(help !== '' && allowed !== '', name);
+});
+
+config("the README's table is this one", () => {
+  const readme = readFileSync(join(process.cwd(), 'README.md'), 'utf8');
+  assert.ok(readme.includes(settingsMarkdown()), 'paste what settingsMarkdown() answers into README.md');
 });
 
 config.run();
