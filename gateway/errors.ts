@@ -189,6 +189,8 @@ export interface ErrorDetails {
   fields?: Record<string, string>;
   /** Further response headers, e.g. a content-range. */
   headers?: Record<string, string>;
+  /** Where S3 answers one code with several statuses. */
+  status?: number;
 }
 
 export class S3Error extends Error {
@@ -201,7 +203,7 @@ export class S3Error extends Error {
     super(details.message ?? table[code][1], { cause: details.cause });
     this.name = 'S3Error';
     this.code = code;
-    this.status = table[code][0];
+    this.status = details.status ?? table[code][0];
     this.fields = details.fields ?? {};
     this.headers = details.headers ?? {};
   }

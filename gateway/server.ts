@@ -87,7 +87,12 @@ export function createGateway(options: GatewayOptions): Gateway {
   server.on('checkContinue', (incoming, outgoing) => serve(incoming, outgoing, true));
   // RFC 9110 section 10.1.1: an unknown expectation MAY be answered 417; S3 goes on.
   server.on('checkExpectation', (incoming, outgoing) => serve(incoming, outgoing, false));
-  server.on('clientError', refuse);
+  server.on('clientError', (error, socket) => {
+    const outgoing = busy.get(socket as Socket);
+    // Garbage behind a complete request: that one still gets its answer, and is the last on this connection.
+    if (outgoing?.req.complete && !outgoing.writableFinished) outgoing.once('finish', () => socket.end());
+    else refuse(error, socket);
+  });
   server.on('connect', (_incoming, socket) => socket.destroy());
   server.on('upgrade', (_incoming, socket) => socket.destroy());
   secure?.on('tlsClientError', (error) => log.debug({ err: error }, 'TLS handshake failed'));

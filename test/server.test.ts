@@ -383,4 +383,13 @@ test('a taken port is an error of listen', async () => {
   }
 });
 
+test('bytes behind a complete request do not take its answer', () =>
+  staged(async ({ port }) => {
+    // A Content-Length that is too small: the rest of the body is no request.
+    const got = await raw(port, `${head('PUT', '/bkt/k', { host: 'x', 'content-length': '2' })}bar\r\n\r\n`);
+    assert.match(got, /^HTTP\/1.1 403 /);
+    assert.match(got, /<Code>AccessDenied<\/Code>/);
+    assert.is(got.match(/HTTP\/1.1/g)?.length, 1);
+  }));
+
 test.run();

@@ -41,7 +41,7 @@ export interface ObjectMeta {
   /** Without quotes: 32 hex digits of an MD5, `md5-N` of a multipart upload, or a synthetic value with a `-` in it. */
   etag: string;
   headers: SystemHeaders;
-  /** `x-amz-meta-*`: names in lower case without the prefix; values as Unicode text. */
+  /** `x-amz-meta-*`: names in lower case without the prefix; values as on the wire, one character a byte. */
   user: Record<string, string>;
   tags?: Record<string, string>;
   checksum?: Checksum;

@@ -7,12 +7,12 @@ import type { ObjectInfo, WriteCondition } from '../storage/types.js';
 import { checkAclHeaders } from './acl-headers.js';
 import { checksumReplyHeaders } from './checksums.js';
 import { bareEtag, quoteEtag } from './etag.js';
-import { decodeHeader, decodeUserMetadata, encodeHeader, encodeUserMetadata, fitsHeader } from './header-text.js';
+import { decodeHeader, encodeHeader, fitsHeader } from './header-text.js';
 import { checkTags, objectTags } from './xml/shapes.js';
 
 export const defaultContentType = 'binary/octet-stream';
 const userPrefix = 'x-amz-meta-';
-/** "The user-defined metadata is limited to 2 KB in size": UTF-8 bytes of all names and values. */
+/** "The user-defined metadata is limited to 2 KB in size": bytes of all names and values. */
 const maxUserBytes = 2048;
 
 const systemNames = {
@@ -50,7 +50,11 @@ export function systemHeaders(headers: Headers): SystemHeaders {
   return result;
 }
 
-/** `x-amz-meta-*` of a request or a POST form. @throws S3Error MetadataTooLarge, InvalidArgument */
+/**
+ * `x-amz-meta-*` of a request or a POST form, to be given back byte for byte: raw UTF-8, latin1 and the encoded words of
+ * RFC 2047 each come back in the form that their sender understands. AWS turns all of them into encoded words, which
+ * most clients do not decode. @throws S3Error MetadataTooLarge, InvalidArgument
+ */
 export function userMetadata(headers: Headers): Record<string, string> {
   const entries: [string, string][] = [];
   let size = 0;
@@ -60,9 +64,9 @@ export function userMetadata(headers: Headers): Record<string, string> {
     // From a form a name may be anything; from a header it is a token already.
     if (!/^[!#$%&'*+\-.^_`|~0-9a-z]+$/.test(name))
       throw invalidArgument(header, raw, 'A metadata name must be a token');
-    const value = decodeUserMetadata(raw);
-    size += Buffer.byteLength(name) + Buffer.byteLength(value);
-    entries.push([name, value]);
+    if (!fitsHeader(raw)) throw invalidArgument(header, raw, 'A metadata value must not contain control characters');
+    size += name.length + raw.length;
+    entries.push([name, raw]);
   }
   if (size > maxUserBytes) {
     throw new S3Error('MetadataTooLarge', {
@@ -191,7 +195,7 @@ export function objectReplyHeaders(info: ObjectInfo): Record<string, string> {
     const value = meta.headers[field];
     if (value !== undefined && field !== 'contentType') headers[name] = encodeHeader(value);
   }
-  for (const [name, value] of Object.entries(meta.user)) headers[userPrefix + name] = encodeUserMetadata(value);
+  for (const [name, value] of Object.entries(meta.user)) headers[userPrefix + name] = value;
   const tags = Object.keys(meta.tags ?? {}).length;
   if (tags > 0) headers['x-amz-tagging-count'] = String(tags);
   return headers;

@@ -241,7 +241,7 @@ export const operations: readonly Operation[] = [
   object('PUT legal-hold', 'PutObjectLegalHold'),
   object('GET retention', 'GetObjectRetention'),
   object('PUT retention', 'PutObjectRetention'),
-  object('GET torrent', 'GetObjectTorrent'),
+  object('GET torrent', 'GetObjectTorrent', unset.getObjectTorrent),
   object('POST restore', 'RestoreObject'),
   object('POST select&select-type=2', 'SelectObjectContent', none, may('GetObject')),
   object('PUT renameObject', 'RenameObject', none, may('PutObject', { body: 'none' })),

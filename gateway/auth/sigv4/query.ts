@@ -11,8 +11,8 @@ import { checkSignature, checkSignedHeaders, parseCredential, payloadCheck, refu
 /** Seven days. */
 const maxExpires = 604800;
 
-function wrong(message: string): S3Error {
-  return new S3Error('AuthorizationQueryParametersError', { message });
+function wrong(message: string, status?: number): S3Error {
+  return new S3Error('AuthorizationQueryParametersError', { message, status });
 }
 
 /** Verifies a request whose query has `X-Amz-…` authentication parameters. */
@@ -55,10 +55,12 @@ export async function verifyQueryV4(input: AuthInput): Promise<Authenticated> {
   }
   if (!/^[+-]?\d{1,15}$/.test(expiresText)) throw wrong('X-Amz-Expires should be a number');
   const expires = Number(expiresText);
-  if (expires < 0) throw wrong('X-Amz-Expires must be non-negative');
+  // 403, as ceph/s3-tests has it: a lifetime that nobody may grant, rather than a request that cannot be read.
+  if (expires < 0) throw wrong('X-Amz-Expires must be non-negative', 403);
   if (expires > maxExpires) {
     throw wrong(
       'X-Amz-Expires must be less than a week (in seconds); that is, the given X-Amz-Expires must be less than 604800 seconds',
+      403,
     );
   }
   if (headers.get('host') === undefined)

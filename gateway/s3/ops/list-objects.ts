@@ -12,7 +12,8 @@ export async function listObjects(context: Context): Promise<Reply> {
       xml: {
         ListBucketResult: {
           Name: context.bucketName,
-          Prefix: encode(prefix),
+          // Not encoded: clients of V1 decode Key, Marker and NextMarker, and take this one as it is.
+          Prefix: prefix,
           Marker: encode(marker),
           // "This element is returned only if you have the delimiter request parameter specified."
           NextMarker: page.next !== undefined && delimiter !== '' ? encode(page.next) : undefined,

@@ -31,5 +31,10 @@ export const getBucketNotification = document('NotificationConfiguration', {});
 export const getBucketAccelerate = document('AccelerateConfiguration', {});
 export const getBucketRequestPayment = document('RequestPaymentConfiguration', { Payer: 'BucketOwner' });
 
+/** No object has a torrent: AWS gave them up in 2022, and answers this. */
+export const getObjectTorrent: Handler = async ({ key }) => {
+  throw new S3Error('NoSuchKey', { fields: { Key: key } });
+};
+
 /** Deleting a configuration that is not there is no error. */
 export const deleteAbsent: Handler = async () => ({ status: 204 });

@@ -36,7 +36,7 @@ test('stores the file with the fields of the form', async () => {
     Buffer.from(headers?.['content-disposition'] ?? '', 'latin1').toString(),
     'attachment; filename="日本.txt"',
   );
-  assert.is(headers?.['x-amz-meta-n'], `=?UTF-8?B?${Buffer.from('é').toString('base64')}?=`);
+  assert.is(headers?.['x-amz-meta-n'], Buffer.from('é').toString('latin1'));
   assert.equal(await xmlOf(await world.call(getObjectTagging, { key: 'foo.txt' })), {
     Tagging: { TagSet: { Tag: [{ Key: '0', Value: '日' }] } },
   });

@@ -64,22 +64,23 @@ test('keeps system headers as they came; aws-chunked is not one of the encodings
   await refuses('InvalidRedirectLocation', { headers: { 'x-amz-website-redirect-location': 'ftp://x' } });
 });
 
-test('user metadata: ASCII, UTF-8 bytes and encoded words come back as S3 gives them', async () => {
+test('user metadata: ASCII, UTF-8, latin1 and encoded words come back byte for byte', async () => {
   const { head } = await puts({
     headers: {
       'x-amz-meta-plain': 'a b',
       'x-amz-meta-empty': '',
       'x-amz-meta-utf8': Buffer.from('日本').toString('latin1'),
       'x-amz-meta-word': '=?UTF-8?Q?caf=C3=A9_au_lait?=',
-      'x-amz-meta-inject': `=?UTF-8?B?${Buffer.from('x\r\nset-cookie: y').toString('base64')}?=`,
+      'x-amz-meta-latin': 'Hello World\xe9',
       'x-amz-meta-__proto__': 'polluted',
     },
   });
   assert.is(head['x-amz-meta-plain'], 'a b');
   assert.is(head['x-amz-meta-empty'], '');
-  assert.is(head['x-amz-meta-utf8'], `=?UTF-8?B?${Buffer.from('日本').toString('base64')}?=`);
-  assert.is(head['x-amz-meta-word'], `=?UTF-8?B?${Buffer.from('café au lait').toString('base64')}?=`);
-  assert.not.match(head['x-amz-meta-inject'] ?? '', /[\r\n]/);
+  assert.is(head['x-amz-meta-utf8'], Buffer.from('日本').toString('latin1'));
+  assert.is(head['x-amz-meta-word'], '=?UTF-8?Q?caf=C3=A9_au_lait?=');
+  assert.is(head['x-amz-meta-latin'], 'Hello World\xe9');
+  await refuses('InvalidArgument', { headers: { 'x-amz-meta-inject': 'x\r\nset-cookie: y' } });
   assert.is(head['x-amz-meta-__proto__'], 'polluted');
 });
 
