@@ -73,8 +73,9 @@ export function namesFrom(fd: number, from: string, limit = stretchBytes): Names
   return names;
 }
 
+/** Beyond `wanted` too: whoever has come to the end of a stretch asks for what follows its last item. */
 const covers = ({ from, items, complete }: Names, wanted: string) =>
-  from <= wanted && (complete || wanted <= items.at(-1)!);
+  from <= wanted && (complete || wanted < items.at(-1)!);
 
 function keep(key: string, names: Names): void {
   const all = cache.get(key) ?? [];
