@@ -14,6 +14,7 @@ import type { ObjectMeta } from '../../../acl/metadata/types.js';
 
 const codec = suite('metadata codec');
 
+// biome-ignore lint/suspicious/noControlCharactersInRegex: what no header may carry
 const text = fc.string({ unit: 'grapheme', maxLength: 40 }).filter((s) => !/[\0-\x08\x0a-\x1f\x7f]/.test(s));
 const token = fc.oneof(
   fc.constantFrom('__proto__', 'constructor', 'a', 'x-1', 'mtime'),
