@@ -5,8 +5,7 @@
 import { randomBytes } from 'node:crypto';
 import { errnoError, type Stat, tryRenameat2, tryUnlinkat } from '../../gateway/storage/posix/syscalls.js';
 import { encode, type Packed } from './codec.js';
-import type { MetaGround } from './store.js';
-import { readWhole, writeWhole } from './xattr.js';
+import { type MetaGround, readWhole, writeWhole } from './files.js';
 
 /** Another filesystem mounted inside the bucket numbers its inodes anew. */
 const nameOf = (bucket: MetaGround, stat: Stat): string =>

@@ -4,16 +4,10 @@
  */
 import { E, errnoError, S_IFMT, S_IFREG, type Stat } from '../../gateway/storage/posix/syscalls.js';
 import { decode, type Packed } from './codec.js';
+import type { MetaGround, Saved } from './files.js';
 import { dropSidecar, readSidecar, writeSidecar } from './sidecar.js';
-import { judge, type Stamp } from './stamp.js';
+import { judge } from './stamp.js';
 import { readAttribute, readOverflow, removeAttribute, removeOverflow, writeAttribute } from './xattr.js';
-
-/** What storing needs of a bucket. */
-export interface MetaGround {
-  readonly ground: { readonly durability: 'full' | 'data' | 'none'; readonly sidecars: boolean };
-  readonly dev: number;
-  area(name: 'meta'): number;
-}
 
 export interface Loaded {
   packed?: Packed;
@@ -23,13 +17,6 @@ export interface Loaded {
   forget(): void;
   /** Removes the overflow file, once the attribute no longer names it. */
   supersede(): void;
-}
-
-export interface Saved {
-  /** Stores the same metadata with another stamp. */
-  restamp(stamp: Stamp): void;
-  /** For a file that is thrown away. */
-  undo(): void;
 }
 
 const isFile = (stat: Stat): boolean => (stat.mode & S_IFMT) === S_IFREG;

@@ -1,33 +1,17 @@
 /** The record in the attribute `user.tidegate`, and metadata that is too large for it in an overflow file. */
 import { createHash, randomBytes } from 'node:crypto';
 import {
-  close,
   E,
   errnoError,
   fsetxattr,
-  fstat,
-  fsync,
-  O_CREAT,
-  O_EXCL,
-  O_NOFOLLOW,
-  O_NONBLOCK,
-  O_RDONLY,
-  O_WRONLY,
-  openat2,
-  pread,
-  pwrite,
-  RESOLVE_INSIDE,
-  S_IFMT,
-  S_IFREG,
   tryFgetxattr,
   tryFremovexattr,
   tryFsetxattr,
-  tryOpenat2,
   tryUnlinkat,
 } from '../../gateway/storage/posix/syscalls.js';
-import { decodeMeta, encode, encodeMeta, encodeReference, MAX_PACKED, type Overflow, type Packed } from './codec.js';
+import { decodeMeta, encode, encodeMeta, encodeReference, type Overflow, type Packed } from './codec.js';
+import { type MetaGround, readWhole, type Saved, writeWhole } from './files.js';
 import type { Stamp } from './stamp.js';
-import type { MetaGround, Saved } from './store.js';
 import type { ObjectMeta } from './types.js';
 
 export const ATTRIBUTE = 'user.tidegate';
@@ -90,35 +74,4 @@ export const readOverflow = (bucket: MetaGround, { name, hash }: Overflow): Obje
 
 export const removeOverflow = (bucket: MetaGround, { name }: Overflow): void => {
   tryUnlinkat(bucket.area('meta'), name);
-};
-
-// ---- small whole files in the bucket's meta directory --------------------------------------------------------------
-
-/** A new file; nothing is left of it when it cannot be written whole. */
-export const writeWhole = (bucket: MetaGround, name: string, bytes: Uint8Array): void => {
-  const directory = bucket.area('meta');
-  const fd = openat2(directory, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600, RESOLVE_INSIDE);
-  try {
-    pwrite(fd, bytes, 0);
-    if (bucket.ground.durability !== 'none') fsync(fd);
-  } catch (error) {
-    tryUnlinkat(directory, name);
-    throw error;
-  } finally {
-    close(fd);
-  }
-};
-
-export const readWhole = (bucket: MetaGround, name: string): Buffer | undefined => {
-  // Non-blocking: a user may have put a FIFO there.
-  const fd = tryOpenat2(bucket.area('meta'), name, O_RDONLY | O_NONBLOCK | O_NOFOLLOW, 0, RESOLVE_INSIDE);
-  if (fd < 0) return undefined;
-  try {
-    const { mode, size } = fstat(fd);
-    if ((mode & S_IFMT) !== S_IFREG || size > MAX_PACKED) return undefined;
-    const bytes = Buffer.allocUnsafe(size);
-    return bytes.subarray(0, pread(fd, bytes, 0));
-  } finally {
-    close(fd);
-  }
 };

@@ -11,8 +11,8 @@ import { createContext, untilSettled } from './context.js';
 import { createDocuments } from './documents.js';
 import type { Durability } from './paths.js';
 import { createPool } from './pool.js';
-import type { Published } from './publish.js';
 import { startReaper } from './reaper.js';
+import type { Published } from './staged.js';
 import { abortTransfer, copyObject, deliver, INLINE_BYTES, ownObject, receiveBody, transfer } from './streams.js';
 import { createUploads } from './uploads.js';
 

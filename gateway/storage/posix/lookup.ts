@@ -5,7 +5,8 @@ import { type Loaded, loadRecord } from '../../../acl/metadata/store.js';
 import type { ObjectInfo } from '../types.js';
 import { isHot } from './clock.js';
 import { withKeyLock } from './locks.js';
-import { absent, type BucketDir } from './paths.js';
+import { absent } from './parents.js';
+import type { BucketDir } from './paths.js';
 import {
   close,
   E,

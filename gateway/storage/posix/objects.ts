@@ -10,17 +10,10 @@ import type { MetaChange, ObjectInfo, WriteCondition } from '../types.js';
 import { tickFor } from './clock.js';
 import { withKeyLock } from './locks.js';
 import { type Found, findObject, isDirectory, openDirectory } from './lookup.js';
-import {
-  absent,
-  type BucketDir,
-  directoryStamp,
-  findParent,
-  type Ground,
-  removeEmptyParents,
-  syncDirectory,
-  withBucket,
-} from './paths.js';
-import { discard, type Published, publishStaged, settle, stage } from './publish.js';
+import { absent, directoryStamp, findParent, removeEmptyParents } from './parents.js';
+import { type BucketDir, type Ground, syncDirectory, withBucket } from './paths.js';
+import { publishStaged } from './publish.js';
+import { discard, type Published, settle, stage } from './staged.js';
 import { current, removeBody } from './standing.js';
 import { AT_REMOVEDIR, close, E, errnoError, fsync, pread, pwrite, tryUnlinkat } from './syscalls.js';
 

@@ -9,16 +9,9 @@ import { S3Error } from '../../errors.js';
 import { checkWrite } from '../condition.js';
 import type { WriteCondition } from '../types.js';
 import { directoryObject, isDirectory, isFile, openDirectory } from './lookup.js';
-import {
-  type BucketDir,
-  conflict,
-  directoryStamp,
-  makeDirectory,
-  type Parent,
-  randomName,
-  syncDirectory,
-} from './paths.js';
-import { moveInto, type Published, parentFor, type Staged, stampFile } from './publish.js';
+import { conflict, directoryStamp, makeDirectory, type Parent, parentFor } from './parents.js';
+import { type BucketDir, randomName, syncDirectory } from './paths.js';
+import { moveInto, type Published, type Staged, stampFile } from './staged.js';
 import { current, removeBody } from './standing.js';
 import { AT_SYMLINK_NOFOLLOW, close, E, errnoError, fstat, fsync, tryStatat, tryUnlinkat } from './syscalls.js';
 

@@ -3,83 +3,19 @@
  * or the new one, whole; after a crash there is only garbage in `staging/`.
  */
 import { requireStorable } from '../../../acl/metadata/codec.js';
-import type { Stamp } from '../../../acl/metadata/stamp.js';
-import { type Saved, saveRecord } from '../../../acl/metadata/store.js';
 import type { ObjectMeta } from '../../../acl/metadata/types.js';
 import { S3Error } from '../../errors.js';
 import { checkWrite } from '../condition.js';
-import type { ObjectInfo, WriteCondition } from '../types.js';
-import { tickOf } from './clock.js';
+import type { WriteCondition } from '../types.js';
 import { withKeyLock } from './locks.js';
 import { milliseconds } from './lookup.js';
-import {
-  type BucketDir,
-  findParent,
-  machine,
-  makeParent,
-  type Parent,
-  randomName,
-  removeEmptyParents,
-  syncDirectory,
-} from './paths.js';
+import { type Parent, parentFor, removeEmptyParents } from './parents.js';
+import { type BucketDir, syncDirectory } from './paths.js';
 import { publishDirectory } from './publish-directory.js';
 import { restage } from './restage.js';
+import { moveInto, type Published, type Staged, stampFile } from './staged.js';
 import { current, openStanding, type Standing } from './standing.js';
-import {
-  close,
-  E,
-  errnoError,
-  fdatasync,
-  fstat,
-  fsync,
-  futimens,
-  O_CREAT,
-  O_EXCL,
-  O_NOFOLLOW,
-  O_RDWR,
-  openat2,
-  RENAME_NOREPLACE,
-  RESOLVE_INSIDE,
-  type Stat,
-  tryFlock,
-  tryLinkat,
-  tryRenameat2,
-  tryUnlinkat,
-} from './syscalls.js';
-
-/** A file that is being written. `fd` is -1 once it is published or discarded. */
-export interface Staged {
-  fd: number;
-  /** In `staging/`. */
-  name: string;
-}
-
-export interface Published {
-  info: ObjectInfo;
-  /** `process.hrtime.bigint()` from which on success may be told, see `stampFile`. */
-  settled: bigint;
-}
-
-/** Opens a new file aside. Its lock tells reapers that somebody is at work on it, as long as it is open. */
-export const stage = (bucket: BucketDir): Staged => {
-  const name = machine + randomName().slice(machine.length);
-  const flags = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW;
-  const fd = openat2(bucket.area('staging'), name, flags, bucket.ground.fileMode, RESOLVE_INSIDE);
-  try {
-    tryFlock(fd);
-  } catch {
-    // A filesystem without flock: reapers go by the age alone.
-  }
-  return { fd, name };
-};
-
-/** Throws a staged file away. Does nothing when it was published. */
-export const discard = (bucket: BucketDir, staged: Staged): void => {
-  if (staged.fd < 0) return;
-  close(staged.fd);
-  staged.fd = -1;
-  tryUnlinkat(bucket.area('staging'), staged.name);
-};
+import { close, E, errnoError, fdatasync, fstat, fsync, tryLinkat } from './syscalls.js';
 
 /**
  * Publishes a staged file under its key, if the condition holds for what stands there at this moment. On success the
@@ -140,16 +76,6 @@ const publishFile = (
   }
 };
 
-/** Makes parents only when the condition leaves a chance that there will be something in them. */
-export const parentFor = (bucket: BucketDir, key: string, condition: WriteCondition | undefined): Parent => {
-  if (condition) {
-    const there = findParent(bucket, key);
-    if (there) return there;
-    checkWrite(condition, undefined);
-  }
-  return makeParent(bucket, key);
-};
-
 /** Undefined: the parent vanished, to be tried again. */
 const tryPublish = (
   bucket: BucketDir,
@@ -192,76 +118,4 @@ const tryPublish = (
 const isThere = (directory: number, name: string): boolean => {
   // A link to itself: EEXIST when the name is there, and nothing is made either way.
   return tryLinkat(directory, name, directory, name) === -E.EEXIST;
-};
-
-/** Gives a file its name; with `exclusive` only when there is none (EEXIST). Returns 0 or -errno. */
-export const moveInto = (
-  fromDirectory: number,
-  from: string,
-  toDirectory: number,
-  to: string,
-  exclusive: boolean,
-): number => {
-  const result = tryRenameat2(fromDirectory, from, toDirectory, to, exclusive ? RENAME_NOREPLACE : 0);
-  // NFS and others know no flags: a link is create-only everywhere.
-  if (!exclusive || (result !== -E.EINVAL && result !== -E.ENOSYS)) return result;
-  const linked = tryLinkat(fromDirectory, from, toDirectory, to);
-  if (linked === 0) tryUnlinkat(fromDirectory, from);
-  // FAT knows no links either. The lock keeps other gateways away, and the caller has looked.
-  else if (linked === -E.EPERM || linked === -E.EOPNOTSUPP) return tryRenameat2(fromDirectory, from, toDirectory, to);
-  return linked;
-};
-
-// ---- the stamp ---------------------------------------------------------------------------------------------------
-
-export interface StampedFile {
-  stat: Stat;
-  /** After the last change of ours: looks whether the ctime is within the bound, stamps again if not. Returns `settled`. */
-  settle(): bigint;
-  undo(): void;
-}
-
-/** How much later than the stamp the rename may come, in ns; the more, the longer success waits to be told. */
-const SLACK = 300_000n;
-
-/**
- * Stores metadata and fingerprint on a file that nobody else knows of yet.
- *
- * Any later write must be seen from its times. Its mtime: ours is set behind the filesystem's clock, so also a write
- * within the same tick gives another one. If the writer puts that back (`touch -r`), its ctime: it is later than the
- * bound once the filesystem's clock has passed the bound, so success is told only then. Between the rename and that
- * moment nobody knows that there is a new object. On filesystems that keep whole seconds there is no waiting: there the
- * mtime guards against plain writes alone.
- */
-export const stampFile = (bucket: BucketDir, fd: number, meta: ObjectMeta): StampedFile => {
-  const tick = tickOf(fd, fstat(fd).dev);
-  const before = fstat(fd);
-  let stat = before;
-  for (const back of [1_000n, 1_000_000n, 1_000_000_000n, 2_000_000_000n]) {
-    // Filesystems keep nanoseconds, microseconds, seconds or (FAT) two.
-    futimens(fd, before.ctimeNs - back);
-    stat = fstat(fd);
-    if (stat.mtimeNs < before.ctimeNs) break;
-  }
-  const { size, mtimeNs, ino } = stat;
-  const stamp: Stamp = { size, mtimeNs, ino, bound: stat.ctimeNs + SLACK };
-  const saved = saveRecord(bucket, fd, stat, { stamp, meta });
-  return { stat, undo: saved.undo, settle: () => settle(fd, saved, stamp, tick) };
-};
-
-/**
- * Raises the bound until it is not before the ctime. The size and mtime in the stamp stay those of our own content,
- * whatever the file has become meanwhile.
- */
-export const settle = (fd: number, saved: Saved, stamp: Stamp, tick: bigint): bigint => {
-  let { bound } = stamp;
-  let { ctimeNs } = fstat(fd);
-  for (let slack = SLACK; ctimeNs > bound && slack < 1_000_000_000n; slack *= 4n) {
-    bound = ctimeNs + slack;
-    saved.restamp({ ...stamp, bound });
-    ({ ctimeNs } = fstat(fd));
-  }
-  const now = process.hrtime.bigint();
-  // The ctime was the filesystem's clock at some time before now.
-  return tick > 20_000_000n ? now : now + (bound - ctimeNs) + tick + 1n;
 };

@@ -1,7 +1,7 @@
 /** Publishing onto a filesystem that is mounted inside the bucket: a rename cannot cross over. */
 import { reservedSegment } from '../keys.js';
 import type { BucketDir } from './paths.js';
-import type { Staged } from './publish.js';
+import type { Staged } from './staged.js';
 import {
   AT_REMOVEDIR,
   close,

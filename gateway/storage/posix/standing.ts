@@ -4,7 +4,8 @@ import { believe } from '../../../acl/metadata/stamp.js';
 import { loadRecord } from '../../../acl/metadata/store.js';
 import type { Current } from '../condition.js';
 import { examine, type Found, isDirectory, isFile, milliseconds, READ } from './lookup.js';
-import { type BucketDir, conflict, type Parent } from './paths.js';
+import { conflict, type Parent } from './parents.js';
+import type { BucketDir } from './paths.js';
 import {
   AT_REMOVEDIR,
   AT_SYMLINK_NOFOLLOW,

@@ -6,8 +6,9 @@ import type { ObjectMeta } from '../../../acl/metadata/types.js';
 import { createDigests, type Digests } from '../digest.js';
 import type { Digest, Received, WriteCondition } from '../types.js';
 import { type Ground, withBucket } from './paths.js';
-import { discard, type Published, publishStaged, type Staged, stage } from './publish.js';
+import { publishStaged } from './publish.js';
 import { copyBytes } from './restage.js';
+import { discard, type Published, type Staged, stage } from './staged.js';
 import { close, E, errnoError, pread, pwrite, tryFallocate } from './syscalls.js';
 
 export interface Transfer {

@@ -14,7 +14,7 @@ import { isStorableKey } from '../keys.js';
 import type { NewUpload, Part, Upload } from '../types.js';
 import { findObject, isFile, milliseconds } from './lookup.js';
 import type { BucketDir } from './paths.js';
-import { stampFile } from './publish.js';
+import { stampFile } from './staged.js';
 import {
   AT_REMOVEDIR,
   AT_SYMLINK_NOFOLLOW,

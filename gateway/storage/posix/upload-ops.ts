@@ -8,9 +8,11 @@ import { assertStorableKey } from '../keys.js';
 import { uploadPage } from '../listing.js';
 import type { NewUpload, ObjectInfo, Part, Upload, UploadListRequest, UploadPage, WriteCondition } from '../types.js';
 import { findObject, milliseconds } from './lookup.js';
-import { type BucketDir, findParent, type Ground, randomName, splitKey, syncDirectory, withBucket } from './paths.js';
-import { type Published, publishStaged, type Staged, stampFile } from './publish.js';
+import { findParent, splitKey } from './parents.js';
+import { type BucketDir, type Ground, randomName, syncDirectory, withBucket } from './paths.js';
+import { publishStaged } from './publish.js';
 import { copyBytes } from './restage.js';
+import { type Published, type Staged, stampFile } from './staged.js';
 import {
   AT_REMOVEDIR,
   close,

@@ -6,7 +6,7 @@ import type { ObjectInfo, Part, PartRequest, Place, Storage } from '../types.js'
 import { type StoreContext, untilSettled } from './context.js';
 import type { Ground } from './paths.js';
 import type { RunOptions } from './pool.js';
-import type { Published } from './publish.js';
+import type { Published } from './staged.js';
 import { abortTransfer, copyObject, receiveBody, transfer } from './streams.js';
 import type { Piece } from './upload-ops.js';
 

@@ -18,8 +18,8 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { createPosixStorage } from '../../../gateway/storage/posix/index.js';
 import { type Ground, withBucket } from '../../../gateway/storage/posix/paths.js';
-import { stage } from '../../../gateway/storage/posix/publish.js';
 import { reapOps } from '../../../gateway/storage/posix/reap.js';
+import { stage } from '../../../gateway/storage/posix/staged.js';
 import { close } from '../../../gateway/storage/posix/syscalls.js';
 import {
   borrowSingle,

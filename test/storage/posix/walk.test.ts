@@ -20,13 +20,8 @@ import { saveRecord } from '../../../acl/metadata/store.js';
 import { isStorableKey } from '../../../gateway/storage/keys.js';
 import { listPage, type Page } from '../../../gateway/storage/listing.js';
 import { namesFrom } from '../../../gateway/storage/posix/names.js';
-import {
-  type BucketDir,
-  directoryStamp,
-  type Ground,
-  prepareBucket,
-  withBucket,
-} from '../../../gateway/storage/posix/paths.js';
+import { directoryStamp } from '../../../gateway/storage/posix/parents.js';
+import { type BucketDir, type Ground, prepareBucket, withBucket } from '../../../gateway/storage/posix/paths.js';
 import { fstat } from '../../../gateway/storage/posix/syscalls.js';
 import { isEmpty, listObjects, walk } from '../../../gateway/storage/posix/walk.js';
 import type { ListedObject, ListRequest } from '../../../gateway/storage/types.js';
