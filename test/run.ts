@@ -9,7 +9,7 @@
  * The last line is `N passed, N failed`, with `, N skipped` when something was skipped.
  */
 import { spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, relative, sep } from 'node:path';
@@ -83,6 +83,13 @@ export function judge(
   return { ...counted, failed: Math.max(1, counted.failed), trouble };
 }
 
+/** A new temporary directory that other users may pass through, as they may /tmp: some tests work as somebody else. */
+function passableDir(prefix: string): string {
+  const dir = mkdtempSync(prefix);
+  chmodSync(dir, 0o711);
+  return dir;
+}
+
 function runFile(name: string, scratch: string): Promise<{ outcome: Outcome; output: string; seconds: number }> {
   const path = join(here, name);
   const seconds = limitSeconds(path);
@@ -92,7 +99,7 @@ function runFile(name: string, scratch: string): Promise<{ outcome: Outcome; out
     const child = spawn(process.execPath, ['--enable-source-maps', path], {
       stdio: ['ignore', 'pipe', 'pipe'],
       detached: true,
-      env: { ...process.env, TMPDIR: mkdtempSync(join(scratch, 't-')) },
+      env: { ...process.env, TMPDIR: passableDir(join(scratch, 't-')) },
     });
     const chunks: Buffer[] = [];
     child.stdout.on('data', (chunk: Buffer) => chunks.push(chunk));
@@ -129,7 +136,7 @@ function runFile(name: string, scratch: string): Promise<{ outcome: Outcome; out
 
 async function main(filter: string | undefined): Promise<number> {
   const files = await testFiles(filter);
-  const scratch = mkdtempSync(join(tmpdir(), 'tidegate-test-'));
+  const scratch = passableDir(join(tmpdir(), 'tidegate-test-'));
   const sum = { passed: 0, failed: 0, skipped: 0 };
   const troubled: string[] = [];
 
