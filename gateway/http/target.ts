@@ -9,11 +9,16 @@ import type { TLSSocket } from 'node:tls';
 import { S3Error } from '../errors.js';
 import type { Headers, Query, QueryParam, Target, WireRequest } from './types.js';
 
+/** A name or an address, perhaps with a port. Nothing of it may be taken for a piece of a path or for two hosts. */
+const hostForm = /^(?:[A-Za-z0-9._~-]*|\[[0-9A-Fa-f:.]+\])(?::\d*)?$/;
 const absoluteForm = /^https?:\/\/([^/?#]*)/i;
 
 /**
  * What came over the wire. Header values keep the bytes of the wire, one per character (latin1); a header that came
  * several times is joined with `,`, as RFC 9110 section 5.3 allows and the signatures demand.
+ * Throws BadRequest for a Host that is none: "A server MUST respond with a 400 (Bad Request) status code […] to any request
+ * message that contains more than one Host header field line or a Host header field with an invalid field value" (RFC 9112
+ * section 3.2). Version 2 does not sign it, but it takes part in what version 2 signs.
  */
 export function parseWire(incoming: IncomingMessage): WireRequest {
   const headers = collectHeaders(incoming.rawHeaders);
@@ -24,6 +29,9 @@ export function parseWire(incoming: IncomingMessage): WireRequest {
     if (url.charCodeAt(0) !== 0x2f) url = `/${url}`;
     // RFC 9112 section 3.2.2: the host of an absolute-form target replaces the Host header.
     if (absolute[1] !== '') headers.set('host', absolute[1]!);
+  }
+  if (!hostForm.test(headers.get('host') ?? '')) {
+    throw new S3Error('BadRequest', { message: 'The Host header is not the name or address of one host.' });
   }
   const mark = url.indexOf('?');
   const rawQuery = mark < 0 ? '' : url.slice(mark + 1);

@@ -45,6 +45,30 @@ t('absolute form', () => {
   assert.is(wire('http://h?acl').rawQuery, 'acl');
 });
 
+t('one host, and nothing else in its place', () => {
+  const host = (value: string) => wire('/b/k', ['Host', value]).headers.get('host');
+  for (const value of [
+    '',
+    'localhost:9000',
+    'b_1.S3.example.com.',
+    '127.0.0.1',
+    '[::1]:9000',
+    '[::ffff:1.2.3.4]',
+    'h:',
+  ])
+    assert.is(host(value), value);
+  const bad = (url: string, headers: string[]) =>
+    assert.throws(
+      () => wire(url, headers),
+      (e: S3Error) => e.code === 'BadRequest' && e.status === 400,
+      headers.join(),
+    );
+  for (const value of ['bucket/dir', 'a b', 'a@b', 'h:80:80', 'h?x', 'h#', 'b%2Fk', '\u00e9', '[::1', 'a,b'])
+    bad('/b/k', ['Host', value]);
+  bad('/b/k', ['Host', 'h', 'host', 'h']);
+  bad('http://user@h/b', ['Host', 'h']);
+});
+
 t('path style', () => {
   assert.equal(target('/'), { bucket: undefined, key: undefined, style: 'path' });
   assert.equal(target('/b'), { bucket: 'b', key: undefined, style: 'path' });

@@ -73,9 +73,19 @@ export function canonicalHeaders(headers: Headers, signed: readonly string[], ke
   return out;
 }
 
-/** Not `trim()`: that also takes the byte A0, with which UTF-8 sequences like that of `à` end. */
+/**
+ * Not `trim()`: that also takes the byte A0, with which UTF-8 sequences like that of `à` end. Nor a regular expression:
+ * looking for spaces before an end takes the square of the time where there are many spaces elsewhere.
+ */
 export function trimSpaces(value: string): string {
-  return value.replace(/^[ \t\r\n]+|[ \t\r\n]+$/g, '');
+  let [start, end] = [0, value.length];
+  while (start < end && isSpace(value.charCodeAt(start))) start++;
+  while (end > start && isSpace(value.charCodeAt(end - 1))) end--;
+  return value.slice(start, end);
+}
+
+function isSpace(code: number): boolean {
+  return code === 0x20 || code === 0x09 || code === 0x0d || code === 0x0a;
 }
 
 /** How a text is put together that the client may have put together in one of several ways. */
