@@ -94,8 +94,11 @@ export function createGateway(options: GatewayOptions): Gateway {
     else refuse(error, socket);
   });
   server.on('connect', (_incoming, socket) => socket.destroy());
-  server.on('upgrade', (_incoming, socket) => socket.destroy());
+  // No listener for `upgrade`: "A server MAY ignore a received Upgrade header field" (RFC 9110 section 7.8), and clients
+  // that would like HTTP/2 (Java's own, curl --http2) offer it on their first request.
   secure?.on('tlsClientError', (error) => log.debug({ err: error }, 'TLS handshake failed'));
+  // Their size is limited; beyond a number of them node would leave out the rest in silence, an If-None-Match perhaps.
+  server.maxHeadersCount = 0;
   server.timeout = idleMs;
   server.on('timeout', (socket) => {
     const outgoing = busy.get(socket);

@@ -175,6 +175,23 @@ test('overload is SlowDown', async () => {
   );
 });
 
+test('refused uploads that are not sent are not in the way of others', () =>
+  staged(
+    async (stage) => {
+      const refused = head('PUT', '/bkt/k', { host: 'h', 'content-length': '1000' });
+      const sockets = [1, 2, 3].map(() => net.connect(stage.port, '127.0.0.1'));
+      const answers = sockets.map((socket) => new Promise((resolve) => socket.once('data', resolve)));
+      for (const socket of sockets) {
+        socket.write(refused);
+        await Promise.all(answers.slice(0, sockets.indexOf(socket) + 1));
+      }
+      for (const answer of await Promise.all(answers)) assert.match(String(answer), /^HTTP\/1\.1 403 /);
+      assert.is((await stage.send('/bkt')).status, 200);
+      for (const socket of sockets) socket.destroy();
+    },
+    { maxRequests: 2 },
+  ));
+
 test('an unknown failure is InternalError and logged with its cause, without secrets', () =>
   staged(
     async (stage) => {
@@ -314,6 +331,42 @@ test('a form in place of a signature: signed by its policy, nothing without', ()
     assert.is((await form({ key: 'up/3' }, 'content')).status, 403);
     const bert = { policy, AWSAccessKeyId: keys.bert.accessKey, signature: hmacV2(keys.bert.secret, policy) };
     assert.is((await form({ key: 'up/4', ...bert }, 'content')).status, 403);
+  }));
+
+test('a form that is refused before its file was read is let go', async () => {
+  const timers = () => process.getActiveResourcesInfo().filter((each) => each === 'Timeout').length;
+  await staged(
+    async (stage) => {
+      const part = (name: string, text: string) =>
+        `--XX\r\ncontent-disposition: form-data; name="${name}"\r\n\r\n${text}\r\n`;
+      const headers = { 'content-type': 'multipart/form-data; boundary=XX' };
+      const before = timers();
+      for (let i = 0; i < 20; i++) {
+        // The one comes in one piece, the other in several.
+        const body = `${part('key', 'k')}${part('file', 'x'.repeat(i % 2 ? 40_000 : 100_000))}--XX--\r\n`;
+        assert.is((await stage.send('/bkt', { method: 'POST', as: null, headers, body })).status, 403);
+      }
+      await sleep(50);
+      assert.ok(timers() < before + 10, `${timers()} timers, ${before} before`);
+    },
+    { idleMs: 20_000 },
+  );
+});
+
+test('an offer to upgrade the protocol is not taken up, and does no harm', () =>
+  staged(async (stage) => {
+    const offer = { upgrade: 'h2c', connection: 'Upgrade, HTTP2-Settings, close', 'http2-settings': 'AAMAAABkAAQ' };
+    const got = await raw(stage.port, head('GET', '/bkt', { ...stage.sign('/bkt'), ...offer }));
+    assert.match(got, /^HTTP\/1\.1 200 /);
+  }));
+
+test('no header is left out, however many there are', () =>
+  staged(async (stage) => {
+    await stage.send('/bkt/k', { method: 'PUT', body: 'first' });
+    const many = Object.fromEntries(Array.from({ length: 2500 }, (_, i) => [`y${i}`, '1']));
+    const headers = { ...many, 'if-none-match': '*' };
+    assert.is((await stage.send('/bkt/k', { method: 'PUT', body: 'second', headers })).status, 412);
+    assert.is((await stage.send('/bkt/k')).body, 'first');
   }));
 
 test('what is no HTTP is answered and closed', () =>

@@ -19,7 +19,8 @@ export interface BodyOptions {
 
 /**
  * The decoded payload, and the trailers that came with it (complete once `body.read` has resolved).
- * Throws MissingContentLength and InvalidArgument when the length that aws-chunked needs is missing or no number.
+ * Throws MissingContentLength and InvalidArgument when the length that aws-chunked needs is missing or no number, and
+ * NotImplemented for a transfer coding but `chunked`.
  *
  * `read` rejects with IncompleteBody when the connection breaks or the length differs, RequestTimeout when it stalls,
  * and what `chunkDecoder` throws. After that the stream stays paused: whoever replies decides between draining it and
@@ -69,11 +70,17 @@ function ignore(): void {}
 
 /** Undefined when the sender does not say (chunked transfer coding). */
 function declaredLength(headers: Headers): number | undefined {
-  if (headers.has('transfer-encoding')) return undefined;
+  const coding = headers.get('transfer-encoding');
+  if (coding !== undefined) {
+    // RFC 9112 section 6.1: "A server that receives a request message with a transfer coding it does not understand
+    // SHOULD respond with 501". What was compressed on the way would be stored compressed.
+    if (coding.trim().toLowerCase() === 'chunked') return undefined;
+    throw new S3Error('NotImplemented', { message: `The transfer coding ${coding} is not implemented` });
+  }
   const text = headers.get('content-length');
   // RFC 9112 section 6.3: without either header a request has no body.
   if (text === undefined || text === '') return 0;
-  return /^\d{1,15}$/.test(text) ? Number(text) : undefined;
+  return /^\d+$/.test(text) ? Number(text) : undefined;
 }
 
 function decodedLength(headers: Headers): number {
@@ -138,13 +145,16 @@ function pump(incoming: IncomingMessage, idleMs: number | undefined, sink: Sink)
       taken.then(() => {
         busy = false;
         if (settled) return;
+        if (ended) return finish();
         idle?.refresh();
-        if (ended) finish();
-        else incoming.resume();
+        incoming.resume();
       }, fail);
     };
     const onEnd = () => {
       ended = true;
+      // Nothing more is awaited of the client. A sink that never settles, that of a form whose file nobody reads, must not
+      // be kept by a timer.
+      clearTimeout(idle);
       if (!busy) finish();
     };
     const onClose = () => {

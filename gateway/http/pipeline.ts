@@ -78,15 +78,21 @@ export function createPipeline(options: PipelineOptions): Pipeline {
     outgoing.on('error', ignore);
     const progress: Progress = {};
     let failure: unknown;
-    const counted = inFlight < maxRequests;
+    let counted = inFlight < maxRequests;
     if (counted) inFlight++;
+    const release = () => {
+      if (counted) inFlight--;
+      counted = false;
+    };
+    // Nobody's uploads, refused and then not sent, must not take the places of others while they are waited for.
+    exchange.answered = release;
     try {
       if (!counted) throw new S3Error('SlowDown', { headers: { 'retry-after': '1' } });
       failure = await answer(options, exchange, progress);
     } catch (error) {
       failure = await tell(exchange, error);
     } finally {
-      if (counted) inFlight--;
+      release();
     }
     record(log, exchange, progress, failure, performance.now() - started);
   }

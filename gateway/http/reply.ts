@@ -20,6 +20,8 @@ export interface Exchange {
   awaitsContinue: boolean;
   /** The gateway is stopping: the connection ends with this reply. */
   last: boolean;
+  /** Called when the reply is out, and only what the client still sends is waited for. */
+  answered?: () => void;
   /** Milliseconds between the spaces of a slow reply, and before the first. */
   pace?: { first: number; every: number };
 }
@@ -214,12 +216,14 @@ async function sendSlowly(
 /** Sends the last bytes. What the client still sends is read up to a bound, else it sees a reset and not the reply. */
 async function finish(exchange: Exchange, bytes: Uint8Array | undefined): Promise<void> {
   const { incoming, outgoing } = exchange;
-  if (!declaredBody(incoming) || incoming.complete || exchange.awaitsContinue || incoming.destroyed) {
+  // What has arrived and was not read counts as unread: whoever stopped in the middle learns by it that it is over.
+  if (!declaredBody(incoming) || incoming.readableEnded || exchange.awaitsContinue || incoming.destroyed) {
     outgoing.end(bytes);
     return;
   }
   if (bytes) outgoing.write(bytes);
   else outgoing.flushHeaders();
+  exchange.answered?.();
   await drain(incoming);
   outgoing.end();
 }

@@ -67,6 +67,15 @@ t('chunked transfer coding has no length', async () => {
   assert.is(await send(wire, async (made) => `${made.body.length} ${await text(made)}`), 'undefined hello');
 });
 
+t('another transfer coding is refused, not stored', async () => {
+  const wire = [head('Transfer-Encoding: gzip, chunked'), '2\r\nhe\r\n0\r\n\r\n'];
+  assert.is(await send(wire, text), 'NotImplemented');
+});
+
+t('a length beyond all bounds is a length', async () => {
+  assert.is(await send([head('Content-Length: 9007199254740992')], async ({ body }) => body.length), 2 ** 53);
+});
+
 t('an early end is IncompleteBody', async () => {
   assert.is(await send([head('Content-Length: 5'), 'he'], text), 'IncompleteBody');
   assert.is(await send([head('Transfer-Encoding: chunked'), '2\r\nhe\r\n'], text), 'IncompleteBody');
