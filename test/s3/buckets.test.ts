@@ -99,6 +99,7 @@ test('what CreateBucket takes and refuses', async () => {
     [{ 'x-ddn-specified-directory': '/data' }, '', 'AccessDenied'],
     [{ 'x-ddn-specified-directory': '/data/b2/../b3' }, '', 'InvalidArgument'],
     [{ 'x-ddn-specified-directory': 'data/b2' }, '', 'InvalidArgument'],
+    [{ 'x-ddn-specified-directory': `/data/b2${'/'.repeat(5000)}x` }, '', 'InvalidArgument'],
     [{ 'x-ddn-specified-directory': '/data/b2/.tidegate' }, '', 'InvalidArgument'],
   ];
   for (const [headers, body, code] of refused) {

@@ -67,6 +67,8 @@ function checkHeaders({ headers }: Context): void {
 /** The directory itself may be an `fspath`, or lie below one: compared by whole segments, so `/b2x` is not in `/b2`. */
 function allowedDirectory(given: string, account: Account): string {
   const header = 'x-ddn-specified-directory';
+  // PATH_MAX; what is compared below takes its time for a header full of slashes.
+  if (given.length > 4096) throw invalidArgument(header, given.slice(0, 100), 'The directory has too long a path');
   const wanted = given.replace(/\/+$/, '') || '/';
   if (!wanted.startsWith('/') || wanted.includes('\0') || path.posix.normalize(wanted) !== wanted) {
     throw invalidArgument(header, given, 'The directory must be an absolute path without "." and ".." segments');
