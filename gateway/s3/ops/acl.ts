@@ -1,6 +1,7 @@
 /** ACLs of buckets and objects: the owner has FULL_CONTROL, nobody else anything. */
 import { S3Error } from '../../errors.js';
 import { checkAclHeaders } from '../acl-headers.js';
+import { requireCurrentVersion } from '../object-headers.js';
 import { type Owner, ownerOf } from '../owner.js';
 import { readDocument } from '../payload.js';
 import type { Context, Reply } from '../types.js';
@@ -21,6 +22,7 @@ export async function getBucketAcl(context: Context): Promise<Reply> {
 }
 
 export async function getObjectAcl(context: Context): Promise<Reply> {
+  requireCurrentVersion(context.query, context.key);
   const { meta } = await context.storage.head(context.place, context.key);
   return policyOf(await ownerOf(context, meta.owner));
 }
@@ -32,6 +34,7 @@ export async function putBucketAcl(context: Context): Promise<Reply> {
 }
 
 export async function putObjectAcl(context: Context): Promise<Reply> {
+  requireCurrentVersion(context.query, context.key);
   const { meta } = await context.storage.head(context.place, context.key);
   await checkRequested(context, await ownerOf(context, meta.owner));
   return {};
