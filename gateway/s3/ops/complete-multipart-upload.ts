@@ -65,7 +65,10 @@ function inOrder(listed: readonly CompletedPart[]): CompletedPart[] {
 /** The object that this very upload has become, else the error that led here. */
 async function completedBefore({ storage, place, key }: Context, id: string, error: unknown): Promise<ObjectInfo> {
   if (!(error instanceof S3Error) || error.code !== 'NoSuchUpload' || id === '') throw error;
-  const info = await storage.head(place, key).catch(() => undefined);
+  const info = await storage.head(place, key).catch((second: unknown) => {
+    if (second instanceof S3Error && second.code === 'NoSuchKey') return undefined;
+    throw second;
+  });
   if (info?.meta.uploadId !== id) throw error;
   return info;
 }

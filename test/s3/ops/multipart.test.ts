@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { S3Error } from '../../../gateway/errors.js';
 import { abortMultipartUpload } from '../../../gateway/s3/ops/abort-multipart-upload.js';
 import { completeMultipartUpload } from '../../../gateway/s3/ops/complete-multipart-upload.js';
 import { createMultipartUpload } from '../../../gateway/s3/ops/create-multipart-upload.js';
@@ -88,6 +89,22 @@ test('completing again answers as the first time, until the object is another', 
   await world.call(putObject, { body: 'y' });
   await fails('NoSuchUpload', complete(world, id, parts));
   await fails('NoSuchUpload', complete(world, 'abc1234def', parts));
+});
+
+test('a store that fails is told as such, not as an upload that is not there', async () => {
+  const world = await createWorld();
+  const id = await create(world);
+  const parts = [await part(world, id, 1, 'x')];
+  await complete(world, id, parts);
+  const failing: World = {
+    ...world,
+    call: (handler, given) =>
+      world.call((context) => {
+        const head = () => Promise.reject(new S3Error('SlowDown'));
+        return handler({ ...context, storage: { ...context.storage, head } });
+      }, given),
+  };
+  await fails('SlowDown', complete(failing, id, parts));
 });
 
 test('a part sent again stands in the list twice: the last counts', async () => {
