@@ -14,7 +14,10 @@ export interface Context {
   key: string;
   /** The existing bucket and the POSIX identity to act with; only on rows of level bucket and object. */
   place: Place;
-  /** Another bucket under the same authorisation rules (CopyObject's source): NoSuchBucket, AccessDenied. */
+  /**
+   * Another bucket under the same authorisation rules (CopyObject's source), and of the owner that the header
+   * `x-amz-source-expected-bucket-owner` names: NoSuchBucket, AccessDenied.
+   */
   otherPlace(bucketName: string, key: string, action: string): Promise<Place>;
   /** The decoded payload (aws-chunked undone, signatures checked as it is read). */
   body: Body;

@@ -33,13 +33,13 @@ export const copyObject: Handler = async (context) => {
   const replaced = replaceMeta ? { headers: named, user: userMetadata(headers) } : undefined;
   const replacedTags = replaceTags ? { tags: headerTags(headers) } : undefined;
   const from = parseCopySource(headers.get('x-amz-copy-source') ?? '');
-  if (
-    from.bucket === bucketName &&
-    from.key === key &&
-    !replaceMeta &&
-    !algorithm &&
-    named.websiteRedirectLocation === undefined
-  ) {
+  // The one storage class that there is counts as a change when it is named: AWS accepts the same class too.
+  const changes =
+    replaceMeta ||
+    algorithm !== undefined ||
+    named.websiteRedirectLocation !== undefined ||
+    headers.has('x-amz-storage-class');
+  if (from.bucket === bucketName && from.key === key && !changes) {
     throw new S3Error('InvalidRequest', {
       message:
         "This copy request is illegal because it is trying to copy an object to itself without changing the object's metadata, storage class, website redirect location or encryption attributes.",
@@ -95,12 +95,14 @@ export async function openSource(context: Context): Promise<OpenObject> {
   refuseReadEncryption(new Map([...headers].filter(([name]) => name.startsWith('x-amz-copy-source-'))));
   const { bucket, key, versionId } = parseCopySource(headers.get('x-amz-copy-source') ?? '');
   const from = await context.otherPlace(bucket, key, 's3:GetObject');
-  const owner = headers.get('x-amz-source-expected-bucket-owner');
-  if (owner !== undefined && owner !== from.bucket.owner) throw new S3Error('AccessDenied');
   if (namesOtherVersion(versionId)) {
     throw new S3Error('NoSuchVersion', { fields: { Key: key, VersionId: versionId! } });
   }
-  const source = await storage.open(from, key);
+  const source = await storage.open(from, key).catch((error: unknown) => {
+    if (!(error instanceof S3Error) || error.code !== 'NoSuchKey') throw error;
+    // The key of the request is the destination's.
+    throw new S3Error('NoSuchKey', { cause: error, fields: { Key: key } });
+  });
   try {
     checkCopyConditions(headers, { etag: source.info.meta.etag, lastModified: source.info.lastModified });
     return source;
