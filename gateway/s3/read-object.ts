@@ -1,12 +1,12 @@
 /** What GetObject and HeadObject share: which bytes of the object are meant, and the reply's status and headers. Pure. */
 import type { Checksum } from '../../acl/metadata/types.js';
 import { invalidArgument, S3Error } from '../errors.js';
-import { checkReadConditions } from '../http/conditions.js';
-import { type ByteRange, contentRange, parseRange, rangeStands } from '../http/range.js';
 import type { ObjectInfo } from '../storage/types.js';
 import { checksumReplyHeaders } from './checksums.js';
+import { checkReadConditions } from './conditions.js';
 import { encodeHeader, fitsHeader } from './header-text.js';
 import { objectReplyHeaders, refuseReadEncryption, requireCurrentVersion } from './object-headers.js';
+import { type ByteRange, contentRange, parseRange, rangeStands } from './range.js';
 import type { Context } from './types.js';
 
 export interface Reading {

@@ -1,9 +1,9 @@
 import type { Checksum, ChecksumAlgorithm, ObjectMeta } from '../../../acl/metadata/types.js';
 import { invalidArgument, S3Error } from '../../errors.js';
-import { checkCopyConditions } from '../../http/conditions.js';
 import type { Headers } from '../../http/types.js';
 import type { ObjectInfo, OpenObject } from '../../storage/types.js';
 import { checksumElements, digestOf, receivedChecksum, requestedAlgorithm } from '../checksums.js';
+import { checkCopyConditions } from '../conditions.js';
 import { parseCopySource } from '../copy-source.js';
 import { isMd5Etag, quoteEtag } from '../etag.js';
 import { timestamp } from '../listing-reply.js';

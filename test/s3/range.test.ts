@@ -2,9 +2,9 @@ import fc from 'fast-check';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { S3Error } from '../../gateway/errors.js';
-import { contentRange, parseRange, rangeStands } from '../../gateway/http/range.js';
+import { contentRange, parseRange, rangeStands } from '../../gateway/s3/range.js';
 
-const test = suite('http/range');
+const test = suite('s3/range');
 
 const ranges: [header: string | undefined, size: number, expected: [number, number] | 'whole' | 'InvalidRange'][] = [
   [undefined, 10, 'whole'],

@@ -1,9 +1,9 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { S3Error } from '../../gateway/errors.js';
-import { checkCopyConditions, checkReadConditions, matchesEtag, parseHttpDate } from '../../gateway/http/conditions.js';
+import { checkCopyConditions, checkReadConditions, matchesEtag, parseHttpDate } from '../../gateway/s3/conditions.js';
 
-const test = suite('http/conditions');
+const test = suite('s3/conditions');
 const current = { etag: 'e', lastModified: Date.parse('2026-01-02T03:04:05.678Z') };
 const before = 'Fri, 02 Jan 2026 03:04:04 GMT';
 const same = 'Fri, 02 Jan 2026 03:04:05 GMT';

@@ -1,7 +1,7 @@
 /** Range requests (RFC 9110 section 14). Pure. */
 import { S3Error } from '../errors.js';
+import type { Headers } from '../http/types.js';
 import { parseHttpDate, type Validators } from './conditions.js';
-import type { Headers } from './types.js';
 
 export interface ByteRange {
   /** Bytes from the beginning. */

@@ -1,6 +1,6 @@
 /** Conditions on reading, and on the source of a copy (RFC 9110 section 13). Pure. */
 import { S3Error } from '../errors.js';
-import type { Headers } from './types.js';
+import type { Headers } from '../http/types.js';
 
 export interface Validators {
   /** Without quotes. */
