@@ -1,32 +1,181 @@
-/** May this caller do this? Pure: everything it goes by is an argument. */
-import type { Identity } from './identity.js';
+/**
+ * May this caller do this? Pure: everything it goes by is an argument.
+ *
+ * Two questions, both of which must be answered with yes:
+ * 1. May the account do such a thing at all? Policies that managers attach to accounts and groups answer. Without any,
+ *    yes. A Deny in them always counts; and once one of them allows something, only what they allow is left.
+ * 2. Is it permitted there? The bucket's owner, the object's owner, the roles, the bucket's policy and the ACLs answer.
+ *    An account's policy does not open other owners' buckets, with one exception: those of managers of the same group,
+ *    for it is they who attach such policies.
+ */
+import { type Acl, aclNeeded, type Grant, grantFor, nameOf, privateAcl } from './grants.js';
+import type { Account, Identity } from './identity.js';
+import { defaultOwnership, type Ownership, type PublicAccessBlock } from './ownership.js';
+import { actions, contentActions, policyCalls } from './policy/actions.js';
+import { evaluate } from './policy/evaluate.js';
+import {
+  type Context,
+  type Effect,
+  type Policy,
+  type PolicyRequest,
+  resourceArn,
+  type Verdict,
+} from './policy/types.js';
+
+/** What speaks about the bucket and the object. Policies come compiled (`parsePolicy`, `rolesPolicy`). */
+export interface Documents {
+  bucketPolicy?: Policy | undefined;
+  bucketAcl?: Acl | undefined;
+  /** Of an existing object; without one only its owner is given anything. */
+  objectAcl?: Acl | undefined;
+  ownership?: Ownership | undefined;
+  publicAccessBlock?: PublicAccessBlock | undefined;
+  /** Attached to the caller's account and to its groups. */
+  identityPolicies?: readonly Policy[] | undefined;
+  roles?: Policy | undefined;
+}
 
 export interface Question {
   identity: Identity;
   /** IAM's name, e.g. `s3:PutObject`. */
   action: string;
+  /** Needed wherever `documents` hold a policy. */
+  resource?: { bucket?: string | undefined; key?: string | undefined };
   /** Canonical id of the bucket's owner; undefined where no bucket is concerned yet (ListBuckets, CreateBucket). */
   bucketOwner: string | undefined;
+  /** The owner's account: only buckets of managers are opened by account policies. */
+  bucketOwnerAccount?: Pick<Account, 'group' | 'kind'> | undefined;
+  /** Canonical id of the existing object's owner; the bucket's owner where it is not known (files of jobs). */
+  objectOwner?: string | undefined;
+  /** Condition keys (`contextOf`). */
+  context?: Context | undefined;
+  documents?: Documents | undefined;
 }
 
 export interface Decision {
   allow: boolean;
-  /** For the log: never shown to the caller. */
+  /** A sentence, for the log and for `tidegate explain`: never shown to the caller. */
   reason: string;
+  by: 'owner' | 'policy' | 'acl' | 'role' | 'identity-policy' | 'deny' | 'default';
+  /** The statement that decided. */
+  statement?: { document: string; index: number; sid: string | undefined; effect: Effect };
+  /** The grant that decided. */
+  grant?: Grant;
 }
 
-const deny = (reason: string): Decision => ({ allow: false, reason });
-const allow = (reason: string): Decision => ({ allow: true, reason });
+const nothing: Context = { get: () => undefined };
 
-/**
- * The owner of a bucket may do everything in it, nobody else anything. Every object in a bucket belongs to the
- * bucket's owner in this sense, as with S3's "bucket owner enforced".
- */
-export function authorize({ identity, action, bucketOwner }: Question): Decision {
-  if (identity.account === undefined) return deny(`${action}: anonymous`);
-  if (!identity.account.enabled) return deny(`${action}: account ${identity.account.uuid} is disabled`);
-  if (bucketOwner === undefined) return allow(`${action}: an account about its own buckets`);
-  return identity.account.uuid === bucketOwner
-    ? allow(`${action}: owner of the bucket`)
-    : deny(`${action}: ${identity.account.uuid} is not the owner of the bucket`);
+/** @throws Error when there are policies and no resource to ask them about: a mistake of the caller */
+export function authorize(question: Question): Decision {
+  const { identity, action, documents = {}, bucketOwner } = question;
+  const { account } = identity;
+  if (account && !account.enabled) return say(question, 'default', false, 'the account is disabled');
+  if (!actions.has(action)) return say(question, 'default', false, 'there is no such action');
+
+  const request = requestOf(question);
+  const byAccount = askAccount(request, account ? (documents.identityPolicies ?? []) : []);
+  if (byAccount.effect === 'Deny') return byStatement(question, 'deny', 'account policy', byAccount);
+  if (byAccount.effect === 'neither' && byAccount.limited) {
+    return say(question, 'default', false, 'none of the policies attached to the account allows it');
+  }
+  if (bucketOwner === undefined) {
+    return account
+      ? say(question, 'owner', true, 'it is about the own buckets of an account')
+      : say(question, 'default', false, 'the caller is anonymous');
+  }
+  return askPlace(question, { ...request, bucketOwner }, byAccount);
+}
+
+function requestOf({ identity, action, resource, bucketOwner, context, documents }: Question): PolicyRequest {
+  const policies = documents && (documents.bucketPolicy || documents.roles || documents.identityPolicies?.length);
+  if (!resource && policies) throw new Error(`${action}: a policy cannot be asked without a resource`);
+  return { identity, action, resource: resourceArn(resource ?? {}), bucketOwner, context: context ?? nothing };
+}
+
+/** `limited`: the policies allow something, so that they say all that is allowed. A Deny alone takes only itself away. */
+function askAccount(request: PolicyRequest, policies: readonly Policy[]): Verdict & { limited: boolean } {
+  let verdict: Verdict = { effect: 'neither', statement: undefined };
+  for (const policy of policies) {
+    const next = evaluate(policy, request);
+    if (next.effect === 'Deny') return { ...next, limited: true };
+    if (verdict.effect === 'neither') verdict = next;
+  }
+  const limited = policies.some(({ statements }) => statements.some(({ effect }) => effect === 'Allow'));
+  return { ...verdict, limited };
+}
+
+function askPlace(question: Question, request: PolicyRequest & { bucketOwner: string }, byAccount: Verdict): Decision {
+  const { identity, action, documents = {}, resource, bucketOwnerAccount } = question;
+  const { account } = identity;
+  const { bucketOwner } = request;
+  const ownership = documents.ownership ?? defaultOwnership;
+  const isBucketOwner = account?.uuid === bucketOwner;
+
+  const byPolicy = documents.bucketPolicy && evaluate(documents.bucketPolicy, request);
+  if (byPolicy?.effect === 'Deny' && !(isBucketOwner && policyCalls.has(action))) {
+    return byStatement(question, 'deny', 'bucket policy', byPolicy);
+  }
+
+  const aboutContent = contentActions.has(action) && resource?.key !== undefined;
+  const objectOwner =
+    ownership === 'BucketOwnerEnforced'
+      ? bucketOwner
+      : (question.objectOwner ?? documents.objectAcl?.owner ?? bucketOwner);
+  // An object that another account wrote and kept is his: the bucket's owner, his policy and his roles can take it
+  // away (delete, deny), but not give it ("a bucket policy applies only to objects that the bucket owner owns").
+  const ofAnother = aboutContent && objectOwner !== bucketOwner;
+  if (isBucketOwner && !ofAnother) return say(question, 'owner', true, 'the caller owns the bucket');
+  if (aboutContent && account?.uuid === objectOwner) return say(question, 'owner', true, 'the caller owns the object');
+
+  if (!ofAnother) {
+    const byRole = documents.roles && evaluate(documents.roles, request);
+    if (byRole?.effect === 'Allow') return byStatement(question, 'role', 'roles', byRole);
+    const managers = bucketOwnerAccount?.kind === 'manager' && bucketOwnerAccount.group === account?.group;
+    if (managers && byAccount.effect === 'Allow') {
+      return byStatement(question, 'identity-policy', 'account policy', byAccount);
+    }
+  }
+  // "Restricts access to … a bucket with a public policy to … authorized users within the bucket owner's account."
+  if (documents.publicAccessBlock?.restrictPublicBuckets && documents.bucketPolicy?.public && !isBucketOwner) {
+    return say(question, 'deny', false, 'the bucket has a public policy, and its public access block restricts it');
+  }
+  if (!ofAnother && byPolicy?.effect === 'Allow') return byStatement(question, 'policy', 'bucket policy', byPolicy);
+  const byAcl = ownership === 'BucketOwnerEnforced' ? undefined : askAcls(question, bucketOwner, objectOwner);
+  return byAcl ?? say(question, 'default', false, refusal(isBucketOwner));
+}
+
+const refusal = (isBucketOwner: boolean): string =>
+  isBucketOwner
+    ? 'the object is another account’s, and no grant gives it to the owner of the bucket'
+    : 'the caller is not the owner, and no role, policy or grant allows it';
+
+function askAcls(
+  { identity, action, documents = {}, ...question }: Question,
+  bucketOwner: string,
+  objectOwner: string,
+) {
+  const needed = aclNeeded(action);
+  if (!needed) return undefined;
+  const { bucketAcl = privateAcl(bucketOwner), objectAcl = privateAcl(objectOwner) } = documents;
+  const acl = needed.acl === 'bucket' ? bucketAcl : objectAcl;
+  const grant = grantFor(acl, identity, needed.permission, documents.publicAccessBlock?.ignorePublicAcls ?? false);
+  if (!grant) return undefined;
+  const why = `the ACL of the ${needed.acl} grants ${grant.permission} to ${nameOf(grant.grantee)}`;
+  return { ...say({ identity, action, ...question }, 'acl', true, why), grant };
+}
+
+// ---- saying why --------------------------------------------------------------------------------------------------
+
+function say({ identity, action, resource }: Question, by: Decision['by'], allow: boolean, why: string): Decision {
+  const { account } = identity;
+  const who = account ? `${account.displayName} (${account.uuid})` : 'an anonymous caller';
+  const where = resource?.bucket === undefined ? '' : ` on ${resourceArn(resource)}`;
+  return { allow, by, reason: `${action}${where} is ${allow ? 'allowed' : 'denied'} to ${who}: ${why}` };
+}
+
+function byStatement(question: Question, by: Decision['by'], document: string, verdict: Verdict): Decision {
+  const { index, sid, effect } = verdict.statement!;
+  const name = sid ? `${index + 1}, "${sid}",` : `${index + 1}`;
+  const why = `statement ${name} of the ${document} ${effect === 'Allow' ? 'allows' : 'denies'} it`;
+  return { ...say(question, by, effect === 'Allow', why), statement: { document, index, sid, effect } };
 }

@@ -1,0 +1,91 @@
+/** The condition keys of a request, worked out only when a policy asks for them. */
+import { plainAddress } from './address.js';
+import { EXISTING_TAG, headerKeys, queryKeys, REQUEST_TAG } from './condition-keys.js';
+import type { Context } from './types.js';
+
+export interface RequestFacts {
+  /** Address of the caller, behind trusted proxies. */
+  sourceIp: string | undefined;
+  /** Milliseconds since the epoch. */
+  now: number;
+  /** Came over TLS. */
+  secure: boolean;
+  /** `1.2`, `1.3`. */
+  tlsVersion?: string | undefined;
+  /** By name in lower case; of a form, its fields under the headers' names. */
+  header: (name: string) => string | undefined;
+  query: (name: string) => string | undefined;
+  /** Decoded source of a copy, `bucket/key`: conditions must not be evaded by percent signs. */
+  copySource?: string | undefined;
+  signature?: {
+    version: 'AWS4-HMAC-SHA256' | 'AWS';
+    type: 'REST-HEADER' | 'REST-QUERY-STRING' | 'POST';
+    /** Milliseconds since the signature was made; of presigned requests. */
+    age?: number | undefined;
+  };
+  /** Of the CreateBucket document. */
+  locationConstraint?: string | undefined;
+  /** Of the object as it is. Needed only if a policy's `keys` ask (`asksForTags`). */
+  existingTags?: Readonly<Record<string, string>> | undefined;
+  /** That the request would set. */
+  requestTags?: Readonly<Record<string, string>> | undefined;
+}
+
+export function contextOf(facts: RequestFacts): Context {
+  return {
+    get(key) {
+      if (key === 's3:requestobjecttagkeys') return facts.requestTags && Object.keys(facts.requestTags);
+      if (key === 's3:x-amz-copy-source') {
+        // AWS's examples write the pattern with and without the leading slash: either form fits.
+        return facts.copySource === undefined ? undefined : [facts.copySource, `/${facts.copySource}`];
+      }
+      const value = single(facts, key);
+      return value === undefined ? undefined : [value];
+    },
+  };
+}
+
+function single(facts: RequestFacts, key: string): string | undefined {
+  const header = headerKeys.get(key);
+  if (header !== undefined) return facts.header(header);
+  const parameter = queryKeys.get(key);
+  if (parameter !== undefined) return facts.query(parameter);
+  if (key.startsWith(EXISTING_TAG)) return own(facts.existingTags, key.slice(EXISTING_TAG.length));
+  if (key.startsWith(REQUEST_TAG)) return own(facts.requestTags, key.slice(REQUEST_TAG.length));
+  switch (key) {
+    case 'aws:sourceip':
+      return facts.sourceIp === undefined ? undefined : plainAddress(facts.sourceIp);
+    case 'aws:currenttime':
+      return new Date(facts.now).toISOString();
+    case 'aws:epochtime':
+      return String(Math.floor(facts.now / 1000));
+    case 'aws:securetransport':
+      return String(facts.secure);
+    case 's3:tlsversion':
+      return facts.tlsVersion;
+    case 's3:signatureversion':
+      return facts.signature?.version;
+    case 's3:authtype':
+      return facts.signature?.type;
+    case 's3:signatureage':
+      return facts.signature?.age?.toString();
+    case 's3:locationconstraint':
+      return facts.locationConstraint;
+    default:
+      return undefined;
+  }
+}
+
+const own = (record: Readonly<Record<string, string>> | undefined, name: string): string | undefined =>
+  record && Object.hasOwn(record, name) ? record[name] : undefined;
+
+/** The same request with other values of one key: `s3:prefix` decides whether a missing key may be called missing. */
+export function withValues(context: Context, key: string, values: readonly string[]): Context {
+  return { get: (name) => (name === key ? values : context.get(name)) };
+}
+
+/** True when a decision needs the tags that the object has. */
+export function asksForTags({ keys }: { keys: ReadonlySet<string> }): boolean {
+  for (const key of keys) if (key.startsWith(EXISTING_TAG)) return true;
+  return false;
+}

@@ -1,0 +1,50 @@
+/** The Resource and NotResource elements: which buckets and keys a statement is about. */
+import { malformed, quote, strings } from './document.js';
+import { compile, type Token, tokenize } from './template.js';
+import type { Scope, Statement } from './types.js';
+import { compileGlob, type GlobToken } from './wildcard.js';
+
+const ARN = 'arn:aws:s3:::';
+
+interface Surroundings {
+  scope: Scope;
+  variables: boolean;
+  keys: Set<string>;
+}
+
+/**
+ * `arn:aws:s3:::bucket`, `arn:aws:s3:::bucket/key*`, or without the first part, as S3DS and its clients write it.
+ * @throws S3Error MalformedPolicy: of a bucket's policy also for what is not about this bucket
+ */
+export function compileResources(
+  element: string,
+  value: unknown,
+  { scope, variables, keys }: Surroundings,
+  negated: boolean,
+): Statement['resource'] {
+  const matchers = strings(element, value).map((pattern) => {
+    const path = pattern.startsWith(ARN) ? pattern.slice(ARN.length) : pattern;
+    const tokens = tokenize(path, { variables, wildcards: true, keys });
+    const foreign = path === '' || path.startsWith('arn:');
+    if (foreign || (scope !== 'identity' && !isAbout(scope.bucket, tokens))) {
+      throw malformed(`Policy has invalid resource: ${quote(pattern)}`);
+    }
+    return compile([ARN, ...tokens]);
+  });
+  // A variable without a value makes a pattern that fits nothing.
+  return (arn, lookup) => matchers.some((matches) => matches(arn, lookup) === true) !== negated;
+}
+
+/** What stands before the first slash must fit the bucket's name, and say so without knowing the request. */
+function isAbout(bucket: string, tokens: readonly Token[]): boolean {
+  const name: GlobToken[] = [];
+  for (const token of tokens) {
+    if (typeof token === 'object') return false;
+    if (typeof token === 'string' && token.includes('/')) {
+      name.push(token.slice(0, token.indexOf('/')));
+      break;
+    }
+    name.push(token);
+  }
+  return compileGlob(name)(bucket);
+}
