@@ -3,6 +3,7 @@
  * write its attributes too: the decoder takes any bytes, and gives a record in which every value is of its kind and can
  * go into a header, or nothing.
  */
+import { randomBytes } from 'node:crypto';
 import { S3Error } from '../../gateway/errors.js';
 import type { Stamp } from './stamp.js';
 import type { ChecksumAlgorithm, ChecksumType, ObjectMeta, PartSummary, SystemHeaders } from './types.js';
@@ -49,6 +50,16 @@ const headerKeys = {
 
 /** Names of overflow and body files: they come from attributes that users can write, and must not name anything else. */
 export const isFileName = (name: unknown): name is string => typeof name === 'string' && /^[0-9a-f]{32}$/.test(name);
+
+/**
+ * A new name for what belongs to one file or directory: its inode number and 64 random bits. Whoever names another's in an
+ * attribute that he may write does not get to read or remove it.
+ */
+export const nameFor = (ino: bigint): string => prefixOf(ino) + randomBytes(8).toString('hex');
+
+export const belongsTo = (name: string, ino: bigint): boolean => name.startsWith(prefixOf(ino));
+
+const prefixOf = (ino: bigint): string => ino.toString(16).padStart(16, '0');
 
 // ---- encoding ----------------------------------------------------------------------------------------------------
 

@@ -25,6 +25,8 @@ import type { Stamp } from './stamp.js';
 /** What storing needs of a bucket. */
 export interface MetaGround {
   readonly ground: { readonly durability: 'full' | 'data' | 'none'; readonly sidecars: boolean };
+  /** Of the bucket's own directory, and its filesystem. */
+  readonly fd: number;
   readonly dev: number;
   area(name: 'meta'): number;
 }

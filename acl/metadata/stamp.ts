@@ -43,6 +43,24 @@ export const judge = (stamp: Stamp | undefined, stat: Fingerprint): Belief => {
   return stat.ctimeNs <= stamp.bound ? 'whole' : 'suspect';
 };
 
+/** What a stat tells that identifies a directory: its size and times change with every entry. */
+export interface DirectoryPrint {
+  ino: bigint;
+  /** When it was made; 0 where the filesystem does not tell. */
+  birthNs: bigint;
+}
+
+export const directoryStamp = ({ ino, birthNs }: DirectoryPrint): Stamp => ({
+  size: 0,
+  mtimeNs: birthNs,
+  ino,
+  bound: 0n,
+});
+
+/** Whether the stamp was made for this directory, and not for one that had its inode number before, or for an original. */
+export const isOfDirectory = (stamp: Stamp | undefined, { ino, birthNs }: DirectoryPrint): boolean =>
+  stamp?.ino === ino && (stamp.mtimeNs === 0n || birthNs === 0n || stamp.mtimeNs === birthNs);
+
 /**
  * The metadata that holds for what the stat saw. An `etag` of `''` in the record stands for "not known" and is
  * replaced, as is one that is not believed, by a synthetic one.

@@ -2,11 +2,11 @@
  * Where a record lies: in the attribute, in part in an overflow file that the attribute names, or (on a filesystem
  * without user attributes) in a sidecar file. One interface for all three.
  */
-import { E, errnoError, S_IFMT, S_IFREG, type Stat } from '../../gateway/storage/posix/syscalls.js';
-import { decode, type Packed } from './codec.js';
+import { E, errnoError, S_IFDIR, S_IFMT, type Stat } from '../../gateway/storage/posix/syscalls.js';
+import { belongsTo, decode, type Packed } from './codec.js';
 import type { MetaGround, Saved } from './files.js';
-import { dropSidecar, readSidecar, writeSidecar } from './sidecar.js';
-import { judge } from './stamp.js';
+import { dropSidecar, readSidecar, type Subject, writeSidecar } from './sidecar.js';
+import { isOfDirectory, judge } from './stamp.js';
 import { readAttribute, readOverflow, removeAttribute, removeOverflow, writeAttribute } from './xattr.js';
 
 export interface Loaded {
@@ -19,47 +19,53 @@ export interface Loaded {
   supersede(): void;
 }
 
-const isFile = (stat: Stat): boolean => (stat.mode & S_IFMT) === S_IFREG;
+const isDirectory = (stat: Stat): boolean => (stat.mode & S_IFMT) === S_IFDIR;
 
 const nothing = (): void => undefined;
+const none: Loaded = { incomplete: false, forget: nothing, supersede: nothing };
 
 /** What is stored about an open file or directory. Never throws for what a user has written there. */
 export const loadRecord = (bucket: MetaGround, fd: number, stat: Stat): Loaded => {
   const value = bucket.ground.sidecars ? -E.EOPNOTSUPP : readAttribute(fd);
-  if (value === -E.EOPNOTSUPP) {
-    const bytes = readSidecar(bucket, stat);
-    const packed = bytes && decode(bytes);
-    // An inode number is given again when its file is deleted: here a record of other content is another file's.
-    const other =
-      packed && (packed.stamp?.ino !== stat.ino || (isFile(stat) && judge(packed.stamp, stat) === 'changed'));
-    const forget = () => dropSidecar(bucket, stat);
-    return packed && !other
-      ? { packed, incomplete: false, forget, supersede: nothing }
-      : { incomplete: false, forget, supersede: nothing };
-  }
-  if (typeof value === 'number') return { incomplete: false, forget: nothing, supersede: nothing };
-  const decoded = decode(value);
-  if (!decoded) return { incomplete: false, forget: nothing, supersede: nothing };
+  if (value === -E.EOPNOTSUPP) return loadSidecar(bucket, { fd, stat });
+  const decoded = typeof value === 'number' ? undefined : decode(value);
+  if (!decoded || (isDirectory(stat) && !isOfDirectory(decoded.stamp, stat))) return none;
   const { overflow, ...packed } = decoded;
   if (!overflow) return { packed, incomplete: false, forget: nothing, supersede: nothing };
   // A copy names the original's overflow file: it is neither read nor removed on the copy's behalf.
-  if (packed.stamp?.ino !== stat.ino) return { packed, incomplete: false, forget: nothing, supersede: nothing };
+  if (packed.stamp?.ino !== stat.ino || !belongsTo(overflow.name, stat.ino)) return { ...none, packed };
   const meta = readOverflow(bucket, overflow);
   const forget = () => removeOverflow(bucket, overflow);
   const rest = { incomplete: !meta, forget, supersede: forget };
   return { packed: meta ? { ...packed, meta } : packed, ...rest };
 };
 
-/** Stores a record; durable only with the fsync of the file that follows (files outside of it are synced here). */
-export const saveRecord = (bucket: MetaGround, fd: number, stat: Stat, packed: Packed): Saved => {
+const loadSidecar = (bucket: MetaGround, subject: Subject): Loaded => {
+  const { stat } = subject;
+  const bytes = readSidecar(bucket, subject);
+  const packed = bytes && decode(bytes);
+  const forget = () => dropSidecar(bucket, subject);
+  // An inode number is given again when its file is deleted: here a record of other content is another file's.
+  const other = isDirectory(stat)
+    ? !isOfDirectory(packed?.stamp, stat)
+    : packed?.stamp?.ino !== stat.ino || judge(packed.stamp, stat) === 'changed';
+  return { incomplete: false, forget, supersede: nothing, ...(packed && !other && { packed }) };
+};
+
+/**
+ * Stores a record; durable only with the fsync of the file that follows (files outside of it are synced here).
+ * @param fresh for what was made this moment: a record that somebody else has stored there already stays
+ */
+export const saveRecord = (bucket: MetaGround, fd: number, stat: Stat, packed: Packed, fresh = false): Saved => {
   if (!bucket.ground.sidecars) {
-    const saved = writeAttribute(bucket, fd, packed);
+    const saved = writeAttribute(bucket, fd, stat.ino, packed, fresh);
     if (saved !== undefined) return saved;
   }
-  writeSidecar(bucket, stat, packed);
+  const subject = { fd, stat };
+  writeSidecar(bucket, subject, packed, fresh);
   return {
-    restamp: (stamp) => writeSidecar(bucket, stat, { ...packed, stamp }),
-    undo: () => dropSidecar(bucket, stat),
+    restamp: (stamp) => writeSidecar(bucket, subject, { ...packed, stamp }),
+    undo: () => dropSidecar(bucket, subject),
   };
 };
 
@@ -70,5 +76,5 @@ export const clearRecord = (bucket: MetaGround, fd: number, stat: Stat): void =>
     if (result === 0 || result === -E.ENODATA) return;
     if (result !== -E.EOPNOTSUPP) throw errnoError(-result, 'fremovexattr');
   }
-  dropSidecar(bucket, stat);
+  dropSidecar(bucket, { fd, stat });
 };

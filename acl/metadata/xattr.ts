@@ -1,5 +1,5 @@
 /** The record in the attribute `user.tidegate`, and metadata that is too large for it in an overflow file. */
-import { createHash, randomBytes } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import {
   E,
   errnoError,
@@ -8,8 +8,9 @@ import {
   tryFremovexattr,
   tryFsetxattr,
   tryUnlinkat,
+  XATTR_CREATE,
 } from '../../gateway/storage/posix/syscalls.js';
-import { decodeMeta, encode, encodeMeta, encodeReference, type Overflow, type Packed } from './codec.js';
+import { decodeMeta, encode, encodeMeta, encodeReference, nameFor, type Overflow, type Packed } from './codec.js';
 import { type MetaGround, readWhole, type Saved, writeWhole } from './files.js';
 import type { Stamp } from './stamp.js';
 import type { ObjectMeta } from './types.js';
@@ -33,16 +34,26 @@ export const removeAttribute = (fd: number): number => tryFremovexattr(fd, ATTRI
  */
 const tooLarge = new Set([-E.ENOSPC, -E.E2BIG, -E.ERANGE, -122 /* EDQUOT */]);
 
-/** Stores the record; undefined where there are no attributes. */
-export const writeAttribute = (bucket: MetaGround, fd: number, packed: Packed): Saved | undefined => {
+/**
+ * Stores the record; undefined where there are no attributes.
+ * @param fresh only where there is none: what somebody has stored meanwhile stays
+ */
+export const writeAttribute = (
+  bucket: MetaGround,
+  fd: number,
+  ino: bigint,
+  packed: Packed,
+  fresh: boolean,
+): Saved | undefined => {
   const value = encode(packed);
-  const result = value.byteLength > buffer.byteLength ? -E.E2BIG : tryFsetxattr(fd, ATTRIBUTE, value);
+  const result =
+    value.byteLength > buffer.byteLength ? -E.E2BIG : tryFsetxattr(fd, ATTRIBUTE, value, fresh ? XATTR_CREATE : 0);
   if (result === -E.EOPNOTSUPP) return undefined;
-  if (result === 0) {
+  if (result === 0 || (fresh && result === -E.EEXIST)) {
     return { undo: () => undefined, restamp: (stamp) => fsetxattr(fd, ATTRIBUTE, encode({ ...packed, stamp })) };
   }
   if (!tooLarge.has(result) || !packed.meta) throw errnoError(-result, 'fsetxattr');
-  const overflow = writeOverflow(bucket, packed.meta);
+  const overflow = writeOverflow(bucket, ino, packed.meta);
   const undo = () => removeOverflow(bucket, overflow);
   const restamp = (stamp: Stamp | undefined) =>
     fsetxattr(fd, ATTRIBUTE, encodeReference(stamp ? { ...packed, stamp } : packed, overflow));
@@ -59,9 +70,9 @@ export const writeAttribute = (bucket: MetaGround, fd: number, packed: Packed): 
 const hashOf = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
 
 /** On disk before the attribute that names it. */
-const writeOverflow = (bucket: MetaGround, meta: ObjectMeta): Overflow => {
+const writeOverflow = (bucket: MetaGround, ino: bigint, meta: ObjectMeta): Overflow => {
   const bytes = encodeMeta(meta);
-  const name = randomBytes(16).toString('hex');
+  const name = nameFor(ino);
   writeWhole(bucket, name, bytes);
   return { name, hash: hashOf(bytes) };
 };

@@ -35,6 +35,9 @@ const contains = (outer: string, inner: string): boolean =>
 const invalid = (path: string, reason: string): S3Error =>
   new S3Error('InvalidArgument', { message: `The directory ${path} cannot be a bucket: ${reason}.` });
 
+/** The next millisecond, ISO 8601. */
+const after = (time: string): string => new Date(Date.parse(time) + 1).toISOString();
+
 export const createBuckets = ({ root, pool, documents, groundOf, directoryMode }: BucketContext): BucketMethods => {
   const find = async (name: string): Promise<Bucket | undefined> =>
     /^[A-Za-z0-9_-][A-Za-z0-9._-]{0,249}$/.test(name)
@@ -84,9 +87,15 @@ export const createBuckets = ({ root, pool, documents, groundOf, directoryMode }
       };
       const existing = await find(name);
       if (existing) {
-        // A deletion that was interrupted has left the document alone: its owner asks for it again, and gets it.
-        if (existing.owner === owner && existing.path === bucket.path) await make();
-        throw new S3Error('BucketAlreadyExists');
+        const mine = existing.owner === owner && existing.path === bucket.path;
+        if (!mine || (await pool.run('hasDirectory', [bucket.path]))) throw new S3Error('BucketAlreadyExists');
+        // A deletion that was interrupted, or is under way, has left the document alone: what is made now is another
+        // bucket, so that the deletion does not take its document.
+        if (record.created <= existing.created) record.created = after(existing.created);
+        bucket.created = record.created;
+        await documents.update<Bucket>('buckets', name, (current) =>
+          current.created === existing.created ? undefined : current,
+        );
       }
       if (directory !== undefined) await checkDirectory(path, actor);
       await make();
@@ -96,21 +105,26 @@ export const createBuckets = ({ root, pool, documents, groundOf, directoryMode }
       return bucket;
     },
 
-    deleteBucket: async ({ bucket }: Place) => {
+    deleteBucket: async ({ bucket, actor }: Place) => {
       const keep = bucket.path !== `${root}/${bucket.owner}/${bucket.name}`;
       try {
         // As ourselves: the directory above is not the owner's.
-        await pool.run('removeBucketDirectory', [groundOf(bucket), keep]);
+        await pool.run('removeBucketDirectory', [groundOf(bucket), keep ? undefined : root]);
       } catch (error) {
         // The directory is gone, by an interrupted deletion or by hand: so is the bucket.
         if (!(error instanceof S3Error) || error.code !== 'NoSuchBucket') throw error;
       }
       let mine = false;
-      await documents.update<Bucket>('buckets', bucket.name, (current) => {
+      const other = await documents.update<Bucket>('buckets', bucket.name, (current) => {
         mine = current.created === bucket.created;
         return mine ? undefined : current;
       });
-      if (!mine) throw new S3Error('NoSuchBucket');
+      if (mine) return;
+      // Deleted and made again meanwhile: what we removed may have been the directory of the new one.
+      if (other?.path === `${other?.owner}/${other?.name}`) {
+        await pool.run('makeBucketDirectory', [root, other.owner, other.name, actor, directoryMode]);
+      }
+      throw new S3Error('NoSuchBucket');
     },
 
     putConfig: async (bucket, kind, text) => {

@@ -62,7 +62,7 @@ export const createPosixStorage = async (options: PosixOptions): Promise<Storage
   });
   const { groundOf, inBucket } = context;
   const buckets = createBuckets({ root, pool, documents, groundOf, directoryMode });
-  const reaper = startReaper(context, buckets.listBuckets, options);
+  const reaper = startReaper(context, root, buckets.listBuckets, options);
 
   const told = async ({ info, settled }: Published): Promise<ObjectInfo> => {
     await untilSettled(settled);

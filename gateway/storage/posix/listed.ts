@@ -5,7 +5,7 @@ import { ATTRIBUTE } from '../../../acl/metadata/xattr.js';
 import { fromBytes } from '../keys.js';
 import type { ListedObject, ObjectInfo } from '../types.js';
 import { isHot } from './clock.js';
-import { directoryObject, findObject, glimpse, isFile, milliseconds, openDirectory } from './lookup.js';
+import { directoryObject, findObject, isFile, milliseconds, openDirectory } from './lookup.js';
 import type { BucketDir } from './paths.js';
 import { AT_SYMLINK_NOFOLLOW, close, E, isErrno, procPath, rawPath, tryLgetxattr, tryStatat } from './syscalls.js';
 
@@ -14,20 +14,6 @@ const listed = ({ key, size, lastModified, meta }: ObjectInfo): ListedObject => 
   if (meta.owner !== undefined) entry.owner = meta.owner;
   if (meta.checksum) entry.checksum = { algorithm: meta.checksum.algorithm, type: meta.checksum.type };
   return entry;
-};
-
-/**
- * A publisher that is at work on one key must not keep a page of a thousand waiting: where its lock is held, the key is
- * shown as it looks from outside.
- */
-const patiently = <T>(look: () => T, otherwise: () => T): T => {
-  try {
-    return look();
-  } catch (error) {
-    // `busyNow` throws what is no Error.
-    if (error instanceof Error) throw error;
-    return otherwise();
-  }
 };
 
 const buffer = Buffer.allocUnsafe(65_536);
@@ -60,10 +46,7 @@ export const listedFile = (
     }
   }
   try {
-    const found = patiently(
-      () => findObject(bucket, key),
-      () => glimpse(bucket, key),
-    );
+    const found = findObject(bucket, key);
     if (!found) return undefined;
     close(found.fd);
     return listed(found.info);
@@ -89,11 +72,7 @@ export const listedMarker = (
   if (!opened) return undefined;
   const { fd } = opened;
   try {
-    const look = (locked: boolean) => directoryObject(bucket, fromBytes(keyBytes), opened, locked);
-    const found = patiently(
-      () => look(false),
-      () => look(true),
-    );
+    const found = directoryObject(bucket, fromBytes(keyBytes), opened, false);
     if (!found) return undefined;
     if (found.fd !== fd) close(found.fd);
     const entry = listed(found.info);

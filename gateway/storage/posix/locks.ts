@@ -3,18 +3,19 @@
  * a job does to the same file is not held up by it, of course.
  */
 import { createHash } from 'node:crypto';
-import type { BucketDir } from './paths.js';
+import { type BucketDir, unusable } from './paths.js';
 import {
   close,
   E,
+  errnoError,
   isErrno,
   O_CREAT,
   O_NOFOLLOW,
   O_NONBLOCK,
   O_RDWR,
-  openat2,
   RESOLVE_INSIDE,
   tryFlock,
+  tryOpenat2,
 } from './syscalls.js';
 import { busyNow } from './worker-loop.js';
 
@@ -36,18 +37,47 @@ const pause = new Int32Array(new SharedArrayBuffer(4));
  * (`busyNow`), so nothing may have been left behind before.
  */
 export const withKeyLock = <T>(bucket: BucketDir, key: string, work: () => T): T => {
-  const flags = O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK;
-  const fd = openat2(bucket.area('locks'), shardOf(key), flags, 0o600, RESOLVE_INSIDE);
+  const fd = openLock(bucket, key);
   try {
-    if (!acquire(fd)) busyNow();
+    if (!acquire(fd, PATIENCE_MS)) busyNow();
     return work();
   } finally {
     close(fd);
   }
 };
 
-const acquire = (fd: number): boolean => {
-  const end = performance.now() + PATIENCE_MS;
+/**
+ * For readers, who take the lock only to see what a writer leaves behind: runs `work` if the lock can be had at once.
+ * A job that keeps it, or has spoilt its file, must not keep anybody from reading.
+ * @returns whether it was run
+ */
+export const underLockIfFree = (bucket: BucketDir, key: string, work: () => void): boolean => {
+  let fd: number;
+  try {
+    fd = openLock(bucket, key);
+  } catch {
+    return false;
+  }
+  try {
+    if (!acquire(fd, 0)) return false;
+    work();
+    return true;
+  } finally {
+    close(fd);
+  }
+};
+
+const openLock = (bucket: BucketDir, key: string): number => {
+  const flags = O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK;
+  const name = shardOf(key);
+  const fd = tryOpenat2(bucket.area('locks'), name, flags, 0o600, RESOLVE_INSIDE);
+  if (fd >= 0) return fd;
+  const spoilt = fd === -E.ELOOP || fd === -E.EISDIR || fd === -E.ENXIO || fd === -E.ENODEV || fd === -E.EACCES;
+  throw spoilt ? unusable(`locks/${name}`, -fd) : errnoError(-fd, 'openat2');
+};
+
+const acquire = (fd: number, patienceMs: number): boolean => {
+  const end = performance.now() + patienceMs;
   try {
     while (!tryFlock(fd)) {
       if (performance.now() > end) return false;

@@ -1,13 +1,14 @@
 /** What stands under a key: files and directory objects, opened, with the metadata that holds for them. */
-import type { Packed } from '../../../acl/metadata/codec.js';
+import { belongsTo, type Packed } from '../../../acl/metadata/codec.js';
 import { believe, judge } from '../../../acl/metadata/stamp.js';
 import { type Loaded, loadRecord } from '../../../acl/metadata/store.js';
 import type { ObjectInfo } from '../types.js';
 import { isHot } from './clock.js';
-import { withKeyLock } from './locks.js';
+import { underLockIfFree } from './locks.js';
 import { absent } from './parents.js';
 import type { BucketDir } from './paths.js';
 import {
+  clockGettime,
   close,
   E,
   errnoError,
@@ -47,26 +48,27 @@ export const milliseconds = (ns: bigint): number => Number(ns / 1_000_000n);
 export const findObject = (bucket: BucketDir, key: string, locked = false): Found | undefined => {
   const find = (held: boolean) =>
     key.endsWith('/') ? findDirectoryObject(bucket, key, held) : findFile(bucket, key, held);
-  for (let attempt = 0; attempt < 3; attempt++) {
-    const found = find(locked);
-    if (locked || !found || !vanished(found)) return found;
-    close(found.fd);
+  let found = find(locked);
+  for (let attempt = 0; !locked && found && vanished(found) && attempt < LOOKS; attempt++) {
+    // The first looks need no lock: mostly the new object is there at once.
+    const look = () => {
+      close(found!.fd);
+      found = undefined;
+      found = find(attempt > 1);
+    };
+    if (attempt < 2) look();
+    else if (!underLockIfFree(bucket, key, look)) {
+      Atomics.wait(pause, 0, 0, 1);
+      look();
+    }
   }
-  return withKeyLock(bucket, key, () => find(true));
+  return found;
 };
 
 const pause = new Int32Array(new SharedArrayBuffer(4));
 
-/** As `findObject` where the lock is held by somebody: waits for the moment at which a publisher shows the object whole. */
-export const glimpse = (bucket: BucketDir, key: string): Found | undefined => {
-  for (let attempt = 0; ; attempt++) {
-    const found = findObject(bucket, key, true);
-    if (!found || attempt === 25) return found;
-    if (!vanished(found) && !mayBeUnderWay(found.loaded.packed, found.stat)) return found;
-    close(found.fd);
-    Atomics.wait(pause, 0, 0, 1);
-  }
-};
+/** So often, a millisecond apart, a reader looks for the moment at which a writer shows the object whole. */
+const LOOKS = 25;
 
 /**
  * A file that is replaced while we look at it loses its name, which changes its ctime, and its overflow file: what is
@@ -102,10 +104,15 @@ export const examine = (bucket: BucketDir, key: string, fd: number, first: Stat,
   let loaded = loadRecord(bucket, fd, stat);
   if (!locked && mayBeUnderWay(loaded.packed, stat)) {
     // A publisher stamps again when its rename came later than the stamp allowed for; it holds the lock until then.
-    withKeyLock(bucket, key, () => {
+    const look = () => {
       stat = fstat(fd);
       loaded = loadRecord(bucket, fd, stat);
-    });
+    };
+    for (let looks = 0; mayBeUnderWay(loaded.packed, stat) && looks < LOOKS; looks++) {
+      if (underLockIfFree(bucket, key, look)) break;
+      Atomics.wait(pause, 0, 0, 1);
+      look();
+    }
   }
   const { packed } = loaded;
   const whole = packed?.meta !== undefined && packed.meta.etag !== '' && judge(packed.stamp, stat) === 'whole';
@@ -113,10 +120,14 @@ export const examine = (bucket: BucketDir, key: string, fd: number, first: Stat,
   return { fd, stat, loaded, info: { key, size: stat.size, lastModified: milliseconds(stat.mtimeNs), meta } };
 };
 
-const mayBeUnderWay = (packed: Packed | undefined, stat: Stat): boolean =>
-  packed?.stamp !== undefined &&
-  judge(packed.stamp, stat) === 'suspect' &&
-  stat.ctimeNs - packed.stamp.bound < 1_000_000_000n;
+/** Allows for clocks of file servers that differ from ours. */
+const RECENT_NS = 10_000_000_000n;
+
+const mayBeUnderWay = (packed: Packed | undefined, stat: Stat): boolean => {
+  if (packed?.stamp === undefined || judge(packed.stamp, stat) !== 'suspect') return false;
+  const age = clockGettime() - stat.ctimeNs;
+  return stat.ctimeNs - packed.stamp.bound < 1_000_000_000n && age < RECENT_NS && age > -RECENT_NS;
+};
 
 // ---- directory objects -------------------------------------------------------------------------------------------
 
@@ -132,9 +143,6 @@ export const openDirectory = (
   try {
     const stat = fstat(fd);
     const loaded = loadRecord(bucket, fd, stat);
-    const { packed } = loaded;
-    // `cp -a` of a directory copies neither the object nor the right to remove it.
-    if (packed && judge(packed.stamp, stat) === 'foreign') return { fd, stat, loaded: { ...loaded, packed: {} } };
     return { fd, stat, loaded };
   } catch (error) {
     close(fd);
@@ -158,6 +166,7 @@ export const directoryObject = (
   if (!marker) return undefined;
   const lastModified = marker.modified;
   if (marker.body !== undefined) {
+    if (!belongsTo(marker.body, stat.ino)) return undefined;
     const body = tryOpenat2(bucket.area('bodies'), marker.body, READ | O_NOFOLLOW, 0, RESOLVE_INSIDE);
     if (body < 0 && !absent(body)) throw errnoError(-body, 'openat2');
     if (body < 0) return { fd, stat, loaded: { ...loaded, incomplete: true }, info: bare(key, stat, lastModified) };

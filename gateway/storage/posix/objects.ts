@@ -1,7 +1,7 @@
 /** Operations on objects that a worker thread runs in one go. */
 
 import { requireStorable } from '../../../acl/metadata/codec.js';
-import { judge } from '../../../acl/metadata/stamp.js';
+import { directoryStamp, judge } from '../../../acl/metadata/stamp.js';
 import { clearRecord, saveRecord } from '../../../acl/metadata/store.js';
 import type { ObjectMeta } from '../../../acl/metadata/types.js';
 import { S3Error } from '../../errors.js';
@@ -10,7 +10,7 @@ import type { MetaChange, ObjectInfo, WriteCondition } from '../types.js';
 import { tickFor } from './clock.js';
 import { withKeyLock } from './locks.js';
 import { type Found, findObject, isDirectory, openDirectory } from './lookup.js';
-import { absent, directoryStamp, findParent, removeEmptyParents } from './parents.js';
+import { absent, findParent, removeEmptyParents } from './parents.js';
 import { type BucketDir, type Ground, syncDirectory, withBucket } from './paths.js';
 import { publishStaged } from './publish.js';
 import { discard, type Published, settle, stage } from './staged.js';
@@ -144,10 +144,10 @@ const removeDirectoryObject = (bucket: BucketDir, key: string, condition: WriteC
     if (!parent || !directory) return false;
     checkWrite(condition, current(found));
     const { made, marker } = directory.loaded.packed ?? {};
-    if (made) saveRecord(bucket, directory.fd, directory.stat, { made, stamp: directoryStamp(directory.stat.ino) });
+    if (made) saveRecord(bucket, directory.fd, directory.stat, { made, stamp: directoryStamp(directory.stat) });
     else clearRecord(bucket, directory.fd, directory.stat);
     if (bucket.ground.durability === 'full') fsync(directory.fd);
-    removeBody(bucket, marker?.body, found);
+    removeBody(bucket, directory.stat.ino, marker?.body, found);
     if (made && tryUnlinkat(parent.fd, parent.base, AT_REMOVEDIR) === 0) {
       directory.loaded.forget();
       syncDirectory(bucket, parent.fd);

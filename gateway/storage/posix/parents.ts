@@ -1,5 +1,5 @@
 /** The directories that a key lies in: found, made as needed, removed again when they become empty. */
-import { judge } from '../../../acl/metadata/stamp.js';
+import { directoryStamp } from '../../../acl/metadata/stamp.js';
 import { loadRecord, saveRecord } from '../../../acl/metadata/store.js';
 import { S3Error } from '../../errors.js';
 import { checkWrite } from '../condition.js';
@@ -124,7 +124,8 @@ export const makeDirectory = (bucket: BucketDir, at: number, segment: string): n
   if (fd < 0) return 0;
   try {
     const stat = fstat(fd);
-    saveRecord(bucket, fd, stat, { made: true, stamp: directoryStamp(stat.ino) });
+    // Somebody may have made an object of it already.
+    saveRecord(bucket, fd, stat, { made: true, stamp: directoryStamp(stat) }, true);
     if (bucket.ground.durability === 'full') fsync(fd);
   } finally {
     close(fd);
@@ -132,9 +133,6 @@ export const makeDirectory = (bucket: BucketDir, at: number, segment: string): n
   syncDirectory(bucket, at);
   return 0;
 };
-
-/** Of a directory only the inode counts: its size and times change with every entry. */
-export const directoryStamp = (ino: bigint) => ({ size: 0, mtimeNs: 0n, ino, bound: 0n });
 
 /**
  * Removes the directory of a key and those above it while they are empty, were made by the gateway and are no objects
@@ -161,7 +159,7 @@ const removeIfEmpty = (bucket: BucketDir, directory: string): boolean => {
     try {
       const stat = fstat(fd);
       const { packed, forget } = loadRecord(bucket, fd, stat);
-      if (!packed?.made || packed.marker || judge(packed.stamp, stat) === 'foreign') return false;
+      if (!packed?.made || packed.marker) return false;
       // Left by a publish onto another filesystem; not empty while one is at work.
       tryUnlinkat(fd, reservedSegment, AT_REMOVEDIR);
       // The kernel refuses to remove a directory that is not empty, also when an entry came this moment.

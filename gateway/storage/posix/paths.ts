@@ -9,9 +9,11 @@ import { reservedSegment } from '../keys.js';
 import { type ErrnoContext, toS3Error } from './errno.js';
 import {
   AT_FDCWD,
+  AT_SYMLINK_NOFOLLOW,
   close,
   E,
   errnoError,
+  errnoName,
   fstat,
   fsync,
   isErrno,
@@ -23,6 +25,7 @@ import {
   RESOLVE_NO_SYMLINKS,
   tryMkdirat,
   tryOpenat2,
+  tryStatat,
 } from './syscalls.js';
 
 /** `full`: file and directory are on disk before success is told; `data`: the file's bytes are; `none`: the system's way. */
@@ -106,7 +109,10 @@ const openArea = (bucket: number, name: Area): number => {
   for (let attempt = 0; ; attempt++) {
     const fd = tryOpenat2(bucket, path, flags, 0, RESOLVE_INSIDE);
     if (fd >= 0) return fd;
-    if (fd !== -E.ENOENT || attempt > 2) throw errnoError(-fd, 'openat2');
+    // EXDEV also when `.tidegate` is moved this moment: looked at again.
+    if (fd === -E.EXDEV && attempt < 4) continue;
+    if (spoiling.has(fd) || (fd === -E.EACCES && isClosed(bucket))) throw unusable(name, -fd);
+    if (fd !== -E.ENOENT || attempt > 4) throw errnoError(-fd, 'openat2');
     const own = tryOpenat2(bucket, reservedSegment, flags, 0, RESOLVE_INSIDE);
     if (own === -E.ENOENT) throw new S3Error('NoSuchBucket', { cause: new Error(unprepared) });
     if (own < 0) throw errnoError(-own, 'openat2');
@@ -114,6 +120,21 @@ const openArea = (bucket: number, name: Area): number => {
     close(own);
     if (made < 0 && made !== -E.EEXIST && made !== -E.ENOENT) throw errnoError(-made, 'mkdir');
   }
+};
+
+/** What openat2 says when a job has put something else in the place of `.tidegate` or of a directory in it. */
+const spoiling = new Set([-E.ENOTDIR, -E.ELOOP, -E.EXDEV]);
+
+/** A 503 that names what has to be mended: the bucket's own directory belongs to its user, who can do anything to it. */
+export const unusable = (name: string, errno: number): S3Error =>
+  new S3Error('ServiceUnavailable', {
+    message: `The bucket's directory ${reservedSegment}/${name} cannot be used (${errnoName(errno)}).`,
+  });
+
+/** Whether its owner has taken the rights on `.tidegate` from himself: no question of who asks, then. */
+const isClosed = (bucket: number): boolean => {
+  const stat = tryStatat(bucket, reservedSegment, AT_SYMLINK_NOFOLLOW);
+  return stat !== undefined && (stat.mode & 0o700) !== 0o700;
 };
 
 /** 32 hex digits: nobody can guess where a file will be. */

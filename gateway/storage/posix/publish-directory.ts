@@ -3,14 +3,16 @@
  * hardly ever send, lies in the bucket's `bodies/`.
  */
 
+import { nameFor } from '../../../acl/metadata/codec.js';
+import { directoryStamp } from '../../../acl/metadata/stamp.js';
 import { saveRecord } from '../../../acl/metadata/store.js';
 import type { ObjectMeta } from '../../../acl/metadata/types.js';
 import { S3Error } from '../../errors.js';
 import { checkWrite } from '../condition.js';
 import type { WriteCondition } from '../types.js';
 import { directoryObject, isDirectory, isFile, openDirectory } from './lookup.js';
-import { conflict, directoryStamp, makeDirectory, type Parent, parentFor } from './parents.js';
-import { type BucketDir, randomName, syncDirectory } from './paths.js';
+import { conflict, makeDirectory, type Parent, parentFor } from './parents.js';
+import { type BucketDir, syncDirectory } from './paths.js';
 import { moveInto, type Published, type Staged, stampFile } from './staged.js';
 import { current, removeBody } from './standing.js';
 import { AT_SYMLINK_NOFOLLOW, close, E, errnoError, fstat, fsync, tryStatat, tryUnlinkat } from './syscalls.js';
@@ -52,7 +54,7 @@ const tryDirectory = (
     const { size } = fstat(staged.fd);
     let settled = 0n;
     if (size > 0) {
-      body = randomName();
+      body = nameFor(directory.stat.ino);
       const stamped = stampFile(bucket, staged.fd, meta);
       const moved = moveInto(bucket.area('staging'), staged.name, bucket.area('bodies'), body, false);
       if (moved < 0) {
@@ -66,7 +68,7 @@ const tryDirectory = (
     const modified = Date.now();
     const saved = saveRecord(bucket, directory.fd, directory.stat, {
       made: directory.loaded.packed?.made === true,
-      stamp: directoryStamp(directory.stat.ino),
+      stamp: directoryStamp(directory.stat),
       marker: body === undefined ? { modified } : { modified, body },
       ...(body === undefined && { meta }),
     });
@@ -77,7 +79,7 @@ const tryDirectory = (
     }
     if (bucket.ground.durability === 'full') fsync(directory.fd);
     syncDirectory(bucket, parent.fd);
-    if (before) removeBody(bucket, directory.loaded.packed?.marker?.body, before);
+    if (before) removeBody(bucket, directory.stat.ino, directory.loaded.packed?.marker?.body, before);
     else directory.loaded.supersede();
     if (body === undefined) tryUnlinkat(bucket.area('staging'), staged.name);
     close(staged.fd);

@@ -13,6 +13,7 @@ export interface Reaper {
 
 export const startReaper = (
   context: StoreContext,
+  root: string,
   listBuckets: () => Promise<Bucket[]>,
   options: { stagingAge?: number; uploadAge?: number; log?: { warn(details: object, message: string): void } },
 ): Reaper => {
@@ -20,6 +21,9 @@ export const startReaper = (
   const ages = { stagingAgeMs: stagingAge, ...(uploadAge > 0 && { uploadAgeMs: uploadAge }) };
   let stopped = false;
   const round = async (): Promise<void> => {
+    await context.pool
+      .run('reapTrash', [root])
+      .catch((err: unknown) => log?.warn({ err }, 'trash could not be reaped'));
     for (const bucket of await listBuckets()) {
       if (stopped) return;
       // Begun as the gateway itself, which can enter every bucket; it goes on as the owner of what it looks at.

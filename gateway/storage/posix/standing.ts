@@ -1,5 +1,6 @@
 /** What a write finds under its key, seen under the key's lock. */
 
+import { belongsTo } from '../../../acl/metadata/codec.js';
 import { believe } from '../../../acl/metadata/stamp.js';
 import { loadRecord } from '../../../acl/metadata/store.js';
 import type { Current } from '../condition.js';
@@ -45,7 +46,7 @@ export const openStanding = (bucket: BucketDir, parent: Parent, key: string): St
     if (isFile(stat)) return examine(bucket, key, fd, stat, true);
     if (!isDirectory(stat)) throw conflict('a special file stands at this name');
     const { packed, forget } = loadRecord(bucket, fd, stat);
-    const ours = packed?.made && !packed.marker && packed.stamp?.ino === stat.ino;
+    const ours = packed?.made && !packed.marker;
     if (!ours || tryUnlinkat(parent.fd, parent.base, AT_REMOVEDIR) < 0) {
       throw conflict('a directory with objects stands at this name');
     }
@@ -74,11 +75,11 @@ const unreadable = (parent: Parent, key: string): Standing | undefined => {
 };
 
 /** Removes what a directory object had outside of its attribute, when another takes its place or nothing does. */
-export const removeBody = (bucket: BucketDir, body: string | undefined, before: Found): void => {
+export const removeBody = (bucket: BucketDir, directory: bigint, body: string | undefined, before: Found): void => {
   if (body === undefined) {
     before.loaded.supersede();
     return;
   }
-  tryUnlinkat(bucket.area('bodies'), body);
+  if (belongsTo(body, directory)) tryUnlinkat(bucket.area('bodies'), body);
   before.loaded.forget();
 };

@@ -9,7 +9,7 @@
  * Paths are strings (stored as UTF-8) or Buffers of raw bytes. A NUL would cut a path short and name another file, so
  * it is refused with EINVAL.
  */
-import { readSync, writeSync } from 'node:fs';
+import { readlinkSync, readSync, writeSync } from 'node:fs';
 import koffi from 'koffi';
 import { AT_EMPTY_PATH, E, errnoName, LOCK_EX, LOCK_NB, LOCK_SH, numbers } from './linux.js';
 
@@ -130,14 +130,21 @@ export interface Stat {
   size: number;
   mtimeNs: bigint;
   ctimeNs: bigint;
+  /** When it was made; 0 where the filesystem does not tell. */
+  birthNs: bigint;
   /** `major * 2^20 + minor`, distinguishes filesystems. */
   dev: number;
 }
 
 const STATX_BASIC_STATS = 0x7ff;
+const STATX_BTIME = 0x800;
+const WANTED = STATX_BASIC_STATS | STATX_BTIME;
 const statBuffer = Buffer.alloc(256);
 const stat = new DataView(statBuffer.buffer, statBuffer.byteOffset, 256);
 const BILLION = 1_000_000_000n;
+
+const time = (offset: number): bigint =>
+  stat.getBigInt64(offset, true) * BILLION + BigInt(stat.getUint32(offset + 8, true));
 
 /** Offsets of `struct statx` (include/uapi/linux/stat.h). Little-endian: both architectures are. */
 const parseStat = (): Stat => ({
@@ -147,19 +154,20 @@ const parseStat = (): Stat => ({
   mode: stat.getUint16(28, true),
   ino: stat.getBigUint64(32, true),
   size: Number(stat.getBigUint64(40, true)),
-  ctimeNs: stat.getBigInt64(96, true) * BILLION + BigInt(stat.getUint32(104, true)),
-  mtimeNs: stat.getBigInt64(112, true) * BILLION + BigInt(stat.getUint32(120, true)),
+  ctimeNs: time(96),
+  mtimeNs: time(112),
+  birthNs: stat.getUint32(0, true) & STATX_BTIME ? time(80) : 0n,
   dev: stat.getUint32(136, true) * 0x100000 + stat.getUint32(140, true),
 });
 
 export const fstat = (fd: number): Stat => {
-  orThrow(statxRaw(nr.statx, fd, '', AT_EMPTY_PATH, STATX_BASIC_STATS, statBuffer), 'fstat');
+  orThrow(statxRaw(nr.statx, fd, '', AT_EMPTY_PATH, WANTED, statBuffer), 'fstat');
   return parseStat();
 };
 
 /** @param flags AT_SYMLINK_NOFOLLOW or 0. Undefined for ENOENT and ENOTDIR. */
 export const tryStatat = (dirfd: number, path: Path, flags: number): Stat | undefined => {
-  const result = outcome(statxRaw(nr.statx, dirfd, cPath(path, 'fstatat'), flags, STATX_BASIC_STATS, statBuffer));
+  const result = outcome(statxRaw(nr.statx, dirfd, cPath(path, 'fstatat'), flags, WANTED, statBuffer));
   if (result === 0) return parseStat();
   if (result === -E.ENOENT || result === -E.ENOTDIR) return undefined;
   throw errnoError(-result, 'fstatat');
@@ -206,6 +214,9 @@ export const tryLgetxattr = (path: Path, name: string, into: Uint8Array): number
 
 /** The name by which a descriptor of this process can be opened or linked again. */
 export const procPath = (fd: number): string => `/proc/self/fd/${fd}`;
+
+/** Where what a descriptor stands for lies at the moment; its bytes, latin1. */
+export const pathOf = (fd: number): string => readlinkSync(procPath(fd), 'latin1');
 
 // ---- names -------------------------------------------------------------------------------------------------------
 

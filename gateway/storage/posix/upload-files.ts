@@ -231,6 +231,8 @@ export const requirePart = (bucket: BucketDir, directory: number, part: Part): F
     found.part.checksum?.value === part.checksum?.value;
   if (found && same) return found;
   if (found) close(found.fd);
+  // Its file goes first when an upload ends, and the parts go with it: then this part is not what is wrong.
+  if (!tryStatat(directory, UPLOAD_FILE, AT_SYMLINK_NOFOLLOW)) throw noSuchUpload();
   throw new S3Error('InvalidPart', { fields: { PartNumber: String(part.number), ETag: part.etag } });
 };
 

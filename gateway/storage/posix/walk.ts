@@ -5,7 +5,7 @@
  * A page costs the same wherever it begins: a seek opens the directories on its way by name, without reading them, and
  * names are read (or found sorted already, `names.ts`) only where the page runs through.
  */
-import { maxKeyBytes, reservedSegment, toBytes } from '../keys.js';
+import { maxKeyBytes, toBytes } from '../keys.js';
 import { type KeyCursor, listPage } from '../listing.js';
 import type { ListedObject, ListPage, ListRequest } from '../types.js';
 import { listedFile, listedMarker } from './listed.js';
@@ -325,26 +325,4 @@ export function listObjects(ground: Ground, request: ListRequest): ListPage {
   });
 }
 
-/**
- * Whether nothing but our own directory is in a bucket. Stricter than "no keys": an empty directory of a job, or a file
- * whose name is no key, must not vanish with the bucket.
- */
-export function isEmpty(ground: Ground): boolean {
-  return withBucket(ground, 'read', (bucket) => {
-    const fd = openDirectory(bucket.fd, '');
-    if (fd < 0) throw errnoError(-fd, 'openat2');
-    try {
-      let alien = false;
-      for (let used: number; !alien && (used = getdents64(fd, probeBuffer)) > 0; ) {
-        parseEntries(probeBuffer, used, (name) => {
-          alien ||= name !== reservedSegment;
-        });
-      }
-      return !alien;
-    } finally {
-      close(fd);
-    }
-  });
-}
-
-export const walkOps = { listObjects, isEmpty };
+export const walkOps = { listObjects };
