@@ -12,6 +12,7 @@ import { verifyPostPolicy } from '../auth/post-policy.js';
 import type { Authenticated, SecretLookup } from '../auth/types.js';
 import { S3Error } from '../errors.js';
 import type { Log } from '../observe/log.js';
+import { createRequestLog, type RequestLine } from '../observe/requests.js';
 import { resolve } from '../s3/resolve.js';
 import type { Context, Operation } from '../s3/types.js';
 import type { Body, Bucket, Place, Storage } from '../storage/types.js';
@@ -49,13 +50,16 @@ export interface Pipeline {
 interface Progress {
   operation?: Operation;
   account?: Account;
+  /** See `Reply`. */
+  failures?: readonly S3Error[];
 }
 
 const hostId = randomBytes(32).toString('base64');
 const noBody: Body = { length: 0, read: async () => {} };
 
 export function createPipeline(options: PipelineOptions): Pipeline {
-  const { log, maxRequests } = options;
+  const { maxRequests } = options;
+  const requests = createRequestLog(options.log);
   let inFlight = 0;
   let stopping = false;
 
@@ -94,7 +98,7 @@ export function createPipeline(options: PipelineOptions): Pipeline {
     } finally {
       release();
     }
-    record(log, exchange, progress, failure, performance.now() - started);
+    requests.record(lineOf(exchange, progress, performance.now() - started), failure, progress.failures);
   }
 
   return {
@@ -124,28 +128,22 @@ async function tell(exchange: Exchange, error: unknown): Promise<unknown> {
   }
 }
 
-function record(log: Log, exchange: Exchange, { operation, account }: Progress, failure: unknown, ms: number): void {
-  const { incoming, outgoing, requestId } = exchange;
-  const code = failure instanceof S3Error ? failure.code : failure === undefined ? undefined : 'ClientGone';
-  const line = {
+/** What the log tells of the request itself. */
+function lineOf(
+  { incoming, outgoing, requestId }: Exchange,
+  { operation, account }: Progress,
+  ms: number,
+): RequestLine {
+  return {
     requestId,
     method: incoming.method,
     url: incoming.url,
     operation: operation?.name,
     status: outgoing.headersSent ? outgoing.statusCode : undefined,
-    code,
     account: account?.uuid,
     peer: incoming.socket?.remoteAddress,
     ms: Math.round(ms * 10) / 10,
   };
-  if (failure instanceof S3Error && failure.status >= 500) {
-    // The first is an answer that the table foresees, the second a state of the gateway that repeats with each request.
-    if (failure.code === 'NotImplemented') log.info(line, 'not implemented');
-    else if (failure.code === 'SlowDown') log.warn({ ...line, err: failure.cause }, 'slow down');
-    else log.error({ ...line, err: failure }, 'request failed');
-    return;
-  }
-  log.debug(line, 'request');
 }
 
 // ---- from the wire to the reply ----------------------------------------------------------------------------------
@@ -169,6 +167,7 @@ async function answer(options: PipelineOptions, exchange: Exchange, progress: Pr
     throw new S3Error('NotImplemented', { message: `The operation ${operation.name} is not implemented` });
   }
   const reply = await operation.handler(createContext(request, caller, place));
+  progress.failures = reply.failures;
   return sendReply(exchange, reply);
 }
 
@@ -305,7 +304,11 @@ function createContext(request: Request, caller: Caller, place: Place | undefine
     trailers,
     payloadSha256: authenticated?.payload.kind === 'sha256' ? authenticated.payload.hex : undefined,
     now,
-    origin: `${wire.secure ? 'https' : 'http'}://${headers.get('host') ?? 'localhost'}`,
+    objectUrl(key) {
+      const origin = `${wire.secure ? 'https' : 'http'}://${headers.get('host') ?? 'localhost'}`;
+      const names = [...(target.style === 'host' ? [] : [target.bucket ?? '']), ...key.split('/')];
+      return `${origin}/${names.map(encodeURIComponent).join('/')}`;
+    },
     requestId: exchange.requestId,
     region,
     maxBuckets,

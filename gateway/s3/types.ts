@@ -1,5 +1,6 @@
 /** What an S3 operation is: a row of the table in `operations.ts`, a handler, a request context, a reply. */
 import type { Identity } from '../../acl/identity.js';
+import type { S3Error } from '../errors.js';
 import type { Headers, Query } from '../http/types.js';
 import type { Body, Bucket, Place, Storage } from '../storage/types.js';
 
@@ -29,8 +30,8 @@ export interface Context {
   payloadSha256: string | undefined;
   /** Milliseconds since the epoch. */
   now: number;
-  /** `http://host:port` as the client sees us, for Location elements. */
-  origin: string;
+  /** URL of an object of this bucket, in the style in which the client addresses it: for Location elements. */
+  objectUrl(key: string): string;
   requestId: string;
   region: string;
   /** CreateBucket answers TooManyBuckets above this number of buckets of an account. */
@@ -55,6 +56,8 @@ export interface Reply {
   status?: number;
   headers?: Record<string, string | undefined>;
   body?: ReplyBody;
+  /** What failed of a request that is answered as a success (keys of DeleteObjects): for the log. */
+  failures?: readonly S3Error[];
 }
 
 export type Handler = (context: Context) => Promise<Reply>;

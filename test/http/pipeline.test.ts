@@ -1,7 +1,11 @@
 /** What requests of every kind have in common, through the whole gateway over the memory store. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { element, type Stage, startStage } from './stage.js';
+import { S3Error } from '../../gateway/errors.js';
+import { createMemoryStorage } from '../../gateway/storage/memory.js';
+import type { Storage } from '../../gateway/storage/types.js';
+import { hmacV2 } from '../auth/signer.js';
+import { element, elements, keys, type Stage, startStage } from './stage.js';
 
 const test = suite('http/pipeline');
 
@@ -18,21 +22,6 @@ async function staged(
   }
 }
 
-test('the owner that is expected of the bucket, and of the source of a copy', () =>
-  staged(async (stage) => {
-    await stage.send('/bkt/src', { method: 'PUT', body: 'x' });
-    const owner = (await stage.storage.bucket('bkt'))?.owner ?? '';
-    const copy = (header: string, value: string) =>
-      stage.send('/bkt/dst', { method: 'PUT', headers: { 'x-amz-copy-source': 'bkt/src', [header]: value } });
-    for (const header of ['x-amz-expected-bucket-owner', 'x-amz-source-expected-bucket-owner']) {
-      assert.is((await copy(header, 'somebody')).status, 403, header);
-      assert.is((await stage.send('/bkt/dst')).status, 404, header);
-    }
-    for (const header of ['x-amz-expected-bucket-owner', 'x-amz-source-expected-bucket-owner']) {
-      assert.is((await copy(header, owner)).status, 200, header);
-    }
-  }));
-
 test('a copy from nowhere names the source', () =>
   staged(async (stage) => {
     const headers = { 'x-amz-copy-source': 'bkt/none' };
@@ -41,5 +30,67 @@ test('a copy from nowhere names the source', () =>
     assert.is(element(reply, 'Key'), 'none');
     assert.is(element(reply, 'Resource'), '/bkt/dst');
   }));
+
+test('Location is an address under which the object is found, in path style and in host style', () =>
+  staged(
+    async (stage) => {
+      const conditions = [{ bucket: 'bkt' }, ['starts-with', '$key', ''], { success_action_status: '201' }];
+      const terms = { expiration: '2999-01-01T00:00:00Z', conditions };
+      const policy = Buffer.from(JSON.stringify(terms)).toString('base64');
+      const signed = { policy, AWSAccessKeyId: keys.anna.accessKey, signature: hmacV2(keys.anna.secret, policy) };
+      const host = `bkt.s3.test:${stage.port}`;
+      for (const [path, headers, expected] of [
+        ['/bkt', {}, `http://127.0.0.1:${stage.port}/bkt/a%20b/c`],
+        ['', { host }, `http://${host}/a%20b/c`],
+      ] as [string, Record<string, string>, string][]) {
+        const at = (query: string) => `${path}/a%20b/c${query}`;
+        const begun = await stage.send(at('?uploads='), { method: 'POST', headers });
+        const id = element(begun, 'UploadId');
+        const part = await stage.send(at(`?partNumber=1&uploadId=${id}`), { method: 'PUT', body: 'x', headers });
+        const body = `<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>${part.headers.etag}</ETag></Part></CompleteMultipartUpload>`;
+        const done = await stage.send(at(`?uploadId=${id}`), { method: 'POST', body, headers });
+        assert.is(element(done, 'Location'), expected);
+
+        const fields = { ...signed, key: 'a b/c', success_action_status: '201', file: 'x' };
+        const parts = Object.entries(fields).map(
+          ([name, text]) => `--XX\r\ncontent-disposition: form-data; name="${name}"\r\n\r\n${text}\r\n`,
+        );
+        const posted = await stage.send(path || '/', {
+          method: 'POST',
+          as: null,
+          headers: { ...headers, 'content-type': 'multipart/form-data; boundary=XX' },
+          body: `${parts.join('')}--XX--\r\n`,
+        });
+        assert.is(posted.status, 201, posted.body);
+        assert.is(element(posted, 'Location'), expected);
+        assert.is(posted.headers.location, expected);
+      }
+    },
+    { hostStyle: ['s3.test'] },
+  ));
+
+test('a key that DeleteObjects cannot delete is logged with the cause, and told without it', () => {
+  const storage: Storage = {
+    ...createMemoryStorage(),
+    remove: async (_at, key) => {
+      if (key === 'bad') throw new Error('the disk is on fire');
+      if (key === 'denied') throw new S3Error('AccessDenied');
+    },
+  };
+  return staged(
+    async (stage) => {
+      const body = `<Delete>${['good', 'bad', 'denied'].map((key) => `<Object><Key>${key}</Key></Object>`).join('')}</Delete>`;
+      const reply = await stage.send('/bkt?delete=', { method: 'POST', body });
+      assert.is(reply.status, 200);
+      assert.equal(elements(reply, 'Code'), ['InternalError', 'AccessDenied']);
+      assert.not.match(reply.body, 'fire');
+      const failed = stage.log.filter(({ level }) => level === 'error');
+      assert.is(failed.length, 1);
+      assert.is(failed[0]?.['operation'], 'DeleteObjects');
+      assert.match(JSON.stringify(failed[0]?.['err']), 'the disk is on fire');
+    },
+    { storage },
+  );
+});
 
 test.run();

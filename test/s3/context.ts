@@ -85,7 +85,7 @@ export async function createWorld(): Promise<World> {
         trailers,
         payloadSha256: given.signed === true ? createHash('sha256').update(bytes).digest('hex') : given.signed,
         now: Date.now(),
-        origin: 'http://127.0.0.1:9000',
+        objectUrl: (key) => `http://127.0.0.1:9000/b/${key.split('/').map(encodeURIComponent).join('/')}`,
         requestId: randomUUID(),
         region: 'us-east-1',
         maxBuckets: 100,

@@ -176,10 +176,10 @@ function requireChecksum(headers: Context['headers'], checksum: Checksum | undef
   if (demand.value !== value || (count !== undefined && count !== parts)) throw badChecksum(demand.algorithm);
 }
 
-function result({ origin, bucketName, key }: Context, info: ObjectInfo): { [root: string]: XmlValue } {
+function result({ objectUrl, bucketName, key }: Context, info: ObjectInfo): { [root: string]: XmlValue } {
   return {
     CompleteMultipartUploadResult: {
-      Location: `${origin}/${bucketName}/${key.split('/').map(encodeURIComponent).join('/')}`,
+      Location: objectUrl(key),
       Bucket: bucketName,
       Key: key,
       ETag: quoteEtag(info.meta.etag),

@@ -31,7 +31,10 @@ export const deleteObjects: Handler = async (context) => {
     if (failure) errors.push({ Key: key, VersionId: versionId, Code: failure.code, Message: failure.message });
     else if (!quiet) deleted.push({ Key: key, VersionId: versionId });
   });
-  return { body: { xml: { DeleteResult: { Deleted: deleted, Error: errors } } } };
+  return {
+    body: { xml: { DeleteResult: { Deleted: deleted, Error: errors } } },
+    failures: failures.filter((failure) => failure !== undefined),
+  };
 };
 
 /**

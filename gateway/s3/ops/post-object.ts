@@ -11,7 +11,7 @@ type Form = NonNullable<Context['form']>;
 
 /** https://docs.aws.amazon.com/AmazonS3/latest/API/RESTObjectPOST.html */
 export const postObject: Handler = async (context) => {
-  const { form, bucketName, origin } = context;
+  const { form, bucketName } = context;
   if (!form) throw new S3Error('MalformedPOSTRequest');
   // `${filename}` is replaced in it, as in every field, by the time it comes here.
   const key = form.fields.get('key');
@@ -31,7 +31,7 @@ export const postObject: Handler = async (context) => {
     }
     return { status: 303, headers: { ...headers, location: redirect.href } };
   }
-  const location = `${origin}/${bucketName}/${key.split('/').map(encodeURIComponent).join('/')}`;
+  const location = context.objectUrl(key);
   // "If the value is not set to one of these, Amazon S3 returns an empty document with a 204 status code."
   const status = form.fields.get('success_action_status');
   if (status === '201') {
