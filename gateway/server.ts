@@ -68,19 +68,32 @@ export function createGateway(options: GatewayOptions): Gateway {
   const service = getRequestListener(serviceEndpoints(options.storage, () => closing !== undefined).fetch);
   const secure = tls ? https.createServer({ ...serverOptions, minVersion: 'TLSv1.2', ...tls }) : undefined;
   const server: http.Server = secure ?? http.createServer(serverOptions);
-  /** The response that a socket is busy with. */
-  const busy = new Map<Socket, ServerResponse>();
+  /** The response that a socket is busy with, and the last one that it owes: more than one where requests are pipelined. */
+  const busy = new WeakMap<Socket, ServerResponse>();
+  const owed = new WeakMap<Socket, ServerResponse>();
   let closing: Promise<void> | undefined;
 
   const serve = (incoming: IncomingMessage, outgoing: ServerResponse, awaitsContinue: boolean) => {
     const { socket } = incoming;
-    busy.set(socket, outgoing);
-    outgoing.once('close', () => {
-      if (busy.get(socket) === outgoing) busy.delete(socket);
-    });
-    // A bucket cannot begin with a dot, so this is nobody's.
-    if (incoming.url?.startsWith('/.tidegate/')) void service(incoming, outgoing);
-    else void pipeline.handle(incoming, outgoing, awaitsContinue);
+    const before = owed.get(socket);
+    owed.set(socket, outgoing);
+    const begin = () => {
+      // RFC 9112 section 9.6: after a reply with "close" the server "MUST NOT process any further requests".
+      if (!socket.writable) return;
+      if (owed.get(socket) === outgoing) socket.resume();
+      busy.set(socket, outgoing);
+      outgoing.once('close', () => {
+        if (busy.get(socket) === outgoing) busy.delete(socket);
+      });
+      // A bucket cannot begin with a dot, so this is nobody's.
+      if (incoming.url?.startsWith('/.tidegate/')) void service(incoming, outgoing);
+      else void pipeline.handle(incoming, outgoing, awaitsContinue);
+    };
+    if (!before || before.closed) return begin();
+    // Pipelined requests have the effect of one after the other; only safe ones might be worked on at once (RFC 9112
+    // section 9.3.2). Until then nothing more is read, or a client that takes no replies could fill our memory.
+    before.once('close', begin);
+    socket.pause();
   };
   server.on('request', (incoming, outgoing) => serve(incoming, outgoing, false));
   // Node would say "continue" by itself before anybody is known.
@@ -88,7 +101,7 @@ export function createGateway(options: GatewayOptions): Gateway {
   // RFC 9110 section 10.1.1: an unknown expectation MAY be answered 417; S3 goes on.
   server.on('checkExpectation', (incoming, outgoing) => serve(incoming, outgoing, false));
   server.on('clientError', (error, socket) => {
-    const outgoing = busy.get(socket as Socket);
+    const outgoing = owed.get(socket as Socket);
     // Garbage behind a complete request: that one still gets its answer, and is the last on this connection.
     if (outgoing?.req.complete && !outgoing.writableFinished) outgoing.once('finish', () => socket.end());
     else refuse(error, socket);

@@ -41,7 +41,7 @@ function withProbe(handler: (context: Context) => Promise<Reply>): { operations:
     method: 'GET',
     level: 'bucket',
     query: ['probe'],
-    action: 's3:Probe',
+    action: 's3:ListBucket',
     body: 'none',
     handler,
   };
@@ -352,6 +352,33 @@ test('a form that is refused before its file was read is let go', async () => {
     { idleMs: 20_000 },
   );
 });
+
+test('pipelined requests take effect one after the other', () =>
+  staged(
+    async (stage) => {
+      const one = (method: string, value?: string) => {
+        const url = '/bkt/piped';
+        const headers = stage.sign(url, { method, ...(value === undefined ? {} : { body: value }) });
+        return head(method, url, value ? { ...headers, 'content-length': `${value.length}` } : headers) + (value ?? '');
+      };
+      const socket = net.connect(stage.port, '127.0.0.1');
+      let got = '';
+      socket.on('data', (piece) => {
+        got += piece.toString('latin1');
+      });
+      const rounds = 50;
+      socket.write([one('PUT', 'first'), one('GET'), one('DELETE'), one('GET')].join('').repeat(rounds));
+      const codes = () => [...got.matchAll(/HTTP\/1\.1 (\d+)/g)].map(([, code]) => code).join();
+      const expected = Array(rounds).fill('200,200,204,404').join();
+      await until('the replies', 10_000, () => codes().length >= expected.length || undefined);
+      assert.is(codes(), expected);
+      // Behind a reply that ends the connection nothing is done any more.
+      socket.write(one('PUT', 'second') + head('GET', '/bkt', { host: 'h', connection: 'close' }) + one('DELETE'));
+      await new Promise((resolve) => socket.once('close', resolve));
+      assert.is((await stage.send('/bkt/piped')).body, 'second');
+    },
+    { maxRequests: 2 },
+  ));
 
 test('an offer to upgrade the protocol is not taken up, and does no harm', () =>
   staged(async (stage) => {
