@@ -162,7 +162,16 @@ test('what clients probe', async () => {
     publicAccessBlock: [404, '<Code>NoSuchPublicAccessBlockConfiguration</Code>'],
     ownershipControls: [404, '<Code>OwnershipControlsNotFoundError</Code>'],
     tagging: [404, '<Code>NoSuchTagSet</Code>'],
-    inventory: [501, '<Code>NotImplemented</Code>'],
+    abac: [200, '<Status>Disabled</Status>'],
+    inventory: [200, '<IsTruncated>false</IsTruncated></ListInventoryConfigurationsResult>'],
+    'inventory&id=x': [404, '<Code>NoSuchConfiguration</Code>'],
+    analytics: [200, '<IsTruncated>false</IsTruncated></ListBucketAnalyticsConfigurationResult>'],
+    'analytics&id=x': [404, '<Code>NoSuchConfiguration</Code>'],
+    metrics: [200, '<IsTruncated>false</IsTruncated></ListMetricsConfigurationsResult>'],
+    'metrics&id=x': [404, '<Code>NoSuchConfiguration</Code>'],
+    'intelligent-tiering': [200, '<IsTruncated>false</IsTruncated></ListBucketIntelligentTieringConfigurationsOutput>'],
+    'intelligent-tiering&id=x': [404, '<Code>NoSuchConfiguration</Code>'],
+    metadataTable: [501, '<Code>NotImplemented</Code>'],
   };
   for (const [name, [status, text]] of Object.entries(codes)) {
     const reply = await stage.send(`/probe?${name}`);
@@ -184,8 +193,30 @@ test('what clients probe', async () => {
   ]) {
     assert.is((await remove(`/probe?${name}`)).status, 204, name);
   }
+  for (const kind of ['inventory', 'analytics', 'metrics', 'intelligent-tiering']) {
+    assert.is(element(await remove(`/probe?${kind}&id=x`), 'Code'), 'NoSuchConfiguration', kind);
+    const body = '<Configuration><Id>x</Id></Configuration>';
+    assert.is((await put(`/probe?${kind}&id=x`, { body })).status, 501, kind);
+  }
   assert.is((await stage.send('/probe', { method: 'HEAD' })).status, 200);
   await empty('probe');
+});
+
+test('locks of objects in a bucket that has no lock configuration', async () => {
+  await fill('unlocked', ['k']);
+  const body = '<Retention><Mode>GOVERNANCE</Mode><RetainUntilDate>2030-01-01T00:00:00Z</RetainUntilDate></Retention>';
+  for (const name of ['retention', 'legal-hold']) {
+    for (const reply of [
+      await stage.send(`/unlocked/k?${name}`),
+      await put(`/unlocked/k?${name}`, { body }),
+      await stage.send(`/unlocked/absent?${name}`),
+    ]) {
+      assert.is(reply.status, 400, reply.body);
+      assert.is(element(reply, 'Code'), 'InvalidRequest');
+      assert.is(element(reply, 'Message'), 'Bucket is missing Object Lock Configuration');
+    }
+  }
+  await empty('unlocked');
 });
 
 test('ACLs', async () => {

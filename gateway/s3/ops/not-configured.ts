@@ -29,7 +29,23 @@ export const getBucketVersioning = document('VersioningConfiguration', {});
 export const getBucketLogging = document('BucketLoggingStatus', {});
 export const getBucketNotification = document('NotificationConfiguration', {});
 export const getBucketAccelerate = document('AccelerateConfiguration', {});
+export const getBucketAbac = document('AbacStatus', { Status: 'Disabled' });
 export const getBucketRequestPayment = document('RequestPaymentConfiguration', { Payer: 'BucketOwner' });
+
+/** One bucket has many of these, each with an id. */
+const emptyList = (root: string): Handler => document(root, { IsTruncated: false });
+
+export const listAnalytics = emptyList('ListBucketAnalyticsConfigurationResult');
+export const listInventory = emptyList('ListInventoryConfigurationsResult');
+export const listMetrics = emptyList('ListMetricsConfigurationsResult');
+export const listTiering = emptyList('ListBucketIntelligentTieringConfigurationsOutput');
+/** Unlike for the configurations without an id, deleting one that is not there is an error. */
+export const noSuchConfiguration = absent('NoSuchConfiguration');
+
+/** Reading and writing the lock of an object alike; whether the object exists is not looked at. */
+export const noObjectLock: Handler = async () => {
+  throw new S3Error('InvalidRequest', { message: 'Bucket is missing Object Lock Configuration' });
+};
 
 /** No object has a torrent: AWS gave them up in 2022, and answers this. */
 export const getObjectTorrent: Handler = async ({ key }) => {
