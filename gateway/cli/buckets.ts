@@ -3,8 +3,9 @@ import { createInterface } from 'node:readline/promises';
 import type { Command } from 'commander';
 import type { KeyEntry } from '../../acl/registry.js';
 import { Complaint } from '../complaint.js';
+import { S3Error } from '../errors.js';
 import { type Service, withService } from '../main.js';
-import { isBucketName } from '../s3/bucket-name.js';
+import { makeBucket } from '../s3/new-bucket.js';
 import type { Bucket, Place, Storage } from '../storage/types.js';
 import { type CommonOptions, example, print, subCommand } from './run.js';
 import { table } from './table.js';
@@ -60,31 +61,34 @@ async function ownerOf({ registry }: Service, accessKey: string): Promise<KeyEnt
 
 async function create(options: BucketOptions): Promise<void> {
   const name = options.bucket ?? '';
-  if (!isBucketName(name)) {
-    throw new Complaint(
-      `${JSON.stringify(name)} is no name for a bucket: 3 to 63 of a-z, 0-9, - and ., a letter or digit at both ends, ` +
-        'no IP address, none of the prefixes and suffixes that S3 keeps for itself (xn--, -s3alias)',
-      2,
-    );
-  }
   await withService(options, { make: false }, async (service) => {
     const { account } = await ownerOf(service, options.key ?? '');
     const { storage, config } = service;
-    const standing = await storage.bucket(name);
-    if (standing !== undefined) {
-      throw new Complaint(
-        standing.owner === account.uuid
-          ? `bucket ${name} is yours already, at ${standing.path}`
-          : `bucket ${name} belongs to another account: take another name`,
-      );
-    }
-    const owned = (await storage.listBuckets()).filter(({ owner }) => owner === account.uuid).length;
-    if (owned >= config.maxBuckets) {
-      throw new Complaint(`the account has ${owned} buckets, and maxBuckets allows ${config.maxBuckets}`);
-    }
-    const bucket = await storage.createBucket({ name, owner: account.uuid }, account.actor);
+    const { bucket, made } = await makeBucket(storage, account, { name }, config.maxBuckets).catch((error: unknown) => {
+      throw explained(error, name, config.maxBuckets);
+    });
+    if (!made) throw new Complaint(`bucket ${name} is yours already, at ${bucket.path}`);
     print(options, fields(bucket), table([cells(bucket)], columns));
   });
+}
+
+/** What S3 says to programs, in the words for the person at the terminal. */
+function explained(error: unknown, name: string, maxBuckets: number): unknown {
+  if (!(error instanceof S3Error)) return error;
+  switch (error.code) {
+    case 'InvalidBucketName':
+      return new Complaint(
+        `${JSON.stringify(name)} is no name for a bucket: 3 to 63 of a-z, 0-9, - and ., a letter or digit at both ends, ` +
+          'no IP address, none of the prefixes and suffixes that S3 keeps for itself (xn--, -s3alias)',
+        2,
+      );
+    case 'BucketAlreadyExists':
+      return new Complaint(`bucket ${name} belongs to another account: take another name`);
+    case 'TooManyBuckets':
+      return new Complaint(`the account has as many buckets as maxBuckets allows: ${maxBuckets}`);
+    default:
+      return error;
+  }
 }
 
 async function list(options: BucketOptions): Promise<void> {

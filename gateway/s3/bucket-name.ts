@@ -6,7 +6,7 @@ const ipv4 = /^\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}$/;
 const prefixes = ['xn--', 'sthree-'];
 const suffixes = ['-s3alias', '--ol-s3', '.mrap', '--x-s3', '--table-s3'];
 
-export function isBucketName(name: string): boolean {
+function isBucketName(name: string): boolean {
   return (
     name.length >= 3 &&
     name.length <= 63 &&

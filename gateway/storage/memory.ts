@@ -82,10 +82,10 @@ export function createMemoryStorage(options: MemoryOptions = {}): Storage {
   return {
     documents: createMemoryDocuments(),
 
-    async createBucket({ name, owner, directory }, _actor) {
+    async createBucket({ name, owner, directory, config = {} }, _actor) {
       if (rooms.has(name)) throw new S3Error('BucketAlreadyExists');
       const path = directory ?? `/memory/${owner}/${name}`;
-      const bucket: Bucket = { name, owner, path, created: new Date(now()).toISOString(), config: {} };
+      const bucket: Bucket = { name, owner, path, created: new Date(now()).toISOString(), config: { ...config } };
       rooms.set(name, { bucket, objects: new Map(), uploads: createMemoryUploads(), sorted: undefined });
       return structuredClone(bucket);
     },

@@ -43,6 +43,15 @@ export interface Bucket {
   config: Record<string, string>;
 }
 
+export interface NewBucket {
+  name: string;
+  owner: string;
+  /** Publish this existing directory instead of `<root>/<owner>/<name>`. */
+  directory?: string | undefined;
+  /** What `Bucket.config` is from the first moment. Default: nothing. */
+  config?: Record<string, string> | undefined;
+}
+
 /** The POSIX identity that a file access happens with. */
 export interface Actor {
   uid: number;
@@ -205,8 +214,8 @@ export interface UploadPage {
 export interface Storage {
   readonly documents: Documents;
 
-  /** `directory`: publish this existing directory instead of `<root>/<owner>/<name>`. Throws BucketAlreadyExists. */
-  createBucket(bucket: { name: string; owner: string; directory?: string }, actor: Actor): Promise<Bucket>;
+  /** Throws BucketAlreadyExists. */
+  createBucket(bucket: NewBucket, actor: Actor): Promise<Bucket>;
   bucket(name: string): Promise<Bucket | undefined>;
   /** By name in byte order. */
   listBuckets(): Promise<Bucket[]>;

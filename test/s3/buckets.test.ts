@@ -106,6 +106,11 @@ test('what CreateBucket takes and refuses', async () => {
     assert.is(element(await put('/conf', { headers, body }), 'Code'), code, JSON.stringify(headers));
     assert.is((await stage.send('/conf', { method: 'HEAD' })).status, 404);
   }
+  const tagged =
+    '<CreateBucketConfiguration><Tags><Tag><Key>a</Key><Value>b</Value></Tag></Tags></CreateBucketConfiguration>';
+  assert.is((await put('/conf', { body: tagged })).status, 200);
+  assert.equal((await stage.storage.bucket('conf'))?.config, { tagging: '{"a":"b"}' });
+  await empty('conf');
   assert.is((await put('/conf', { headers: { 'x-ddn-specified-directory': '/data/b2/project/' } })).status, 200);
   assert.is((await stage.storage.bucket('conf'))?.path, '/data/b2/project');
   const elsewhere = await put('/conf', { headers: { 'x-ddn-specified-directory': '/data/b2/other' } });

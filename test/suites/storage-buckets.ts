@@ -21,6 +21,7 @@ export const bucketTests: Tests = (test, bench) => {
     assert.is(await bench.storage.bucket('first.bucket'), undefined);
     const again = await bench.storage.createBucket({ name: 'first.bucket', owner: 'other-owner' }, bench.actor);
     assert.is(again.owner, 'other-owner');
+    assert.equal(again.config, {});
     assert.equal(await keysOf(bench.storage, { bucket: again, actor: bench.actor }), []);
     await bench.storage.deleteBucket({ bucket: again, actor: bench.actor });
   });
@@ -82,6 +83,15 @@ export const bucketTests: Tests = (test, bench) => {
     await bench.storage.remove(one, 'k');
     assert.is(String(await get(bench.storage, other, 'k')), 'other');
     assert.equal(await keysOf(bench.storage, one), []);
+  });
+
+  test('a bucket has its configuration from the first moment', async () => {
+    const config = { tagging: '{"a":"日本"}' };
+    const bucket = await bench.storage.createBucket({ name: 'configured', owner, config }, bench.actor);
+    assert.equal(bucket.config, config);
+    assert.equal((await bench.storage.bucket('configured'))?.config, config);
+    await bench.storage.putConfig(bucket, 'cors', 'x');
+    assert.equal(config, { tagging: '{"a":"日本"}' });
   });
 
   test('configuration documents', async () => {

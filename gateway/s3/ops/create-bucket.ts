@@ -2,8 +2,8 @@ import path from 'node:path';
 import type { Account } from '../../../acl/identity.js';
 import { invalidArgument, notImplemented, S3Error } from '../../errors.js';
 import { checkAclHeaders } from '../acl-headers.js';
-import { checkBucketName } from '../bucket-name.js';
 import { decodeHeader } from '../header-text.js';
+import { makeBucket } from '../new-bucket.js';
 import { readDocument } from '../payload.js';
 import type { Context, Reply } from '../types.js';
 import { readCreateBucketConfiguration } from '../xml/shapes.js';
@@ -16,39 +16,15 @@ export async function createBucket(context: Context): Promise<Reply> {
   const { storage, identity, headers, bucketName: name } = context;
   const { account } = identity;
   if (!account) throw new S3Error('AccessDenied');
-  checkBucketName(name);
   checkHeaders(context);
   const { tags } = readCreateBucketConfiguration(await readDocument(context));
   const named = headers.get('x-ddn-specified-directory');
   const given = named === undefined ? undefined : decodeHeader(named);
   const directory = given === undefined ? undefined : allowedDirectory(given, account);
 
-  const done: Reply = { headers: { location: `/${name}` } };
-  if (await standsAlready(context, account, directory)) return done;
-  const mine = (await storage.listBuckets()).filter(({ owner }) => owner === account.uuid).length;
-  if (mine >= context.maxBuckets) throw new S3Error('TooManyBuckets');
-  try {
-    const bucket = await storage.createBucket({ name, owner: account.uuid, directory }, account.actor);
-    if (tags && Object.keys(tags).length > 0) await storage.putConfig(bucket, 'tagging', JSON.stringify(tags));
-  } catch (error) {
-    // Another request or gateway was first: it may have been ours, retried.
-    const lost = error instanceof S3Error && error.code === 'BucketAlreadyExists';
-    if (!lost || !(await standsAlready(context, account, directory))) throw error;
-  }
-  return done;
-}
-
-/** True when the same bucket is the caller's own already. @throws S3Error when it is another's, or another directory */
-async function standsAlready(context: Context, account: Account, directory: string | undefined): Promise<boolean> {
-  const existing = await context.storage.bucket(context.bucketName);
-  if (!existing) return false;
-  const fields = { BucketName: context.bucketName };
-  if (existing.owner !== account.uuid) throw new S3Error('BucketAlreadyExists', { fields });
-  if (directory !== undefined && directory !== existing.path) {
-    const message = `You own this bucket already, and its directory is ${existing.path}`;
-    throw new S3Error('BucketAlreadyOwnedByYou', { message, fields });
-  }
-  return true;
+  const config = tags && Object.keys(tags).length > 0 ? { tagging: JSON.stringify(tags) } : undefined;
+  await makeBucket(storage, account, { name, directory, config }, context.maxBuckets);
+  return { headers: { location: `/${name}` } };
 }
 
 function checkHeaders({ headers }: Context): void {

@@ -73,13 +73,13 @@ export const createBuckets = ({ root, pool, documents, groundOf, directoryMode }
     bucket: find,
     listBuckets: list,
 
-    createBucket: async ({ name, owner, directory }, actor) => {
+    createBucket: async ({ name, owner, directory, config = {} }, actor) => {
       // Both become names of files; the rules of S3 for bucket names are checked by the operation.
       for (const part of [name, owner]) {
         if (!/^[A-Za-z0-9_-][A-Za-z0-9._-]{0,249}$/.test(part)) throw new S3Error('InvalidBucketName');
       }
       const path = directory === undefined ? `${owner}/${name}` : directory.replace(/(?<=.)\/+$/, '');
-      const record: Bucket = { name, owner, path, created: new Date().toISOString(), config: {} };
+      const record: Bucket = { name, owner, path, created: new Date().toISOString(), config };
       const bucket = bucketOf(root, record)!;
       const make = async (): Promise<void> => {
         if (directory === undefined) await pool.run('makeBucketDirectory', [root, owner, name, actor, directoryMode]);
