@@ -11,6 +11,11 @@ import type { Body, Sink } from '../storage/types.js';
 const maxFields = 20 * 1024;
 /** Whatever comes before the file, part headers and foreign parts included. */
 const maxBeforeFile = 256 * 1024;
+/**
+ * Until the file begins nobody is known: a byte now and then must not hold a place among the requests for ever, as it may
+ * in a signed upload. Milliseconds.
+ */
+const maxPatience = 60_000;
 
 export interface PostForm {
   /** By lower-case name, in the order of the form, `${filename}` expanded. Without the file. */
@@ -26,9 +31,14 @@ export interface PostForm {
 /**
  * Reads the form up to the beginning of the file. Fields behind the file are ignored, as in S3.
  * Throws PreconditionFailed when it is no form, MalformedPOSTRequest, MaxPostPreDataLengthExceededError, and
- * InvalidArgument for a form without file or key, or with a field given twice.
+ * InvalidArgument for a form without file or key, or with a field given twice, and RequestTimeout when the file has not
+ * begun after `patience` milliseconds.
  */
-export async function readPostForm(contentType: string | undefined, body: Body): Promise<PostForm> {
+export async function readPostForm(
+  contentType: string | undefined,
+  body: Body,
+  patience = maxPatience,
+): Promise<PostForm> {
   if (!/^multipart\/form-data\b/i.test(contentType ?? '')) {
     throw new S3Error('PreconditionFailed', {
       fields: { Condition: 'Bucket POST must be of the enclosure-type multipart/form-data' },
@@ -36,7 +46,8 @@ export async function readPostForm(contentType: string | undefined, body: Body):
   }
   const parser = createParser(contentType!);
   const fields = new Map<string, string>();
-  return new Promise<PostForm>((resolve, reject) => {
+  let timer: NodeJS.Timeout | undefined;
+  const begun = new Promise<PostForm>((resolve, reject) => {
     let fieldBytes = 0;
     let readBytes = 0;
     let file: Readable | undefined;
@@ -47,6 +58,7 @@ export async function readPostForm(contentType: string | undefined, body: Body):
       // Lets the parser go on, so that the next piece finds out and the body is left alone.
       file?.resume();
     };
+    timer = setTimeout(() => fail(new S3Error('RequestTimeout')), patience);
     parser.on('field', (name, value, _nameTruncated, truncated) => {
       if (file !== undefined || name === undefined) return;
       fieldBytes += Buffer.byteLength(name) + Buffer.byteLength(value);
@@ -109,6 +121,7 @@ export async function readPostForm(contentType: string | undefined, body: Body):
         },
       );
   });
+  return begun.finally(() => clearTimeout(timer));
 }
 
 function ignore(): void {}

@@ -197,6 +197,28 @@ t('a form that breaks off is no upload', async () => {
   assert.is(await code(broken.file.read(() => {})), 'IncompleteBody');
 });
 
+t('fields that do not come to an end', async () => {
+  const fields = encode([
+    ['key', 'k'],
+    ['x-ignore-this', 'y'.repeat(500)],
+    ['file', 'content', 'f'],
+  ]);
+  const trickle: Body = {
+    length: fields.length,
+    read: async (sink) => {
+      for (const byte of fields) {
+        await sink(Buffer.of(byte));
+        await new Promise((resolve) => setTimeout(resolve, 2));
+      }
+    },
+  };
+  assert.is(await code(readPostForm(type, trickle, 100)), 'RequestTimeout');
+  // The file may take its time.
+  const form = await readPostForm(type, bodyOf(fields), 50);
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  assert.is((await readAll(form.file, 100)).toString(), 'content');
+});
+
 t('two files are refused', async () => {
   const form = await readPostForm(
     type,
