@@ -14,6 +14,8 @@ export const defaultContentType = 'binary/octet-stream';
 const userPrefix = 'x-amz-meta-';
 /** "The user-defined metadata is limited to 2 KB in size": bytes of all names and values. */
 const maxUserBytes = 2048;
+/** S3 takes 8 KB of headers in all. What is longer could be stored, but many clients could not read the reply. */
+const maxSystemBytes = 6 * 1024;
 
 const systemNames = {
   contentType: 'content-type',
@@ -27,14 +29,21 @@ const systemNames = {
 
 const systemEntries = Object.entries(systemNames) as [keyof SystemHeaders, string][];
 
-/** The headers to store of a request or a POST form. @throws S3Error InvalidArgument, InvalidRedirectLocation */
+/** The headers to store of a request or a POST form. @throws S3Error InvalidArgument, MetadataTooLarge, InvalidRedirectLocation */
 export function systemHeaders(headers: Headers): SystemHeaders {
   const result: SystemHeaders = { contentType: defaultContentType };
+  let size = 0;
   for (const [field, name] of systemEntries) {
     const raw = headers.get(name);
     if (raw === undefined || raw === '') continue;
     const value = decodeHeader(raw);
     if (!fitsHeader(value)) throw invalidArgument(name, value);
+    size += name.length + raw.length;
+    if (size > maxSystemBytes) {
+      throw new S3Error('MetadataTooLarge', {
+        fields: { Size: String(size), MaxSizeAllowed: String(maxSystemBytes) },
+      });
+    }
     if (field === 'contentEncoding') {
       // `aws-chunked` tells how the payload travels, not what the object is.
       const kept = value.split(',').map((each) => each.trim());

@@ -90,6 +90,13 @@ test('user metadata ends at 2 KB of names and values', async () => {
   assert.equal(error.fields, { Size: '2049', MaxSizeAllowed: '2048' });
 });
 
+test('system metadata ends where clients could not read the reply', async () => {
+  await puts({ headers: { 'content-disposition': 'x'.repeat(6000) } });
+  const large = { 'content-type': 'x'.repeat(3000), 'content-disposition': 'x'.repeat(4000) };
+  const error = await refuses('MetadataTooLarge', { headers: large });
+  assert.is(error.fields['MaxSizeAllowed'], '6144');
+});
+
 test('Content-MD5', async () => {
   await puts({ headers: { 'content-md5': md5('bar', 'base64') } });
   const error = await refuses('BadDigest', { headers: { 'content-md5': md5('other', 'base64') } });
