@@ -4,9 +4,10 @@
  * `settings` is the one table. Defaults, names of environment variables and flags, the help texts, the checks and the
  * README's table (`settingsMarkdown`) all come from it.
  */
-import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
+import { readJson } from 'fs-extra/esm';
 import { z } from 'zod';
+import { defaultPrivateNetworks, isRange } from '../acl/addresses.js';
 import { Complaint, errnoOf, reasonOf } from './complaint.js';
 
 interface Setting<T> {
@@ -62,6 +63,13 @@ const domains = z
   .transform((list) => list.filter((domain) => domain !== '').map((domain) => domain.toLowerCase()))
   .refine((list) => list.every((domain) => /^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/.test(domain)));
 
+/** Ranges in CIDR notation or single addresses, as a list or separated by commas. */
+const ranges = z
+  .union([z.array(z.string()), z.string().transform((value) => value.split(','))])
+  .transform((list) => list.map((range) => range.trim()).filter((range) => range !== ''))
+  .refine((list) => list.every(isRange));
+const rangesAllowed = 'a list of addresses or ranges such as 192.0.2.0/24 and 2001:db8::/32';
+
 export const settings = {
   root: define({
     schema: path,
@@ -116,6 +124,30 @@ export const settings = {
     help: 'private key (PEM) of tlsCert',
     allowed: 'a PEM file, given together with tlsCert',
   }),
+  allowFrom: define<readonly string[]>({
+    schema: ranges,
+    default: [],
+    placeholder: 'CIDR',
+    list: true,
+    help: 'addresses that are served at all; none given: all; repeatable',
+    allowed: rangesAllowed,
+  }),
+  trustedProxies: define<readonly string[]>({
+    schema: ranges,
+    default: [],
+    placeholder: 'CIDR',
+    list: true,
+    help: "proxies whose X-Forwarded-For is believed about the client's address; repeatable",
+    allowed: rangesAllowed,
+  }),
+  privateNetworks: define<readonly string[]>({
+    schema: ranges,
+    default: defaultPrivateNetworks,
+    placeholder: 'CIDR',
+    list: true,
+    help: "addresses that reach buckets with access 'private'; repeatable",
+    allowed: rangesAllowed,
+  }),
   durability: define({
     schema: z.enum(['full', 'data', 'none']),
     default: 'full',
@@ -135,6 +167,13 @@ export const settings = {
     default: 1024,
     placeholder: 'N',
     help: 'requests in work at once; more are answered SlowDown (503)',
+    allowed: 'a number from 1 to 1000000',
+  }),
+  maxKeys: define({
+    schema: count(1, 1_000_000),
+    default: 10,
+    placeholder: 'N',
+    help: 'access keys an account may have',
     allowed: 'a number from 1 to 1000000',
   }),
   maxBuckets: define({
@@ -272,18 +311,17 @@ function check(setting: Setting<unknown>, name: string, value: unknown, source: 
 
 async function readConfigFile(cwd: string, given: string | undefined): Promise<ConfigFile | undefined> {
   const path = resolve(cwd, given ?? 'tidegate.json');
-  let text: string;
-  try {
-    text = await readFile(path, 'utf8');
-  } catch (error) {
-    if (given === undefined && errnoOf(error) === 'ENOENT') return undefined;
-    throw new Complaint(`cannot read the configuration file ${path}: ${reasonOf(error)}`, 2, error);
-  }
   let values: unknown;
   try {
-    values = JSON.parse(text);
+    values = await readJson(path);
   } catch (error) {
-    throw new Complaint(`the configuration file ${path} is not JSON: ${reasonOf(error)}`, 2, error);
+    if (given === undefined && errnoOf(error) === 'ENOENT') return undefined;
+    if (errnoOf(error) !== undefined) {
+      throw new Complaint(`cannot read the configuration file ${path}: ${reasonOf(error)}`, 2, error);
+    }
+    // The message begins with the path.
+    const reason = reasonOf(error).replace(`${path}: `, '');
+    throw new Complaint(`the configuration file ${path} is not JSON: ${reason}`, 2, error);
   }
   if (typeof values !== 'object' || values === null || Array.isArray(values)) {
     throw new Complaint(`the configuration file ${path} must hold one JSON object, such as {"port": 9000}`, 2);
@@ -343,7 +381,8 @@ export interface SettingDoc {
 export function settingDocs(): SettingDoc[] {
   return names.map((name) => {
     const setting = table[name]!;
-    const fallback = setting.default === undefined || Array.isArray(setting.default) ? '' : String(setting.default);
+    // A list is shown as the flag takes it.
+    const fallback = String(setting.default ?? '');
     return {
       name,
       flag: setting.placeholder === undefined ? undefined : `${flagName(name)} <${setting.placeholder}>`,

@@ -6,6 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { SecureContextOptions } from 'node:tls';
 import { getRequestListener } from '@hono/node-server';
 import { Hono } from 'hono';
+import { type AddressSettings, createAddresses } from '../acl/addresses.js';
 import type { Identities } from '../acl/registry.js';
 import { createPipeline } from './http/pipeline.js';
 import type { Log } from './observe/log.js';
@@ -14,7 +15,7 @@ import type { Operation } from './s3/types.js';
 import { writeXml } from './s3/xml/write.js';
 import type { Storage } from './storage/types.js';
 
-export interface GatewayOptions {
+export interface GatewayOptions extends Partial<AddressSettings> {
   /** Is not closed by the gateway. */
   storage: Storage;
   /** Who an access key belongs to (`acl/registry.ts`). */
@@ -64,7 +65,8 @@ const serverOptions: http.ServerOptions = {
 
 export function createGateway(options: GatewayOptions): Gateway {
   const { log, tls, idleMs = 120_000, drainMs = 30_000 } = options;
-  const pipeline = createPipeline({ ...options, operations: options.operations ?? operations, idleMs });
+  const addresses = createAddresses(options);
+  const pipeline = createPipeline({ ...options, addresses, operations: options.operations ?? operations, idleMs });
   const service = getRequestListener(serviceEndpoints(options.storage, () => closing !== undefined).fetch);
   const secure = tls ? https.createServer({ ...serverOptions, minVersion: 'TLSv1.2', ...tls }) : undefined;
   const server: http.Server = secure ?? http.createServer(serverOptions);
@@ -73,6 +75,8 @@ export function createGateway(options: GatewayOptions): Gateway {
   const owed = new WeakMap<Socket, ServerResponse>();
   let closing: Promise<void> | undefined;
 
+  const clientOf = ({ socket, headers }: IncomingMessage) =>
+    addresses.client(socket.remoteAddress ?? '', headers['x-forwarded-for']?.toString());
   const serve = (incoming: IncomingMessage, outgoing: ServerResponse, awaitsContinue: boolean) => {
     const { socket } = incoming;
     const before = owed.get(socket);
@@ -85,8 +89,9 @@ export function createGateway(options: GatewayOptions): Gateway {
       outgoing.once('close', () => {
         if (busy.get(socket) === outgoing) busy.delete(socket);
       });
-      // A bucket cannot begin with a dot, so this is nobody's.
-      if (incoming.url?.startsWith('/.tidegate/')) void service(incoming, outgoing);
+      // A bucket cannot begin with a dot, so this is nobody's. Whoever is not served is told so by the pipeline.
+      if (incoming.url?.startsWith('/.tidegate/') && addresses.served(clientOf(incoming)))
+        void service(incoming, outgoing);
       else void pipeline.handle(incoming, outgoing, awaitsContinue);
     };
     if (!before || before.closed) return begin();

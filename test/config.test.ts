@@ -73,6 +73,16 @@ config('the same value may come as text or as JSON has it', async () => {
   assert.equal((await load({ env })).hostStyle, ['a.example', 'b.example']);
 });
 
+config('ranges of addresses, as text or as a list; empty lists too', async () => {
+  const env = { TIDEGATE_ALLOW_FROM: '192.0.2.0/24, 2001:db8::/32' };
+  file({ trustedProxies: ['10.0.0.1'], privateNetworks: [] });
+  const found = await load({ env });
+  assert.equal(found.allowFrom, ['192.0.2.0/24', '2001:db8::/32']);
+  assert.equal(found.trustedProxies, ['10.0.0.1']);
+  assert.equal(found.privateNetworks, []);
+  assert.ok((await load({ cwd: tmpdir() })).privateNetworks.includes('10.0.0.0/8'));
+});
+
 config('uploads may be kept for ever', async () => {
   assert.is((await load({ flags: { uploadAge: 'never' } })).uploadAge, 0);
 });
@@ -121,6 +131,9 @@ config('values that a lenient reader would take are refused', async () => {
     ['fileMode', '0444'],
     ['dirMode', '0600'],
     ['hostStyle', 'http://x'],
+    ['allowFrom', '10.0.0.0/33'],
+    ['trustedProxies', ['proxy.example.org']],
+    ['privateNetworks', '10.0.0.0/8;::1'],
     ['workers', 0],
     ['logLevel', 'loud'],
   ];
@@ -143,7 +156,7 @@ config('an unknown setting in the file is an error that names the nearest', asyn
 
 config('a broken, missing or wrong-shaped file', async () => {
   file('{');
-  assert.match(await complaint({}), /the configuration file .* is not JSON/);
+  assert.match(await complaint({}), /^the configuration file \S+ is not JSON: (?!\/)/);
   file('[]');
   assert.match(await complaint({}), 'must hold one JSON object');
   assert.match(await complaint({ file: 'absent.json' }), /cannot read .*absent\.json: no such file or directory/);

@@ -4,6 +4,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Addresses } from '../../acl/addresses.js';
 import { authorize } from '../../acl/authorize.js';
 import { type Account, anonymous, type Identity } from '../../acl/identity.js';
 import type { Identities } from '../../acl/registry.js';
@@ -25,6 +26,8 @@ import type { Headers, Target, WireRequest } from './types.js';
 export interface PipelineOptions {
   storage: Storage;
   identities: Identities;
+  /** From where requests may come. */
+  addresses: Addresses;
   operations: readonly Operation[];
   log: Log;
   /** Domains of virtual-host addressing. */
@@ -50,6 +53,8 @@ export interface Pipeline {
 interface Progress {
   operation?: Operation;
   account?: Account;
+  /** Address of the client, behind proxies that are believed. */
+  client?: string;
   /** See `Reply`. */
   failures?: readonly S3Error[];
 }
@@ -131,7 +136,7 @@ async function tell(exchange: Exchange, error: unknown): Promise<unknown> {
 /** What the log tells of the request itself. */
 function lineOf(
   { incoming, outgoing, requestId }: Exchange,
-  { operation, account }: Progress,
+  { operation, account, client }: Progress,
   ms: number,
 ): RequestLine {
   return {
@@ -141,7 +146,7 @@ function lineOf(
     operation: operation?.name,
     status: outgoing.headersSent ? outgoing.statusCode : undefined,
     account: account?.uuid,
-    peer: incoming.socket?.remoteAddress,
+    peer: client ?? incoming.socket?.remoteAddress,
     ms: Math.round(ms * 10) / 10,
   };
 }
@@ -150,6 +155,9 @@ function lineOf(
 
 async function answer(options: PipelineOptions, exchange: Exchange, progress: Progress): Promise<S3Error | undefined> {
   const wire = parseWire(exchange.incoming);
+  wire.remoteAddress = options.addresses.client(wire.remoteAddress, wire.headers.get('x-forwarded-for'));
+  progress.client = wire.remoteAddress;
+  if (!options.addresses.served(wire.remoteAddress)) throw unreachable('the gateway', wire);
   const target = parseTarget(wire, options.hostStyle);
   exchange.bucket = target.bucket;
   exchange.key = target.key;
@@ -217,13 +225,13 @@ async function identify(request: Request): Promise<Caller> {
 
 /** The bucket of the request, when the caller may do there what the operation needs. @throws NoSuchBucket, AccessDenied */
 async function permittedPlace(request: Request, identity: Identity): Promise<Place | undefined> {
-  const { operation, target, options } = request;
+  const { operation, target } = request;
   if (operation.open) return undefined;
   if (operation.level === 'service' || operation.bucketOptional) {
     permit(identity, operation.action, undefined);
     return undefined;
   }
-  const place = await placeOf(options, identity, target.bucket ?? '', operation.action);
+  const place = await placeOf(request, identity, target.bucket ?? '', operation.action);
   expectOwner(place, request.headers.get('x-amz-expected-bucket-owner'));
   return place;
 }
@@ -234,9 +242,16 @@ function expectOwner({ bucket }: Place, expected: string | undefined): void {
   throw new S3Error('AccessDenied', { cause: new Error(`the bucket is of ${bucket.owner}, not of ${expected}`) });
 }
 
-async function placeOf(options: PipelineOptions, identity: Identity, name: string, action: string): Promise<Place> {
+const unreachable = (what: string, { remoteAddress }: WireRequest): S3Error =>
+  new S3Error('AccessDenied', { cause: new Error(`${what} is not reached from ${remoteAddress || 'nowhere known'}`) });
+
+async function placeOf(request: Request, identity: Identity, name: string, action: string): Promise<Place> {
+  const { options, wire } = request;
   const bucket = await options.storage.bucket(name);
   if (!bucket) throw new S3Error('NoSuchBucket', { fields: { BucketName: name } });
+  // Before any permission, so that it holds for everybody: the owner, and whoever has a presigned URL.
+  if (!options.addresses.reaches(bucket.config['access'], wire.remoteAddress))
+    throw unreachable(`bucket ${name}`, wire);
   permit(identity, action, bucket.owner);
   return { bucket, actor: await actorOf(options, identity, bucket) };
 }
@@ -295,7 +310,7 @@ function createContext(request: Request, caller: Caller, place: Place | undefine
       return place;
     },
     async otherPlace(bucketName, _key, action) {
-      const other = await placeOf(options, identity, bucketName, action);
+      const other = await placeOf(request, identity, bucketName, action);
       expectOwner(other, headers.get('x-amz-source-expected-bucket-owner'));
       return other;
     },

@@ -27,7 +27,7 @@ export interface WireRequest {
   rawQuery: string;
   headers: Headers;
   query: Query;
-  /** Address of the peer. */
+  /** Address of the peer; behind proxies that are believed, of the client (`acl/addresses.ts`); '' when unknown. */
   remoteAddress: string;
   /** TLS connection. */
   secure: boolean;
