@@ -76,6 +76,7 @@ const packMeta = (meta: ObjectMeta): object => ({
   ),
   i: meta.uploadId,
   o: meta.owner,
+  a: meta.acl,
 });
 
 /** Flat, because a name like `__proto__` would be lost as a key of an object literal. */
@@ -237,6 +238,8 @@ const readMeta = (value: unknown): ObjectMeta | undefined => {
     if (!isText(owner)) return undefined;
     meta.owner = owner;
   }
+  // What is no ACL gives nothing to anybody: not a reason to lose the rest.
+  if (isText(value['a'])) meta.acl = value['a'];
   return meta;
 };
 

@@ -80,6 +80,7 @@ export const believe = (
   const kept: ObjectMeta = { etag, headers: {}, user: {} };
   if (meta.tags) kept.tags = meta.tags;
   if (meta.owner !== undefined) kept.owner = meta.owner;
+  if (meta.acl !== undefined) kept.acl = meta.acl;
   if (belief === 'changed') return kept;
   return { ...kept, headers: meta.headers, user: meta.user };
 };

@@ -50,4 +50,6 @@ export interface ObjectMeta {
   uploadId?: string;
   /** Canonical id of the account that wrote the object. */
   owner?: string;
+  /** Its access control list, packed (`packAcl`, as JSON); absent: the owner alone. */
+  acl?: string;
 }

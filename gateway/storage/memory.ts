@@ -133,10 +133,12 @@ export function createMemoryStorage(options: MemoryOptions = {}): Storage {
       room.objects.delete(key);
       room.sorted = undefined;
     },
-    async updateMeta(at, key, { tags }) {
+    async updateMeta(at, key, { tags, acl }) {
       const stored = find(at, key);
       if (tags === null) delete stored.info.meta.tags;
       else if (tags) stored.info.meta.tags = structuredClone(tags);
+      if (acl === null) delete stored.info.meta.acl;
+      else if (acl !== undefined) stored.info.meta.acl = acl;
       return structuredClone(stored.info);
     },
     async list(at, request) {

@@ -133,6 +133,8 @@ export interface OpenObject {
 /** What may change on an object without its bytes. `null` removes. */
 export interface MetaChange {
   tags?: Record<string, string> | null;
+  /** See `ObjectMeta`; `null`: the owner alone. */
+  acl?: string | null;
 }
 
 // ---- listing -----------------------------------------------------------------------------------------------------

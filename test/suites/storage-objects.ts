@@ -21,6 +21,7 @@ const everything: Omit<ObjectMeta, 'etag'> = {
   tags: { project: 'ABCI', empty: '' },
   checksum: { algorithm: 'CRC32', type: 'FULL_OBJECT', value: 'y/Q5Jg==' },
   owner: 'someone',
+  acl: '[1,"someone","gAllUsers","READ"]',
 };
 
 export const objectTests: Tests = (test, bench) => {
@@ -236,6 +237,22 @@ export const objectTests: Tests = (test, bench) => {
     assert.equal(await bench.storage.head(at, 'k'), bare);
     assert.is(String(await get(bench.storage, at, 'k')), 'content');
     await refused(bench.storage.updateMeta(at, 'nowhere', { tags: { a: '1' } }), 'NoSuchKey');
+  });
+
+  test('the ACL changes without anything else', async () => {
+    const at = await bench.place();
+    const first = await put(bench.storage, at, 'k', 'content', { tags: { a: '1' }, owner: 'someone' });
+    const acl = '[1,"someone","gAuthenticatedUsers","READ"]';
+    const open = await bench.storage.updateMeta(at, 'k', { acl });
+    assert.equal(open.meta, { ...first.meta, acl });
+    assert.equal(await bench.storage.head(at, 'k'), open);
+    assert.is((await bench.storage.updateMeta(at, 'k', { tags: null })).meta.acl, acl);
+    const closed = await bench.storage.updateMeta(at, 'k', { acl: null });
+    assert.is(closed.meta.acl, undefined);
+    assert.is(closed.meta.etag, md5('content'));
+    await bench.storage.updateMeta(at, 'k', { acl });
+    await put(bench.storage, at, 'k', 'another');
+    assert.is((await bench.storage.head(at, 'k')).meta.acl, undefined, 'a new object begins closed');
   });
 
   test('metadata larger than any attribute', async () => {

@@ -119,7 +119,7 @@ export async function refused(promise: Promise<unknown>, code: ErrorCode, what =
 
 export const newUpload = async (storage: Storage, at: Place, key: string): Promise<Upload> =>
   storage.createUpload(at, key, {
-    meta: { headers: { contentType: 'text/plain' }, user: { colour: 'blue' }, tags: { a: '1' } },
+    meta: { headers: { contentType: 'text/plain' }, user: { colour: 'blue' }, tags: { a: '1' }, acl: '[1,"x"]' },
     checksum: { algorithm: 'CRC32', type: 'FULL_OBJECT' },
     initiator: 'the-initiator',
   });

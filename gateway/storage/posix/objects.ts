@@ -169,6 +169,8 @@ const update = (bucket: BucketDir, key: string, change: MetaChange): Published =
     const meta: ObjectMeta = { ...info.meta };
     if (change.tags === null) delete meta.tags;
     else if (change.tags) meta.tags = change.tags;
+    if (change.acl === null) delete meta.acl;
+    else if (change.acl !== undefined) meta.acl = change.acl;
     requireStorable(meta);
     if (isDirectory(stat)) {
       if (!packed || packed.marker?.body !== undefined)

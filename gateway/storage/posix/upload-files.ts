@@ -100,10 +100,11 @@ export const decodeUpload = (id: string, bytes: Uint8Array): Upload | undefined 
   if (typeof packed !== 'string') return undefined;
   const whole = decodeMeta(Buffer.from(packed, 'base64'));
   if (!whole) return undefined;
-  const { headers, user, tags, owner } = whole;
+  const { headers, user, tags, owner, acl } = whole;
   const upload: Upload = { key, id, initiated: initiated as number, initiator, meta: { headers, user } };
   if (tags) upload.meta.tags = tags;
   if (owner !== undefined) upload.meta.owner = owner;
+  if (acl !== undefined) upload.meta.acl = acl;
   if (checksum !== undefined && checksum !== null) {
     const [algorithm, type] = Array.isArray(checksum) ? checksum : [];
     if (!algorithms.includes(algorithm) || !types.includes(type)) return undefined;

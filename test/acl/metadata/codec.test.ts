@@ -58,6 +58,7 @@ const meta: fc.Arbitrary<ObjectMeta> = fc.record(
     ),
     uploadId: text,
     owner: text,
+    acl: text,
   },
   { requiredKeys: ['etag', 'headers', 'user'], ...optional },
 );

@@ -13,6 +13,7 @@ const meta: ObjectMeta = {
   user: { a: 'b' },
   tags: { t: '1' },
   owner: 'me',
+  acl: '[1,"me"]',
   checksum: { algorithm: 'CRC32', type: 'FULL_OBJECT', value: 'AAAAAA==' },
   parts: [{ number: 1, size: 5 }],
   uploadId: 'u',
@@ -27,11 +28,11 @@ stamps('the content that was stamped keeps everything', () => {
 stamps('a later ctime costs what speaks of the bytes', () => {
   const later = { ...stat, ctimeNs: 2001n };
   assert.is(judge(stamp, later), 'suspect');
-  const { headers, user, tags, owner } = meta;
-  assert.equal(believe(meta, stamp, later), { etag: syntheticEtag(later), headers, user, tags, owner });
+  const { headers, user, tags, owner, acl } = meta;
+  assert.equal(believe(meta, stamp, later), { etag: syntheticEtag(later), headers, user, tags, owner, acl });
 });
 
-stamps('other content costs everything but tags and owner', () => {
+stamps('other content costs everything but tags, owner and ACL', () => {
   for (const other of [
     { ...stat, size: 6 },
     { ...stat, mtimeNs: 1001n },
@@ -44,6 +45,7 @@ stamps('other content costs everything but tags and owner', () => {
       user: {},
       tags: { t: '1' },
       owner: 'me',
+      acl: '[1,"me"]',
     });
   }
 });
