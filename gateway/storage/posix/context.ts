@@ -16,6 +16,11 @@ export interface StoreContext {
    * what has consumed a body.
    */
   inBucket<T>(at: Place, work: (ground: Ground) => Promise<T>): Promise<T>;
+  /**
+   * What to tell of a failure of what cannot be run again: a staged file that vanished with a bucket that still stands was
+   * removed by its user, or by a deletion that was refused in the end, and the client may try again.
+   */
+  explained(at: Place, error: unknown): Promise<unknown>;
 }
 
 export interface GroundSettings {
@@ -32,6 +37,8 @@ export const createContext = (
   settings: GroundSettings,
 ): StoreContext => {
   const groundOf = ({ path }: Bucket): Ground => ({ path, ...settings });
+  const stands = async ({ name, created }: Bucket): Promise<boolean> =>
+    (await documents.get<Bucket>('buckets', name))?.created === created;
   return {
     pool,
     buffers,
@@ -43,11 +50,17 @@ export const createContext = (
         return await work(ground);
       } catch (error) {
         if (!(error instanceof S3Error) || error.code !== 'NoSuchBucket' || !isUnprepared(error)) throw error;
-        const record = await documents.get<Bucket>('buckets', at.bucket.name);
-        if (record?.created !== at.bucket.created) throw error;
+        if (!(await stands(at.bucket))) throw error;
         await pool.run('prepareBucket', [ground], { actor: at.actor, context: 'write' });
         return await work(ground);
       }
+    },
+    explained: async (at, error) => {
+      const gone = error instanceof S3Error && error.code === 'NoSuchBucket';
+      const there = async () => (await pool.run('hasDirectory', [at.bucket.path])) && (await stands(at.bucket));
+      if (!gone || !(await there().catch(() => false))) return error;
+      const message = 'The file of this upload was removed while it was written. Please try again.';
+      return new S3Error('ServiceUnavailable', { message, cause: error });
     },
   };
 };

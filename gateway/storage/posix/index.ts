@@ -1,10 +1,11 @@
 /** The store over a directory tree: `Storage` assembled from worker operations. */
+import { createHash } from 'node:crypto';
 import { mkdir, realpath } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { S3Error } from '../../errors.js';
 import { createDigests, loadDigests } from '../digest.js';
 import { assertStorableKey, isStorableKey } from '../keys.js';
-import type { Body, ObjectInfo, OpenObject, Place, PutRequest, Storage } from '../types.js';
+import type { Body, Bucket, ObjectInfo, OpenObject, Place, PutRequest, Storage } from '../types.js';
 import { createBuckets } from './buckets.js';
 import { createBuffers } from './buffers.js';
 import { createContext, untilSettled } from './context.js';
@@ -104,7 +105,7 @@ export const createPosixStorage = async (options: PosixOptions): Promise<Storage
       return await told(await pool.run('transferPublish', [...args], { actor, lane, context: 'write' }));
     } catch (error) {
       await abortTransfer(pool, actor, lane, id);
-      throw error;
+      throw await context.explained(at, error);
     }
   };
 
@@ -119,7 +120,7 @@ export const createPosixStorage = async (options: PosixOptions): Promise<Storage
   const open = async (at: Place, key: string): Promise<OpenObject> => {
     if (!isStorableKey(key)) throw missing();
     const { actor } = at;
-    const { info, bytes, fd } = await inBucket(at, (ground) =>
+    const { info, bytes, fd, seen } = await inBucket(at, (ground) =>
       pool.run('openObject', [ground, key, INLINE_BYTES], {
         actor,
         context: 'read',
@@ -139,7 +140,7 @@ export const createPosixStorage = async (options: PosixOptions): Promise<Storage
           if (length > 0) await sink(bytes.subarray(start, start + length));
           return;
         }
-        const done = deliver(context, actor, fd, start, length, sink);
+        const done = deliver(context, actor, { fd, ...(seen && { seen }) }, start, length, sink);
         // The descriptor's number may name another file once it is closed: not before the last read has ended.
         reads = Promise.allSettled([reads, done]);
         await done;
@@ -151,7 +152,7 @@ export const createPosixStorage = async (options: PosixOptions): Promise<Storage
         close(fd);
       },
     };
-    return ownObject(object, fd, bytes);
+    return ownObject(object, { fd, ...(seen && { seen }) });
   };
 
   return {
@@ -190,7 +191,9 @@ export const createPosixStorage = async (options: PosixOptions): Promise<Storage
       );
     },
     list: (at, request) =>
-      inBucket(at, (ground) => pool.run('listObjects', [ground, request], { actor: at.actor, context: 'read' })),
+      inBucket(at, (ground) =>
+        pool.run('listObjects', [ground, request], { actor: at.actor, context: 'read', prefer: laneOf(at.bucket) }),
+      ),
     ...createUploads(context),
     close: async () => {
       await reaper.stop();
@@ -198,6 +201,9 @@ export const createPosixStorage = async (options: PosixOptions): Promise<Storage
     },
   };
 };
+
+/** The pages of one listing go to one worker, which has the sorted names of large directories (`names.ts`). */
+const laneOf = ({ path }: Bucket): number => createHash('md5').update(path).digest().readUInt32BE();
 
 /** A body of known length, whole. */
 const collect = async (body: Body, length: number): Promise<Uint8Array> => {

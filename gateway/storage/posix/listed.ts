@@ -2,6 +2,7 @@
 import { decode } from '../../../acl/metadata/codec.js';
 import { believe, judge } from '../../../acl/metadata/stamp.js';
 import { ATTRIBUTE } from '../../../acl/metadata/xattr.js';
+import { S3Error } from '../../errors.js';
 import { fromBytes } from '../keys.js';
 import type { ListedObject, ObjectInfo } from '../types.js';
 import { isHot } from './clock.js';
@@ -51,8 +52,9 @@ export const listedFile = (
     close(found.fd);
     return listed(found.info);
   } catch (error) {
-    // A file that may not be read is there all the same.
-    if (!isErrno(error) || (error.code !== 'EACCES' && error.code !== 'EPERM')) throw error;
+    // A file that may not be read is there all the same, and so is one whose record lies in a `.tidegate` that is spoilt.
+    const closed = isErrno(error) && (error.code === 'EACCES' || error.code === 'EPERM');
+    if (!closed && !isSpoilt(error)) throw error;
     const meta = believe(undefined, undefined, stat);
     return listed({ key, size: stat.size, lastModified: milliseconds(stat.mtimeNs), meta });
   }
@@ -72,12 +74,30 @@ export const listedMarker = (
   if (!opened) return undefined;
   const { fd } = opened;
   try {
-    const found = directoryObject(bucket, fromBytes(keyBytes), opened, false);
-    if (!found) return undefined;
-    if (found.fd !== fd) close(found.fd);
-    const entry = listed(found.info);
+    const key = fromBytes(keyBytes);
+    const info = markerInfo(bucket, key, opened);
+    if (!info) return undefined;
+    const entry = listed(info);
     return () => entry;
   } finally {
     close(fd);
   }
 };
+
+const markerInfo = (
+  bucket: BucketDir,
+  key: string,
+  opened: NonNullable<ReturnType<typeof openDirectory>>,
+): ObjectInfo | undefined => {
+  try {
+    const found = directoryObject(bucket, key, opened, false);
+    if (found && found.fd !== opened.fd) close(found.fd);
+    return found?.info;
+  } catch (error) {
+    const marker = opened.loaded.packed?.marker;
+    if (!marker || !isSpoilt(error)) throw error;
+    return { key, size: 0, lastModified: marker.modified, meta: believe(undefined, undefined, opened.stat) };
+  }
+};
+
+const isSpoilt = (error: unknown): boolean => error instanceof S3Error && error.code === 'ServiceUnavailable';

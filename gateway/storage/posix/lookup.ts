@@ -31,6 +31,8 @@ export interface Found {
   stat: Stat;
   loaded: Loaded;
   info: ObjectInfo;
+  /** The ETag is the stored one. */
+  whole?: boolean;
 }
 
 /** Reading never blocks: without this, opening a FIFO waits for somebody to write to it. */
@@ -117,7 +119,7 @@ export const examine = (bucket: BucketDir, key: string, fd: number, first: Stat,
   const { packed } = loaded;
   const whole = packed?.meta !== undefined && packed.meta.etag !== '' && judge(packed.stamp, stat) === 'whole';
   const meta = believe(packed?.meta, packed?.stamp, stat, !whole && isHot(bucket, stat));
-  return { fd, stat, loaded, info: { key, size: stat.size, lastModified: milliseconds(stat.mtimeNs), meta } };
+  return { fd, stat, loaded, whole, info: { key, size: stat.size, lastModified: milliseconds(stat.mtimeNs), meta } };
 };
 
 /** Allows for clocks of file servers that differ from ours. */

@@ -1,9 +1,10 @@
 /** Operations on objects that a worker thread runs in one go. */
 
-import { requireStorable } from '../../../acl/metadata/codec.js';
+import { decode, requireStorable } from '../../../acl/metadata/codec.js';
 import { directoryStamp, judge } from '../../../acl/metadata/stamp.js';
 import { clearRecord, saveRecord } from '../../../acl/metadata/store.js';
 import type { ObjectMeta } from '../../../acl/metadata/types.js';
+import { readAttribute } from '../../../acl/metadata/xattr.js';
 import { S3Error } from '../../errors.js';
 import { checkWrite } from '../condition.js';
 import type { MetaChange, ObjectInfo, WriteCondition } from '../types.js';
@@ -15,7 +16,7 @@ import { type BucketDir, type Ground, syncDirectory, withBucket } from './paths.
 import { publishStaged } from './publish.js';
 import { discard, type Published, settle, stage } from './staged.js';
 import { current, removeBody } from './standing.js';
-import { AT_REMOVEDIR, close, E, errnoError, fsync, pread, pwrite, tryUnlinkat } from './syscalls.js';
+import { AT_REMOVEDIR, close, E, errnoError, fstat, fsync, pread, pwrite, tryUnlinkat } from './syscalls.js';
 
 export interface Opened {
   info: ObjectInfo;
@@ -23,7 +24,36 @@ export interface Opened {
   bytes?: Uint8Array;
   /** Otherwise a descriptor, for any worker; to be closed with `closeObject`. */
   fd: number;
+  /** What the ETag holds for, where it is a digest of the content: see `requireUnchanged`. */
+  seen?: Seen;
 }
+
+export interface Seen {
+  size: number;
+  mtimeNs: bigint;
+  ctimeNs: bigint;
+  nlink: number;
+}
+
+/**
+ * Whether an open file still has the content that was looked at. A later ctime alone is explained by a name that came or
+ * went (an overwrite takes the name away), or by a record that speaks of this very state (a change of tags).
+ */
+const isUnchanged = (fd: number, seen: Seen): boolean => {
+  const now = fstat(fd);
+  if (now.size !== seen.size || now.mtimeNs !== seen.mtimeNs) return false;
+  if (now.ctimeNs === seen.ctimeNs || now.nlink !== seen.nlink) return true;
+  const value = readAttribute(fd);
+  return typeof value !== 'number' && judge(decode(value)?.stamp, now) === 'whole';
+};
+
+/** A job has written to the file: the ETag that was told, or is about to be, is not that of the bytes. */
+const requireUnchanged = (fd: number, seen: Seen | undefined): void => {
+  if (seen === undefined || isUnchanged(fd, seen)) return;
+  throw new S3Error('ServiceUnavailable', {
+    message: 'The object was changed in place while it was read. Please try again.',
+  });
+};
 
 const required = (found: Found | undefined): Found => {
   if (!found) throw new S3Error('NoSuchKey');
@@ -45,20 +75,28 @@ export const objectOps = {
   /** @param inline content of at most so many bytes comes with the answer */
   openObject(ground: Ground, key: string, inline: number): Opened {
     return withBucket(ground, 'read', (bucket) => {
-      const found = required(findObject(bucket, key));
-      const { fd, info } = found;
-      let keep = false;
-      try {
-        if (!holdsBytes(found)) return { info, fd: -1, bytes: new Uint8Array(0) };
-        if (info.size <= inline) {
-          const bytes = new Uint8Array(info.size);
-          if (pread(fd, bytes, 0) < bytes.length) throw errnoError(E.EIO, 'read');
-          return { info, fd: -1, bytes };
+      for (let attempt = 0; ; attempt++) {
+        const found = required(findObject(bucket, key));
+        const { fd, info, stat } = found;
+        let keep = false;
+        try {
+          if (!holdsBytes(found)) return { info, fd: -1, bytes: new Uint8Array(0) };
+          const { size, mtimeNs, ctimeNs, nlink } = stat;
+          const seen = { size, mtimeNs, ctimeNs, nlink };
+          if (info.size <= inline) {
+            const bytes = new Uint8Array(info.size);
+            const got = pread(fd, bytes, 0);
+            // A file that is written all the time is handed out as it comes, but never under the digest of another content.
+            const good = got === bytes.length && (isUnchanged(fd, seen) || (attempt > 3 && !found.whole));
+            if (good) return { info, fd: -1, bytes };
+            if (attempt > 7) throw errnoError(E.EIO, 'read');
+            continue;
+          }
+          keep = true;
+          return { info, fd, ...(found.whole && { seen }) };
+        } finally {
+          if (!keep) close(fd);
         }
-        keep = true;
-        return { info, fd };
-      } finally {
-        if (!keep) close(fd);
       }
     });
   },
@@ -68,8 +106,14 @@ export const objectOps = {
   },
 
   /** Fills `into` from `position` on. EIO when the file has become shorter: what was promised cannot be delivered. */
-  readObject(fd: number, into: Uint8Array, position: number): void {
+  readObject(fd: number, into: Uint8Array, position: number, seen: Seen | undefined): void {
     if (pread(fd, into, position) < into.length) throw errnoError(E.EIO, 'read');
+    requireUnchanged(fd, seen);
+  },
+
+  /** After a copy, before anything is told of it. */
+  checkObject(fd: number, seen: Seen): void {
+    requireUnchanged(fd, seen);
   },
 
   /** The whole of a small PUT: its bytes are here, and checked. */

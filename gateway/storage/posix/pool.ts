@@ -23,6 +23,10 @@ export interface RunOptions {
   context?: ErrnoContext;
   /** Hears of a result that came after the caller had been refused (SlowDown): closes what the result holds. */
   orphan?: (value: unknown) => void;
+  /** Called once, when no worker is or will be at this call any more: later than the caller is refused, if a mount hangs. */
+  ended?: () => void;
+  /** Best run by the same worker as others of the same number, which has warm caches; by any, when that one is busy. */
+  prefer?: number;
 }
 
 export interface Pool<O extends OpTable = Ops> {
@@ -78,6 +82,8 @@ interface Slot {
 const DEPTH = 32;
 /** A worker that has not answered for so long is at something slow: calls wait for another one. */
 const SLOW_MS = 2;
+/** For so long one that is preferred may be at something. */
+const PREFERRED_MS = 50;
 const BUSY_MS = 2_000;
 const RESTART_MS = 1_000;
 
@@ -126,6 +132,11 @@ export const createPool = <O extends OpTable = Ops>(options: PoolOptions): Pool<
     settled();
     pending.reject(error);
   };
+  /** For what no worker knows of. */
+  const drop = (pending: Pending, error: unknown): void => {
+    if (!pending.refused) refuse(pending, error);
+    pending.options.ended?.();
+  };
 
   const post = (slot: Slot, batch: Pending[]): void => {
     const transfers = batch.flatMap((pending) => [...(pending.options.transfer ?? [])]);
@@ -142,7 +153,7 @@ export const createPool = <O extends OpTable = Ops>(options: PoolOptions): Pool<
       const [pending] = batch;
       slot.load--;
       slot.pending.delete(pending!.call.id);
-      if (!pending!.refused) refuse(pending!, toS3Error(error));
+      drop(pending!, toS3Error(error));
     }
   };
 
@@ -172,6 +183,12 @@ export const createPool = <O extends OpTable = Ops>(options: PoolOptions): Pool<
     return best;
   };
 
+  const preferred = (prefer: number | undefined): Slot | undefined => {
+    const slot = prefer === undefined ? undefined : slots[prefer % size];
+    if (!slot?.worker || slot.load >= DEPTH) return undefined;
+    return slot.load === 0 || performance.now() - slot.progressed < PREFERRED_MS ? slot : undefined;
+  };
+
   const drain = (): void => {
     while (queue.length > 0) {
       const slot = pick(actorKey(queue[0]!.call.actor));
@@ -182,25 +199,25 @@ export const createPool = <O extends OpTable = Ops>(options: PoolOptions): Pool<
 
   const dispatch = (pending: Pending): void => {
     if (closed) {
-      refuse(pending, new S3Error('ServiceUnavailable'));
+      drop(pending, new S3Error('ServiceUnavailable'));
       return;
     }
-    const { lane } = pending.options;
+    const { lane, prefer } = pending.options;
     if (lane !== undefined) {
       const slot = slots[lane];
       if (slot?.worker) give(slot, pending);
-      else refuse(pending, new S3Error('InternalError', { message: 'A worker thread was lost. Please try again.' }));
+      else drop(pending, new S3Error('InternalError', { message: 'A worker thread was lost. Please try again.' }));
       return;
     }
-    const slot = queue.length === 0 ? pick(actorKey(pending.call.actor)) : undefined;
+    const slot = preferred(prefer) ?? (queue.length === 0 ? pick(actorKey(pending.call.actor)) : undefined);
     if (slot) give(slot, pending);
-    else if (queue.length >= queueLimit) refuse(pending, new S3Error('SlowDown'));
+    else if (queue.length >= queueLimit) drop(pending, new S3Error('SlowDown'));
     else queue.push(pending);
   };
 
   const again = (pending: Pending): void => {
     if (Date.now() - pending.since > BUSY_MS) {
-      refuse(pending, new S3Error('SlowDown', { message: 'The key is being changed by others. Please try again.' }));
+      drop(pending, new S3Error('SlowDown', { message: 'The key is being changed by others. Please try again.' }));
       return;
     }
     // Random, so that gateways that wait for one lock do not meet again.
@@ -214,6 +231,8 @@ export const createPool = <O extends OpTable = Ops>(options: PoolOptions): Pool<
       const pending = slot.pending.get(reply.id);
       if (!pending) continue;
       slot.pending.delete(reply.id);
+      const busy = 'failure' in reply && reply.failure.kind === 'busy' && !pending.refused;
+      if (!busy) pending.options.ended?.();
       if (pending.refused) {
         if (!('failure' in reply)) pending.options.orphan?.(reply.value);
       } else if (!('failure' in reply)) {
@@ -264,7 +283,7 @@ export const createPool = <O extends OpTable = Ops>(options: PoolOptions): Pool<
       const lost = [...slot.pending.values()];
       slot.pending.clear();
       const cause = reason ?? new Error('a worker thread ended by itself');
-      for (const pending of lost) if (!pending.refused) refuse(pending, new S3Error('InternalError', { cause }));
+      for (const pending of lost) drop(pending, new S3Error('InternalError', { cause }));
       if (closing) return;
       if (slot.started) start(slot);
       else {
@@ -278,7 +297,7 @@ export const createPool = <O extends OpTable = Ops>(options: PoolOptions): Pool<
 
   const sweep = (): void => {
     const now = Date.now();
-    while (queue.length > 0 && now - queue[0]!.since > waitMs) refuse(queue.shift()!, new S3Error('SlowDown'));
+    while (queue.length > 0 && now - queue[0]!.since > waitMs) drop(queue.shift()!, new S3Error('SlowDown'));
     for (const slot of slots) {
       const runs = Atomics.load(slot.running, 0);
       for (const [id, pending] of slot.pending) {
@@ -361,7 +380,7 @@ export const createPool = <O extends OpTable = Ops>(options: PoolOptions): Pool<
       for (const slot of slots) {
         const lost = [...slot.pending.values(), ...queue.splice(0)];
         slot.pending.clear();
-        for (const pending of lost) if (!pending.refused) refuse(pending, new S3Error('ServiceUnavailable'));
+        for (const pending of lost) drop(pending, new S3Error('ServiceUnavailable'));
       }
       await Promise.all(slots.map((slot) => slot.worker?.terminate()));
     },

@@ -1,4 +1,5 @@
 /** Removes what dead processes left in a bucket, and uploads that nobody has touched for long. */
+import { NEW } from '../../../acl/metadata/sidecar.js';
 import { loadRecord } from '../../../acl/metadata/store.js';
 import { S3Error } from '../../errors.js';
 import { reservedSegment } from '../keys.js';
@@ -54,7 +55,7 @@ export const reapOps = {
       const borrowed = new Set<string>();
       return {
         uploads: reapUploads(bucket, stagingAgeMs, uploadAgeMs, borrowed),
-        staged: reapStaging(bucket, stagingAgeMs, borrowed),
+        staged: reapStaging(bucket, stagingAgeMs, borrowed) + reapMeta(bucket, stagingAgeMs),
       };
     }),
 };
@@ -159,6 +160,21 @@ const reapStaging = (bucket: BucketDir, ageMs: number, borrowed: ReadonlySet<str
     } finally {
       close(fd);
     }
+  }
+  return reaped;
+};
+
+/**
+ * Sidecars that were never finished. Whole overflow files and sidecars whose object has gone (a crash between two steps, a job's
+ * `rm`) are told from others only by a look at every file of the bucket: that is for whoever scans it.
+ */
+const reapMeta = (bucket: BucketDir, ageMs: number): number => {
+  const meta = bucket.area('meta');
+  let reaped = 0;
+  for (const { name } of entriesOf(meta)) {
+    if (!name.startsWith(NEW)) continue;
+    const stat = tryStatat(meta, rawPath(name), AT_SYMLINK_NOFOLLOW);
+    if (stat && isOlder(stat, ageMs) && tryUnlinkat(meta, rawPath(name)) === 0) reaped++;
   }
   return reaped;
 };

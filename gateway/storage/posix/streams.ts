@@ -1,10 +1,10 @@
 /** The bytes of large objects between sinks and bodies on the main thread and files in the workers: two chunks a stream. */
-import { S3Error } from '../../errors.js';
 import type { Actor, Body, Digest, OpenObject, Received, Sink } from '../types.js';
 import { type Buffers, CHUNK_BYTES } from './buffers.js';
 import type { StoreContext } from './context.js';
+import type { Opened } from './objects.js';
 import type { Ground } from './paths.js';
-import type { Pool } from './pool.js';
+import type { Pool, RunOptions } from './pool.js';
 
 /** Content up to this size comes with the reply that opens it. */
 export const INLINE_BYTES = 64 * 1024;
@@ -59,11 +59,17 @@ export const receiveBody = async (
   const chunks = await buffers.acquire(2);
   let [at, used] = [0, 0];
   let writing: Promise<unknown> = Promise.resolve();
+  const busy = new Set<Promise<unknown>>();
   const write = async (): Promise<void> => {
     const full = chunks[at]!.subarray(0, used);
     [at, used] = [1 - at, 0];
     await writing;
-    writing = pool.run('transferWrite', [id, full], { actor, lane, context: 'write' });
+    writing = pool.run('transferWrite', [id, full], {
+      actor,
+      lane,
+      context: 'write',
+      ended: track(busy),
+    });
     // Looked at before the next write, and at the end.
     writing.catch(() => {});
   };
@@ -86,40 +92,42 @@ export const receiveBody = async (
     if (used > 0) await write();
     await writing;
   } finally {
-    await releaseAfter(buffers, chunks, writing);
+    releaseAfter(buffers, chunks, busy);
   }
 };
 
+/** For `RunOptions.ended`: adds a promise to `busy` that resolves when the call has really ended. */
+const track = (busy: Set<Promise<unknown>>): (() => void) => {
+  let ended = () => {};
+  busy.add(new Promise<void>((resolve) => (ended = resolve)));
+  return ended;
+};
+
 /**
- * A worker may still be at a chunk although its caller was refused (a mount that hangs): then the chunk is given up, since
- * another stream's bytes must never be in it at the same time.
+ * A worker may still be at a chunk although its caller was refused (a mount that hangs): another stream's bytes must never
+ * be in it at the same time, so it comes back when the mount does.
  */
-const releaseAfter = async (buffers: Buffers, chunks: Buffer[], running: Promise<unknown>): Promise<void> => {
-  try {
-    await running;
-  } catch (error) {
-    if (error instanceof S3Error && error.code === 'SlowDown') return;
-  }
-  buffers.release(chunks);
+const releaseAfter = (buffers: Buffers, chunks: Buffer[], busy: Set<Promise<unknown>>): void => {
+  void Promise.all(busy).then(() => buffers.release(chunks));
 };
 
 /** Delivers bytes of an open file: one chunk is handed out while the next is read. */
 export const deliver = async (
   { pool, buffers }: StoreContext,
   actor: Actor,
-  fd: number,
+  { fd, seen }: OpenFile,
   start: number,
   length: number,
   sink: Sink,
 ): Promise<void> => {
   if (length === 0) return;
   const chunks = await buffers.acquire(length > CHUNK_BYTES ? 2 : 1);
-  let reading: Promise<unknown> = Promise.resolve();
+  const busy = new Set<Promise<unknown>>();
   const read = (index: number, at: number): Promise<Uint8Array> => {
+    const reading: RunOptions = { actor, context: 'service', ended: track(busy) };
     const chunk = chunks[index % 2]!.subarray(0, Math.min(CHUNK_BYTES, start + length - at));
-    const done = pool.run('readObject', [fd, chunk, at], { actor, context: 'service' }).then(() => chunk);
+    const done = pool.run('readObject', [fd, chunk, at, seen], reading).then(() => chunk);
     done.catch(() => {});
-    reading = done;
     return done;
   };
   try {
@@ -131,16 +139,17 @@ export const deliver = async (
       await sink(chunk);
     }
   } finally {
-    await releaseAfter(buffers, chunks, reading);
+    releaseAfter(buffers, chunks, busy);
   }
 };
 
-/** What `copy` needs to know of an open object of this store. */
-const descriptors = new WeakMap<OpenObject, { fd: number; bytes: Uint8Array | undefined }>();
+/** An open object of this store, as the workers know it. */
+export type OpenFile = Pick<Opened, 'fd' | 'seen'>;
+const descriptors = new WeakMap<OpenObject, OpenFile>();
 
 /** Marks an object as one of this store's, whose bytes a worker can copy from its descriptor. */
-export const ownObject = (object: OpenObject, fd: number, bytes: Uint8Array | undefined): OpenObject => {
-  descriptors.set(object, { fd, bytes });
+export const ownObject = (object: OpenObject, file: OpenFile): OpenObject => {
+  descriptors.set(object, file);
   return object;
 };
 
@@ -162,4 +171,6 @@ export const copyObject = async (
     const options = { actor, lane, context: 'write' as const };
     done += await context.pool.run('transferCopy', [id, own.fd, start + done, length - done], options);
   }
+  // The copy may be given the ETag or a checksum of the source, or the digest that a client expects.
+  if (own.seen) await context.pool.run('checkObject', [own.fd, own.seen], { actor });
 };

@@ -71,7 +71,7 @@ export const createUploads = (context: StoreContext): UploadMethods => {
       return await pool.run('partPublish', [transferId, key, id, number, seal(received)], { ...writing(at), lane });
     } catch (error) {
       await abortTransfer(pool, actor, lane, transferId);
-      throw error;
+      throw await context.explained(at, error);
     }
   };
 
@@ -93,7 +93,7 @@ export const createUploads = (context: StoreContext): UploadMethods => {
       return await publish(joined.lane, joined.id);
     } catch (error) {
       await abortTransfer(pool, at.actor, joined.lane, joined.id);
-      throw error;
+      throw await context.explained(at, error);
     }
   };
 
