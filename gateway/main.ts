@@ -1,7 +1,8 @@
 /** Builds the concrete parts: the service area for the commands, the whole gateway for `serve`. */
-import { access, constants, mkdir, stat } from 'node:fs/promises';
+import { access, constants, realpath, stat } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
+import { ensureDir, pathExists } from 'fs-extra/esm';
 import { createRegistry, type KeyWithSecret, type NewAccount, type Registry } from '../acl/registry.js';
 import { readCertificate, watchCertificate } from './certificates.js';
 import { Complaint, errnoOf, reasonOf } from './complaint.js';
@@ -64,7 +65,10 @@ async function openService(config: Config, log?: Log): Promise<Service> {
 /** One clear line for each way in which a root can be unusable. */
 async function checkRoot(root: string, make: boolean): Promise<void> {
   try {
-    if (make) await mkdir(root, { recursive: true });
+    if (make) {
+      await refuseNested(root);
+      await ensureDir(root);
+    }
     if (!(await stat(root)).isDirectory()) throw new Complaint(`the root ${root} is not a directory`);
     await access(root, constants.R_OK | constants.W_OK | constants.X_OK);
   } catch (error) {
@@ -79,6 +83,27 @@ async function checkRoot(root: string, make: boolean): Promise<void> {
   } catch (error) {
     if (errnoOf(error) === 'ENOENT') return;
     throw new Complaint(`cannot use ${area}: ${reasonOf(error)}${await ownerHint(area)}`, 1, error);
+  }
+}
+
+/**
+ * A new root in a bucket or in another root would be objects, secrets included, and a bucket of it reachable twice. A
+ * root that is there already is let be: it may have been first.
+ */
+async function refuseNested(root: string): Promise<void> {
+  const area = join(root, '.tidegate');
+  if (await pathExists(join(area, 'service'))) return;
+  const refusal = (taken: string) =>
+    new Complaint(`cannot make the root ${root}: ${taken} is a bucket or a root already: take a directory outside`);
+  // What a bucket has as soon as it was used. One alone is also what another gateway makes that starts first just now.
+  for (const name of ['staging', 'locks', 'uploads']) if (await pathExists(join(area, name))) throw refusal(root);
+  let there = root;
+  while (!(await pathExists(there)) && dirname(there) !== there) there = dirname(there);
+  // Where the root really lies is what counts, whatever symbolic links lead there.
+  const real = await realpath(there);
+  for (let above = there === root ? dirname(real) : real; ; above = dirname(above)) {
+    if (await pathExists(join(above, '.tidegate'))) throw refusal(above);
+    if (dirname(above) === above) return;
   }
 }
 

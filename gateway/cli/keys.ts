@@ -4,7 +4,7 @@ import type { Command } from 'commander';
 import type { KeyEntry, Registry } from '../../acl/registry.js';
 import { Complaint } from '../complaint.js';
 import { withService } from '../main.js';
-import { parseFsuid, personFor } from './person.js';
+import { parseFsuid, personFor, warningOf } from './person.js';
 import { type CommonOptions, example, print, subCommand } from './run.js';
 import { table } from './table.js';
 
@@ -111,6 +111,8 @@ async function create(options: KeyOptions): Promise<void> {
       account ?? (await registry.createAccount({ displayName: person!.name, group, actor: person!.actor, fspaths })),
     );
     printOne(options, fields(made, made.secret));
+    // Whoever gives a uid, or takes an account as it is, knows.
+    if (person !== undefined && fsuid === undefined) process.stderr.write(warningOf(person.actor));
     const self = process.getuid?.() ?? 0;
     if (self !== 0 && made.account.actor.uid !== self) {
       process.stderr.write(`note: only a gateway that runs as root can work as uid ${made.account.actor.uid}\n`);

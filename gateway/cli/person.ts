@@ -15,6 +15,13 @@ export interface Person {
 /** (uid_t)-1 and (gid_t)-1 mean "no change" to the kernel and are nobody's. */
 const largestId = 0xffff_fffe;
 
+/** What whoever gets an account must know of its user; '' when there is nothing to say. */
+export const warningOf = ({ uid }: Actor): string =>
+  uid === 0
+    ? "note: the files of this account belong to root, and the kernel refuses root nothing: only S3's rules hold for it; " +
+      "'s3dskey create --fsuid UID:GID' makes an account of another user\n"
+    : '';
+
 /** Reads `UID:GID`. */
 export function parseFsuid(text: string): { uid: number; gid: number } {
   const match = /^(\d{1,10}):(\d{1,10})$/.exec(text);

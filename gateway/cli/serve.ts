@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import type { KeyWithSecret } from '../../acl/registry.js';
 import { type Config, loadConfig, settingDocs, settings } from '../config.js';
 import { startGateway } from '../main.js';
-import { personFor } from './person.js';
+import { personFor, warningOf } from './person.js';
 import { type CommonOptions, example, subCommand } from './run.js';
 
 export function addServeCommand(program: Command): void {
@@ -46,7 +46,10 @@ async function run(config: Config): Promise<void> {
   const gateway = await startGateway(config, { displayName: first.name, group: 'users', actor: first.actor });
   process.on('SIGHUP', () => void gateway.reload());
 
-  if (gateway.firstKey !== undefined) process.stdout.write(welcome(gateway.url, gateway.firstKey, config));
+  if (gateway.firstKey !== undefined) {
+    process.stdout.write(welcome(gateway.url, gateway.firstKey, config));
+    process.stderr.write(warningOf(gateway.firstKey.account.actor));
+  }
   // Scripts wait for this line.
   process.stdout.write(`tidegate: listening on ${gateway.url}\n`);
 

@@ -1,4 +1,4 @@
-import { statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
@@ -81,6 +81,28 @@ keys('under sudo the caller is meant; without root nobody can pretend', async ()
     env: { SUDO_UID: '60101', SUDO_GID: '10' },
   });
   assert.is(json(ran).fsuid, isRoot ? '60101:10' : `${userInfo().uid}:${userInfo().gid}`);
+});
+
+keys('who makes an account of root is told what that means', async () => {
+  if (!isRoot) return;
+  const told = /^note: the files of this account belong to root, .*--fsuid UID:GID.*\n$/;
+  assert.match((await s3dskey('create', '--group=g')).stderr, told);
+  assert.is((await s3dskey('create', '--group=g', '--fsuid=0:0')).stderr, '');
+  assert.is((await s3dskey('create', '--group=g', '--fsuid=60101:10')).stderr, '');
+});
+
+keys('a new root in a bucket or in another root is refused', async () => {
+  const { accesskey } = await create();
+  const made = await runCommand('s3dsbucket', ['create', '-k', accesskey, '-b', 'abc', '--json', '--root', root]);
+  const bucket = json(made).Path;
+  mkdirSync(join(bucket, 'made'));
+  symlinkSync(join(bucket, 'made'), `${root}-link`);
+  for (const inside of [join(root, 'new/deep'), join(bucket, 'new'), join(bucket, 'made'), bucket, `${root}-link`]) {
+    const ran = await runCommand('s3dskey', ['create', '--group=g', '--root', inside]);
+    failed(ran, 1, /^s3dskey: cannot make the root \S+: \S+ is a bucket or a root already: take a directory outside$/m);
+  }
+  assert.equal([existsSync(join(root, 'new')), existsSync(join(bucket, 'new'))], [false, false]);
+  assert.equal(readdirSync(join(bucket, 'made')), []);
 });
 
 keys('list hides the secrets unless asked', async () => {
