@@ -1,16 +1,26 @@
-/** Who somebody is: accounts and their access keys, as they lie in the service area. */
+/** Who somebody is: accounts, their groups and their access keys, as they lie in the service area. */
 import type { Actor } from '../gateway/storage/types.js';
 
 export interface Account {
   /** The canonical id: S3 shows it as owner, and ACLs name it. */
   uuid: string;
   displayName: string;
+  /** Usage is charged to it, and policies may name it. */
   group: string;
   kind: 'user' | 'manager';
   actor: Actor;
+  /** The login of the system that `actor` was taken from; absent where it was given as numbers. */
+  user?: string;
   /** Directories that the account may publish as buckets. */
   fspaths: string[];
   enabled: boolean;
+  /** ISO 8601. */
+  created: string;
+}
+
+/** Accounts may name a group that has no document: then it is just a name. */
+export interface AccountGroup {
+  name: string;
   /** ISO 8601. */
   created: string;
 }

@@ -4,23 +4,17 @@
  * Nothing is remembered here but opened secrets: every look-up asks the documents, so that what a command or another
  * gateway changes is in force on the next request.
  */
-import { randomBytes, randomInt, randomUUID } from 'node:crypto';
-import type { Actor, Documents } from '../gateway/storage/types.js';
+import { randomBytes, randomInt } from 'node:crypto';
+import type { Documents } from '../gateway/storage/types.js';
+import { AccountError, type Accounts, createAccounts, draftAccount, type NewAccount } from './accounts.js';
 import type { AccessKey, Account } from './identity.js';
+
+export type { NewAccount } from './accounts.js';
 
 /** What the registry needs of `gateway/auth/credentials.ts`. */
 export interface SecretSealer {
   seal(accessKey: string, secret: string): string;
   open(accessKey: string, sealed: string): string;
-}
-
-export interface NewAccount {
-  displayName: string;
-  /** Usage is charged to it. */
-  group: string;
-  kind?: Account['kind'];
-  actor: Actor;
-  fspaths?: string[];
 }
 
 /** A key and whose it is. */
@@ -42,10 +36,13 @@ export interface Identities {
   byId(uuid: string): Promise<Account | undefined>;
 }
 
-export interface Registry {
+export interface Registry extends Accounts {
   readonly identities: Identities;
-  createAccount(account: NewAccount): Promise<Account>;
-  createKey(account: Account): Promise<KeyWithSecret>;
+  /**
+   * @param maxKeys keys that the account may have with this one; no limit when not given
+   * @throws AccountError LimitExceeded
+   */
+  createKey(account: Account, maxKeys?: number): Promise<KeyWithSecret>;
   /** Enabled or not. */
   find(accessKey: string): Promise<KeyEntry | undefined>;
   /** All keys, oldest first. A key whose account is gone is left out: it opens nothing. */
@@ -56,18 +53,16 @@ export interface Registry {
   setEnabled(accessKey: string, enabled: boolean): Promise<KeyEntry | undefined>;
   /** A new secret; the old one is dead at once. */
   reset(accessKey: string): Promise<KeyWithSecret | undefined>;
+  /** A new key of the same account instead of this one, which is dead at once. */
+  rotate(accessKey: string): Promise<KeyWithSecret | undefined>;
   /** Revokes the key. Its account stays until `removeAccount`. */
   remove(accessKey: string): Promise<KeyEntry | undefined>;
-  accounts(): Promise<Account[]>;
-  account(uuid: string): Promise<Account | undefined>;
-  removeAccount(uuid: string): Promise<void>;
   /** Makes the account and key of a first start, once among all gateways; undefined when there is an account already. */
   ensureFirst(account: NewAccount): Promise<KeyWithSecret | undefined>;
 }
 
 const base32 = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567';
 const accessKeyForm = /^[A-Za-z0-9]{16,128}$/;
-const uuidForm = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 /** `AKIA` and 16 characters of base32, as AWS's long-term keys look: clients check the form. */
 const newAccessKey = () => `AKIA${Array.from({ length: 16 }, () => base32[randomInt(32)]).join('')}`;
@@ -88,6 +83,8 @@ export interface RegistryOptions {
 }
 
 export function createRegistry({ documents, sealer, patience = 3000 }: RegistryOptions): Registry {
+  const people = createAccounts(documents);
+  const { account: getAccount } = people;
   /** Sealed text → secret: opening costs more than a stat, and a sealed text never means another secret. */
   const opened = new Map<string, string>();
 
@@ -103,8 +100,6 @@ export function createRegistry({ documents, sealer, patience = 3000 }: RegistryO
   // Access keys and ids come from requests and become file names: the form is checked before anything else.
   const getKey = async (accessKey: string) =>
     accessKeyForm.test(accessKey) ? documents.get<AccessKey>('keys', accessKey) : undefined;
-  const getAccount = async (uuid: string) =>
-    uuidForm.test(uuid) ? documents.get<Account>('accounts', uuid) : undefined;
 
   async function entry(key: AccessKey | undefined): Promise<KeyEntry | undefined> {
     const account = key === undefined ? undefined : await getAccount(key.account);
@@ -122,17 +117,6 @@ export function createRegistry({ documents, sealer, patience = 3000 }: RegistryO
     if (counter === undefined) throw new Error('the serial counter of the service area vanished');
     return counter.last;
   }
-
-  const draftAccount = ({ displayName, group, kind = 'user', actor, fspaths = [] }: NewAccount): Account => ({
-    uuid: randomUUID(),
-    displayName,
-    group,
-    kind,
-    actor,
-    fspaths,
-    enabled: true,
-    created: new Date().toISOString(),
-  });
 
   async function draftKey(account: Account): Promise<{ key: AccessKey; secret: string }> {
     const serial = String(await nextSerial()).padStart(4, '0');
@@ -191,7 +175,39 @@ export function createRegistry({ documents, sealer, patience = 3000 }: RegistryO
     }
   }
 
+  const keysOf = async ({ uuid }: Account) =>
+    (await documents.list<AccessKey>('keys')).filter(({ value }) => value.account === uuid).length;
+
+  async function createKey(account: Account, maxKeys = Number.POSITIVE_INFINITY): Promise<KeyWithSecret> {
+    const refuseAbove = async (most: number) => {
+      const count = await keysOf(account);
+      if (count <= most) return;
+      const message = `${account.displayName} (${account.uuid}) has ${Math.min(count, maxKeys)} keys, and maxKeys allows ${maxKeys}`;
+      throw new AccountError('LimitExceeded', message);
+    };
+    await refuseAbove(maxKeys - 1);
+    const { key, secret } = await draftKey(account);
+    if (!(await documents.create('keys', key.accessKey, key))) throw new Error('a random access key came twice');
+    // Others may have made keys since we counted: rather none of us than one too many.
+    await refuseAbove(maxKeys).catch(async (error: unknown) => {
+      await revoke(key.accessKey);
+      throw error;
+    });
+    return { key, account, secret };
+  }
+
+  async function revoke(accessKey: string): Promise<AccessKey | undefined> {
+    let removed: AccessKey | undefined;
+    await changeKey(accessKey, (key) => {
+      removed = key;
+      return undefined;
+    });
+    return removed;
+  }
+
   return {
+    ...people,
+    createKey,
     identities: {
       async byAccessKey(accessKey) {
         const found = await entry(await getKey(accessKey));
@@ -199,18 +215,6 @@ export function createRegistry({ documents, sealer, patience = 3000 }: RegistryO
         return { account: found.account, secret: open(found.key) };
       },
       byId: getAccount,
-    },
-
-    async createAccount(wanted) {
-      const account = draftAccount(wanted);
-      if (!(await documents.create('accounts', account.uuid, account))) throw new Error('a random uuid came twice');
-      return account;
-    },
-
-    async createKey(account) {
-      const { key, secret } = await draftKey(account);
-      if (!(await documents.create('keys', key.accessKey, key))) throw new Error('a random access key came twice');
-      return { key, account, secret };
     },
 
     find: async (accessKey) => entry(await getKey(accessKey)),
@@ -236,20 +240,20 @@ export function createRegistry({ documents, sealer, patience = 3000 }: RegistryO
       return found === undefined ? undefined : { ...found, secret };
     },
 
-    async remove(accessKey) {
-      let removed: AccessKey | undefined;
-      await changeKey(accessKey, (key) => {
-        removed = key;
-        return undefined;
-      });
-      return entry(removed);
+    async rotate(accessKey) {
+      const old = await entry(await getKey(accessKey));
+      if (old === undefined) return undefined;
+      const { key, secret } = await draftKey(old.account);
+      // The new one first: to die in between leaves one key too many, and nobody locked out.
+      const next = { ...key, enabled: old.key.enabled };
+      if (!(await documents.create('keys', next.accessKey, next))) throw new Error('a random access key came twice');
+      if ((await revoke(accessKey)) !== undefined) return { key: next, account: old.account, secret };
+      // Somebody else revoked or rotated it meanwhile: that must not end with a key more.
+      await revoke(next.accessKey);
+      return undefined;
     },
 
-    accounts: async () => (await documents.list<Account>('accounts')).map(({ value }) => value),
-    account: getAccount,
-    async removeAccount(uuid) {
-      if (uuidForm.test(uuid)) await documents.update<Account>('accounts', uuid, () => undefined);
-    },
+    remove: async (accessKey) => entry(await revoke(accessKey)),
     ensureFirst,
   };
 }

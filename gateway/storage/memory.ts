@@ -102,8 +102,9 @@ export function createMemoryStorage(options: MemoryOptions = {}): Storage {
     },
     async putConfig(bucket, kind, text) {
       const { config } = roomOf(bucket).bucket;
-      if (text === undefined) delete config[kind];
-      else config[kind] = text;
+      const after = typeof text === 'function' ? text(config[kind]) : text;
+      if (after === undefined) delete config[kind];
+      else config[kind] = after;
     },
 
     async head(at, key) {

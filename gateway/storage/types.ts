@@ -9,7 +9,7 @@ import type { Checksum, ChecksumAlgorithm, ChecksumType, ObjectMeta } from '../.
 
 // ---- small JSON documents of the service (accounts, keys, buckets) ----------------------------------------------
 
-export type DocumentKind = 'accounts' | 'keys' | 'buckets' | 'service';
+export type DocumentKind = 'accounts' | 'groups' | 'names' | 'keys' | 'buckets' | 'service';
 
 /**
  * The service area: JSON documents, shared by all gateways and commands of one root. A change is in force for every
@@ -211,6 +211,9 @@ export interface UploadPage {
   next?: { key: string; uploadId: string };
 }
 
+/** Of a sub-resource document; undefined: there is none. */
+export type ConfigText = string | undefined;
+
 // ---- the store ---------------------------------------------------------------------------------------------------
 
 export interface Storage {
@@ -223,8 +226,11 @@ export interface Storage {
   listBuckets(): Promise<Bucket[]>;
   /** BucketNotEmpty while an object, or anything else that is not ours, is in it. */
   deleteBucket(at: Place): Promise<void>;
-  /** Replaces or (undefined) removes one sub-resource document. */
-  putConfig(bucket: Bucket, kind: string, text: string | undefined): Promise<void>;
+  /**
+   * Replaces or (undefined) removes one sub-resource document. A function is given the text as it stands, under the lock
+   * that all writers take; what it throws is thrown, and nothing is changed.
+   */
+  putConfig(bucket: Bucket, kind: string, text: ConfigText | ((current: ConfigText) => ConfigText)): Promise<void>;
 
   /** NoSuchKey when absent or not an object (a plain directory, FIFO, socket, device, symbolic link). */
   head(at: Place, key: string): Promise<ObjectInfo>;

@@ -1,11 +1,16 @@
 import { randomBytes } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { AccountError } from '../../acl/accounts.js';
 import type { Account } from '../../acl/identity.js';
 import { createRegistry, type NewAccount } from '../../acl/registry.js';
 import { createSealer } from '../../gateway/auth/credentials.js';
+import { createDocuments } from '../../gateway/storage/posix/documents.js';
+import { createPool, type Pool } from '../../gateway/storage/posix/pool.js';
 import type { Documents } from '../../gateway/storage/types.js';
 import { memoryDocuments } from '../support/documents.js';
+import { tempDir } from '../support/temp.js';
 
 const alice: NewAccount = {
   displayName: 'alice',
@@ -177,6 +182,78 @@ test('a root whose keys were all deleted is no first start while it has accounts
   const first = await registry.ensureFirst(alice);
   await registry.remove(first!.key.accessKey);
   assert.is(await registry.ensureFirst(alice), undefined);
+});
+
+test('a key more than the limit is refused, also when they are made at once', async () => {
+  const { registry } = fresh();
+  const account = await registry.createAccount(alice);
+  for (let n = 0; n < 3; n++) await registry.createKey(account, 3);
+  const refused = await registry.createKey(account, 3).catch((error: unknown) => error);
+  assert.instance(refused, AccountError);
+  assert.is((refused as AccountError).code, 'LimitExceeded');
+  assert.match((refused as AccountError).message, /^alice .* has 3 keys, and maxKeys allows 3$/);
+  assert.is((await registry.list()).length, 3);
+  const bob = await registry.createAccount({ ...alice, displayName: 'bob' });
+  await Promise.allSettled(Array.from({ length: 8 }, () => registry.createKey(bob, 4)));
+  assert.ok((await registry.list()).filter((entry) => entry.account.uuid === bob.uuid).length <= 4);
+});
+
+test('rotation: a new pair of the same account, the old one dead at once on every gateway', async () => {
+  const { documents, key: master, registry } = fresh();
+  const other = fresh(documents, master).registry;
+  const account = await registry.createAccount(alice);
+  const old = await registry.createKey(account, 1);
+  const next = await registry.rotate(old.key.accessKey);
+  assert.is.not(next?.key.accessKey, old.key.accessKey);
+  assert.is.not(next?.secret, old.secret);
+  assert.is(await other.identities.byAccessKey(old.key.accessKey), undefined);
+  assert.equal(await other.identities.byAccessKey(next!.key.accessKey), { account, secret: next!.secret });
+  assert.is(await registry.rotate(old.key.accessKey), undefined);
+  await registry.setEnabled(next!.key.accessKey, false);
+  assert.is((await registry.rotate(next!.key.accessKey))?.key.enabled, false, 'rotating enables nothing');
+  const both = await registry.list();
+  const results = await Promise.all([registry, other].map((each) => each.rotate(both[0]!.key.accessKey)));
+  assert.is(results.filter((result) => result !== undefined).length, 1);
+  assert.is((await registry.list()).length, 1);
+});
+
+test('resolving a key reads no file when nothing changed', async () => {
+  const pool = createPool({ workers: 1 });
+  try {
+    let reads = 0;
+    const counting: Pick<Pool, 'run' | 'lane'> = {
+      lane: () => pool.lane(),
+      run: async (op, ...rest) => {
+        const result = await pool.run(op, ...rest);
+        // A document comes with its text when its file was read, and without when a stat was enough.
+        if (op === 'documentGet' && (result as { text?: string } | undefined)?.text !== undefined) reads++;
+        return result;
+      },
+    };
+    const root = tempDir();
+    const sealer = createSealer(randomBytes(32));
+    const command = createRegistry({ documents: createDocuments(root, pool), sealer });
+    const { identities } = createRegistry({ documents: createDocuments(root, counting), sealer });
+    const { account, key } = await command.createKey(await command.createAccount(alice));
+    const resolve = async (times: number) => {
+      reads = 0;
+      let found = await identities.byAccessKey(key.accessKey);
+      for (let n = 1; n < times; n++) found = await identities.byAccessKey(key.accessKey);
+      return found;
+    };
+    await resolve(1);
+    assert.is(reads, 2);
+    // A file that was changed just now may change again within one tick of the clock: so long it is read again.
+    await delay(3200);
+    await resolve(1);
+    await resolve(50);
+    assert.is(reads, 0);
+    await command.updateAccount(account.uuid, { actor: { uid: 7, gid: 8, groups: [8, 9] } });
+    assert.equal((await resolve(1))?.account.actor, { uid: 7, gid: 8, groups: [8, 9] });
+    assert.is(reads, 1, 'the account, and not the key');
+  } finally {
+    await pool.close();
+  }
 });
 
 test.run();

@@ -105,4 +105,20 @@ export const bucketTests: Tests = (test, bench) => {
     await Promise.all(['a', 'b', 'c', 'd'].map((kind) => bench.storage.putConfig(bucket, kind, kind)));
     assert.is(Object.keys((await bench.storage.bucket(bucket.name))?.config ?? {}).length, 5);
   });
+
+  test('a configuration document is changed by a function without losing what others change', async () => {
+    const { bucket } = await bench.place();
+    const add = (n: number) =>
+      bench.storage.putConfig(bucket, 'roles', (text) => JSON.stringify([...JSON.parse(text ?? '[]'), n]));
+    await Promise.all([1, 2, 3, 4, 5, 6].map(add));
+    const list = async () => JSON.parse((await bench.storage.bucket(bucket.name))?.config['roles'] ?? 'null');
+    assert.equal((await list()).sort(), [1, 2, 3, 4, 5, 6]);
+    const refusal = () => {
+      throw new Error('no');
+    };
+    assert.is(await bench.storage.putConfig(bucket, 'roles', refusal).catch(({ message }) => message), 'no');
+    assert.is((await list()).length, 6);
+    await bench.storage.putConfig(bucket, 'roles', () => undefined);
+    assert.equal((await bench.storage.bucket(bucket.name))?.config, {});
+  });
 };

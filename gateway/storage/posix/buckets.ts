@@ -129,8 +129,9 @@ export const createBuckets = ({ root, pool, documents, groundOf, directoryMode }
 
     putConfig: async (bucket, kind, text) => {
       const changed = await documents.update<Bucket>('buckets', bucket.name, (current) => {
-        const { [kind]: _, ...config } = current.config ?? {};
-        return { ...current, config: text === undefined ? config : { ...config, [kind]: text } };
+        const { [kind]: before, ...config } = current.config ?? {};
+        const after = typeof text === 'function' ? text(before) : text;
+        return { ...current, config: after === undefined ? config : { ...config, [kind]: after } };
       });
       if (!changed) throw new S3Error('NoSuchBucket');
     },
