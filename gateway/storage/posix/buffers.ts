@@ -1,24 +1,35 @@
-/** Recycled chunks of shared memory, through which the bytes of large bodies pass between the sockets and the workers. */
+/**
+ * Recycled chunks of shared memory, through which the bytes of large bodies pass between the sockets and the workers.
+ *
+ * A client may stop in the middle and keep its chunks for minutes, so large ones alone would be used up by as few slow
+ * clients as fit into a sensible amount of memory. Streams beyond those get small ones: slower, but served.
+ */
 import { S3Error } from '../../errors.js';
-
-export const CHUNK_BYTES = 1024 * 1024;
 
 export interface Buffers {
   /**
-   * `count` chunks at once: a stream that needs two must not hold one while it waits for the other, or streams that
-   * hold one each wait for one another for ever. First come, first served. Rejects with SlowDown after `waitMs`.
+   * `count` chunks of one size at once: a stream that needs two must not hold one while it waits for the other, or
+   * streams that hold one each wait for one another for ever. First come, first served. Rejects with SlowDown after
+   * `waitMs`.
+   * @param bytes of the whole stream, where known: a short one takes no large chunks
    */
-  acquire(count: number): Promise<Buffer[]>;
+  acquire(count: number, bytes?: number): Promise<Buffer[]>;
   /** Gives chunks back when nobody reads or writes them any more. */
   release(chunks: readonly Buffer[]): void;
   /** For metrics and tests. */
   stats(): { made: number; free: number; waiting: number };
 }
 
+/** Chunks of one size. They are made when first needed. */
+interface Tier {
+  bytes: number;
+  limit: number;
+}
+
 export interface BuffersOptions {
-  /** Chunks in all: the bound of the memory that transfers take. Made when first needed. */
-  limit?: number;
-  chunkBytes?: number;
+  large?: Tier;
+  /** Enough for every request that a gateway takes at once (`maxRequests`), two each. */
+  small?: Tier;
   waitMs?: number;
 }
 
@@ -30,16 +41,17 @@ interface Waiter {
 
 /** Shared memory is never cleared between uses: whoever fills a chunk hands on only what it filled. */
 export const createBuffers = (options: BuffersOptions = {}): Buffers => {
-  const { limit = 256, chunkBytes = CHUNK_BYTES, waitMs = 30_000 } = options;
-  const free: Buffer[] = [];
-  const lent = new Set<Buffer>();
+  const { waitMs = 30_000, large = { bytes: 1 << 20, limit: 128 }, small = { bytes: 1 << 16, limit: 2048 } } = options;
+  const tiers = [large, small].map((tier) => ({ ...tier, free: [] as Buffer[], lent: new Set<Buffer>() }));
   const waiting: Waiter[] = [];
 
-  const take = (count: number): Buffer[] | undefined => {
-    if (limit - lent.size < count) return undefined;
+  const take = (count: number, bytes = Number.POSITIVE_INFINITY): Buffer[] | undefined => {
+    const wished = bytes <= small.bytes ? tiers.slice(1) : tiers;
+    const tier = wished.find((each) => each.limit - each.lent.size >= count);
+    if (!tier) return undefined;
     return Array.from({ length: count }, () => {
-      const chunk = free.pop() ?? Buffer.from(new SharedArrayBuffer(chunkBytes));
-      lent.add(chunk);
+      const chunk = tier.free.pop() ?? Buffer.from(new SharedArrayBuffer(tier.bytes));
+      tier.lent.add(chunk);
       return chunk;
     });
   };
@@ -55,10 +67,10 @@ export const createBuffers = (options: BuffersOptions = {}): Buffers => {
   };
 
   return {
-    acquire: (count) => {
-      if (count > limit) return Promise.reject(new RangeError(`${count} chunks of ${limit}`));
+    acquire: (count, bytes) => {
+      if (tiers.every((tier) => count > tier.limit)) return Promise.reject(new RangeError(`${count} chunks at once`));
       // Nobody overtakes those who wait already.
-      const chunks = waiting.length === 0 ? take(count) : undefined;
+      const chunks = waiting.length === 0 ? take(count, bytes) : undefined;
       if (chunks) return Promise.resolve(chunks);
       return new Promise((resolve, reject) => {
         const waiter: Waiter = {
@@ -75,12 +87,17 @@ export const createBuffers = (options: BuffersOptions = {}): Buffers => {
     },
     release: (chunks) => {
       for (const chunk of chunks) {
+        const tier = tiers.find((each) => each.lent.delete(chunk));
         // Given back twice, one chunk would serve two streams: their bytes would mix.
-        if (!lent.delete(chunk)) throw new Error('a chunk was released that is not lent');
-        free.push(chunk);
+        if (!tier) throw new Error('a chunk was released that is not lent');
+        tier.free.push(chunk);
       }
       serve();
     },
-    stats: () => ({ made: free.length + lent.size, free: free.length, waiting: waiting.length }),
+    stats: () => {
+      const free = tiers.reduce((sum, tier) => sum + tier.free.length, 0);
+      const lent = tiers.reduce((sum, tier) => sum + tier.lent.size, 0);
+      return { made: free + lent, free, waiting: waiting.length };
+    },
   };
 };

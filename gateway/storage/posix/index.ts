@@ -7,7 +7,7 @@ import { createDigests, loadDigests } from '../digest.js';
 import { assertStorableKey, isStorableKey } from '../keys.js';
 import type { Body, Bucket, ObjectInfo, OpenObject, Place, PutRequest, Storage } from '../types.js';
 import { createBuckets } from './buckets.js';
-import { createBuffers } from './buffers.js';
+import { type BuffersOptions, createBuffers } from './buffers.js';
 import { createContext, untilSettled } from './context.js';
 import { createDocuments } from './documents.js';
 import type { Durability } from './paths.js';
@@ -28,8 +28,8 @@ export interface PosixOptions {
   /** Permissions of new files and directories, before the process's umask. */
   fileMode?: number;
   directoryMode?: number;
-  /** Memory for transfers, in chunks of 1 MiB. */
-  chunks?: number;
+  /** Memory for transfers. */
+  buffers?: BuffersOptions;
   /** Milliseconds after which a staged file of another machine is removed, where locks do not reach across. */
   stagingAge?: number;
   /** Milliseconds after which a multipart upload is removed; 0: never. */
@@ -53,7 +53,7 @@ export const createPosixStorage = async (options: PosixOptions): Promise<Storage
     await pool.close(0);
     throw error;
   }
-  const buffers = createBuffers(options.chunks === undefined ? {} : { limit: options.chunks });
+  const buffers = createBuffers(options.buffers);
   const documents = createDocuments(root, pool, { warn: (message) => log?.warn({}, message) });
   const context = createContext(pool, buffers, documents, {
     durability,

@@ -3,6 +3,7 @@
  * a job does to the same file is not held up by it, of course.
  */
 import { createHash } from 'node:crypto';
+import { reservedSegment } from '../keys.js';
 import { type BucketDir, unusable } from './paths.js';
 import {
   close,
@@ -70,7 +71,9 @@ export const underLockIfFree = (bucket: BucketDir, key: string, work: () => void
 const openLock = (bucket: BucketDir, key: string): number => {
   const flags = O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK;
   const name = shardOf(key);
-  const fd = tryOpenat2(bucket.area('locks'), name, flags, 0o600, RESOLVE_INSIDE);
+  // In one step where it is there, which is nearly always; otherwise the directory says what is wrong, or is made.
+  let fd = tryOpenat2(bucket.fd, `${reservedSegment}/locks/${name}`, flags, 0o600, RESOLVE_INSIDE);
+  if (fd < 0) fd = tryOpenat2(bucket.area('locks'), name, flags, 0o600, RESOLVE_INSIDE);
   if (fd >= 0) return fd;
   const spoilt = fd === -E.ELOOP || fd === -E.EISDIR || fd === -E.ENXIO || fd === -E.ENODEV || fd === -E.EACCES;
   throw spoilt ? unusable(`locks/${name}`, -fd) : errnoError(-fd, 'openat2');

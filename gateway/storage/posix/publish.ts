@@ -15,7 +15,7 @@ import { publishDirectory } from './publish-directory.js';
 import { restage } from './restage.js';
 import { moveInto, type Published, type Staged, stampFile } from './staged.js';
 import { current, openStanding, type Standing } from './standing.js';
-import { close, E, errnoError, fdatasync, fstat, fsync, tryLinkat } from './syscalls.js';
+import { close, E, errnoError, fdatasync, fsync, tryLinkat } from './syscalls.js';
 
 /**
  * Publishes a staged file under its key, if the condition holds for what stands there at this moment. On success the
@@ -88,13 +88,17 @@ const tryPublish = (
 ): Published | undefined => {
   // If-None-Match is held by the kernel as well, against jobs that know nothing of our locks.
   const exclusive = condition?.ifNoneMatch !== undefined && !standing;
-  const crosses = fstat(parent.fd).dev !== bucket.dev;
-  const source = crosses
-    ? restage(bucket, staged, parent.fd)
-    : { directory: bucket.area('staging'), name: staged.name };
+  let restaged: ReturnType<typeof restage> | undefined;
   try {
-    const stamped = stampFile(bucket, staged.fd, meta);
-    const result = moveInto(source.directory, source.name, parent.fd, parent.base, exclusive);
+    let source: { directory: number; name: string } = { directory: bucket.area('staging'), name: staged.name };
+    let stamped = stampFile(bucket, staged.fd, meta);
+    let result = moveInto(source.directory, source.name, parent.fd, parent.base, exclusive);
+    if (result === -E.EXDEV) {
+      stamped.undo();
+      source = restaged = restage(bucket, staged, parent.fd);
+      stamped = stampFile(bucket, staged.fd, meta);
+      result = moveInto(source.directory, source.name, parent.fd, parent.base, exclusive);
+    }
     if (result < 0) {
       stamped.undo();
       if (result === -E.ENOENT && isThere(source.directory, source.name)) return undefined;
@@ -111,7 +115,7 @@ const tryPublish = (
     const { size, mtimeNs } = stamped.stat;
     return { info: { key, size, lastModified: milliseconds(mtimeNs), meta }, settled };
   } finally {
-    if ('done' in source) source.done();
+    restaged?.done();
   }
 };
 

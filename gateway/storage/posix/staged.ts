@@ -5,7 +5,7 @@ import type { Stamp } from '../../../acl/metadata/stamp.js';
 import { saveRecord } from '../../../acl/metadata/store.js';
 import type { ObjectMeta } from '../../../acl/metadata/types.js';
 import type { ObjectInfo } from '../types.js';
-import { tickOf } from './clock.js';
+import { knownTick, tickOf } from './clock.js';
 import { type BucketDir, machine, randomName } from './paths.js';
 import {
   close,
@@ -87,8 +87,17 @@ export interface StampedFile {
   undo(): void;
 }
 
-/** How much later than the stamp the rename may come, in ns; the more, the longer success waits to be told. */
-const SLACK = 300_000n;
+/**
+ * How much later than the stamp our last change may come, in ns: too little costs another stamp, too much makes success
+ * wait to be told. By filesystem, after what the last publish took.
+ */
+const slacks = new Map<number, bigint>();
+const [LEAST_SLACK, MOST_SLACK] = [30_000n, 20_000_000n];
+const slackOf = (dev: number): bigint => slacks.get(dev) ?? LEAST_SLACK;
+const learn = (dev: number, taken: bigint): void => {
+  const slack = 2n * taken;
+  slacks.set(dev, slack < LEAST_SLACK ? LEAST_SLACK : slack > MOST_SLACK ? MOST_SLACK : slack);
+};
 
 /**
  * Stores metadata and fingerprint on a file that nobody else knows of yet.
@@ -100,8 +109,10 @@ const SLACK = 300_000n;
  * mtime guards against plain writes alone.
  */
 export const stampFile = (bucket: BucketDir, fd: number, meta: ObjectMeta): StampedFile => {
-  const tick = tickOf(fd, fstat(fd).dev);
-  const before = fstat(fd);
+  let before = fstat(fd);
+  const known = knownTick(before.dev);
+  const tick = known ?? tickOf(fd, before.dev);
+  if (known === undefined) before = fstat(fd);
   let stat = before;
   for (const back of [1_000n, 1_000_000n, 1_000_000_000n, 2_000_000_000n]) {
     // Filesystems keep nanoseconds, microseconds, seconds or (FAT) two.
@@ -110,19 +121,21 @@ export const stampFile = (bucket: BucketDir, fd: number, meta: ObjectMeta): Stam
     if (stat.mtimeNs < before.ctimeNs) break;
   }
   const { size, mtimeNs, ino } = stat;
-  const stamp: Stamp = { size, mtimeNs, ino, bound: stat.ctimeNs + SLACK };
+  const stamp: Stamp = { size, mtimeNs, ino, bound: stat.ctimeNs + slackOf(stat.dev) };
   const saved = saveRecord(bucket, fd, stat, { stamp, meta });
-  return { stat, undo: saved.undo, settle: () => settle(fd, saved, stamp, tick) };
+  return { stat, undo: saved.undo, settle: () => settle(fd, saved, stamp, tick, stat.ctimeNs) };
 };
 
 /**
  * Raises the bound until it is not before the ctime. The size and mtime in the stamp stay those of our own content,
  * whatever the file has become meanwhile.
  */
-export const settle = (fd: number, saved: Saved, stamp: Stamp, tick: bigint): bigint => {
+export const settle = (fd: number, saved: Saved, stamp: Stamp, tick: bigint, stampedNs?: bigint): bigint => {
   let { bound } = stamp;
-  let { ctimeNs } = fstat(fd);
-  for (let slack = SLACK; ctimeNs > bound && slack < 1_000_000_000n; slack *= 4n) {
+  const { ctimeNs: first, dev } = fstat(fd);
+  let ctimeNs = first;
+  if (stampedNs !== undefined) learn(dev, ctimeNs - stampedNs);
+  for (let slack = slackOf(dev); ctimeNs > bound && slack < 4_000_000_000n; slack *= 4n) {
     bound = ctimeNs + slack;
     saved.restamp({ ...stamp, bound });
     ({ ctimeNs } = fstat(fd));

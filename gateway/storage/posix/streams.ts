@@ -1,6 +1,6 @@
 /** The bytes of large objects between sinks and bodies on the main thread and files in the workers: two chunks a stream. */
 import type { Actor, Body, Digest, OpenObject, Received, Sink } from '../types.js';
-import { type Buffers, CHUNK_BYTES } from './buffers.js';
+import type { Buffers } from './buffers.js';
 import type { StoreContext } from './context.js';
 import type { Opened } from './objects.js';
 import type { Ground } from './paths.js';
@@ -56,7 +56,8 @@ export const receiveBody = async (
   lane: number,
   id: number,
 ): Promise<void> => {
-  const chunks = await buffers.acquire(2);
+  const chunks = await buffers.acquire(2, body.length);
+  const size = chunks[0]!.length;
   let [at, used] = [0, 0];
   let writing: Promise<unknown> = Promise.resolve();
   const busy = new Set<Promise<unknown>>();
@@ -75,8 +76,8 @@ export const receiveBody = async (
   };
   const take = async (bytes: Uint8Array): Promise<void> => {
     for (let done = 0; done < bytes.length; ) {
-      if (used === CHUNK_BYTES) await write();
-      const part = bytes.subarray(done, done + CHUNK_BYTES - used);
+      if (used === size) await write();
+      const part = bytes.subarray(done, done + size - used);
       chunks[at]!.set(part, used);
       used += part.length;
       done += part.length;
@@ -84,7 +85,7 @@ export const receiveBody = async (
   };
   try {
     await body.read((bytes) => {
-      if (bytes.length > CHUNK_BYTES - used) return take(bytes);
+      if (bytes.length > size - used) return take(bytes);
       chunks[at]!.set(bytes, used);
       used += bytes.length;
       return undefined;
@@ -121,11 +122,12 @@ export const deliver = async (
   sink: Sink,
 ): Promise<void> => {
   if (length === 0) return;
-  const chunks = await buffers.acquire(length > CHUNK_BYTES ? 2 : 1);
+  const chunks = await buffers.acquire(2, length);
+  const size = chunks[0]!.length;
   const busy = new Set<Promise<unknown>>();
   const read = (index: number, at: number): Promise<Uint8Array> => {
     const reading: RunOptions = { actor, context: 'service', ended: track(busy) };
-    const chunk = chunks[index % 2]!.subarray(0, Math.min(CHUNK_BYTES, start + length - at));
+    const chunk = chunks[index % 2]!.subarray(0, Math.min(size, start + length - at));
     const done = pool.run('readObject', [fd, chunk, at, seen], reading).then(() => chunk);
     done.catch(() => {});
     return done;

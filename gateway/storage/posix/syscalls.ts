@@ -314,10 +314,6 @@ export const ftruncate = (fd: number, size: number): void => {
   orThrow(n2(nr.ftruncate, fd, size), 'ftruncate');
 };
 
-/** Reserves space; returns 0 or -errno (EOPNOTSUPP where the filesystem cannot). @param mode FALLOC_FL_KEEP_SIZE = 1 */
-export const tryFallocate = (fd: number, mode: number, offset: number, length: number): number =>
-  outcome(n4(nr.fallocate, fd, mode, offset, length));
-
 export const fsync = (fd: number): void => {
   orThrow(n1(nr.fsync, fd), 'fsync');
 };
