@@ -44,7 +44,6 @@ const bind = (args: string): ((...args: unknown[]) => number) => libc.func(`long
 const n1 = bind(', long a');
 const n2 = bind(', long a, long b');
 const n3 = bind(', long a, long b, long c');
-const n4 = bind(', long a, long b, long c, long d');
 const openat2Raw = bind(', long dir, const char *path, void *how, long size');
 const pathN = bind(', long dir, const char *path, long a');
 const statxRaw = bind(', long dir, const char *path, long flags, long mask, void *buffer');

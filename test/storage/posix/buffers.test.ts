@@ -2,8 +2,10 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { createBuffers } from '../../../gateway/storage/posix/buffers.js';
 
+const none = { limit: 0, bytes: 1 };
+
 test('chunks are shared memory of their size, recycled, never lent twice', async () => {
-  const buffers = createBuffers({ limit: 4, chunkBytes: 1024 });
+  const buffers = createBuffers({ large: { limit: 4, bytes: 1024 }, small: none });
   const [a, b] = await buffers.acquire(2);
   assert.instance(a!.buffer, SharedArrayBuffer);
   assert.is(a!.byteLength, 1024);
@@ -16,7 +18,7 @@ test('chunks are shared memory of their size, recycled, never lent twice', async
 });
 
 test('within the bound at once, beyond it in the order of asking, a large wish is not overtaken', async () => {
-  const buffers = createBuffers({ limit: 3, chunkBytes: 16 });
+  const buffers = createBuffers({ large: { limit: 3, bytes: 16 }, small: none });
   const first = await buffers.acquire(2);
   const order: string[] = [];
   const two = buffers.acquire(2).then((chunks) => {
@@ -38,7 +40,7 @@ test('within the bound at once, beyond it in the order of asking, a large wish i
 });
 
 test('who waits too long hears SlowDown, and those behind it are served', async () => {
-  const buffers = createBuffers({ limit: 2, chunkBytes: 16, waitMs: 30 });
+  const buffers = createBuffers({ large: { limit: 2, bytes: 16 }, small: none, waitMs: 30 });
   const [held] = await buffers.acquire(1);
   const large = buffers.acquire(2);
   const small = buffers.acquire(1);
@@ -51,9 +53,27 @@ test('who waits too long hears SlowDown, and those behind it are served', async 
   buffers.release([held!]);
 });
 
+test('when the large ones are lent, and for short streams, there are small ones', async () => {
+  const buffers = createBuffers({ large: { limit: 2, bytes: 64 }, small: { limit: 4, bytes: 8 }, waitMs: 30 });
+  const short = await buffers.acquire(2, 8);
+  assert.equal(
+    short.map((chunk) => chunk.length),
+    [8, 8],
+  );
+  const large = await buffers.acquire(2, 9);
+  const more = await buffers.acquire(2);
+  assert.equal(
+    [...large, ...more].map((chunk) => chunk.length),
+    [64, 64, 8, 8],
+  );
+  buffers.release(large);
+  assert.is((await buffers.acquire(1))[0]!.length, 64, 'large again as soon as there is one');
+  buffers.release([...short, ...more]);
+});
+
 test('more than there can ever be is refused at once', async () => {
   let refused = false;
-  await createBuffers({ limit: 2 })
+  await createBuffers({ large: { limit: 2, bytes: 16 }, small: none })
     .acquire(3)
     .catch(() => {
       refused = true;
