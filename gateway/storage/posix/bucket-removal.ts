@@ -267,7 +267,10 @@ const TRASH_AGE_NS = 3_600_000_000_000n;
 
 /** Removes what deletions that died have left in the trash. */
 export const reapTrash = (root: string): void => {
-  const trash = openTrash(root);
+  const trash = tryOpenat2(AT_FDCWD, `${root}/${reservedSegment}/${TRASH}`, DIRECTORY, 0, NO_LINKS);
+  // Nothing was ever deleted, or not even made.
+  if (trash === -E.ENOENT) return;
+  if (trash < 0) throw errnoError(-trash, 'openat2');
   try {
     for (const { name } of readEntries(trash)) {
       const stat = tryStatat(trash, rawPath(name), AT_SYMLINK_NOFOLLOW);
