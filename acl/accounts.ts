@@ -12,12 +12,14 @@ export interface NewAccount extends Pick<Account, 'displayName' | 'group' | 'act
   kind?: Account['kind'];
   user?: string | undefined;
   fspaths?: string[];
-  /** Refuse a name that another account has. */
+  /** Refuse a name that another account has; the account outlives its keys. */
   unique?: boolean;
 }
 
 /** What may change of an account. */
-export type AccountChange = Partial<Omit<Account, 'uuid' | 'created' | 'user'>> & { user?: string | undefined };
+export type AccountChange = Partial<Omit<Account, 'uuid' | 'created' | 'named' | 'user'>> & {
+  user?: string | undefined;
+};
 
 /** What was asked for cannot be done; the message says why. The codes are IAM's. */
 export class AccountError extends Error {
@@ -69,6 +71,7 @@ export const draftAccount = ({
   kind = 'user',
   actor,
   user,
+  unique,
   fspaths = [],
 }: NewAccount): Account => ({
   uuid: randomUUID(),
@@ -77,6 +80,7 @@ export const draftAccount = ({
   kind,
   actor,
   ...(user === undefined ? {} : { user }),
+  ...(unique ? { named: true } : {}),
   fspaths,
   enabled: true,
   created: new Date().toISOString(),

@@ -11,6 +11,8 @@ export interface Account {
   actor: Actor;
   /** The login of the system that `actor` was taken from; absent where it was given as numbers. */
   user?: string;
+  /** Nobody else has its name, and it outlives its keys. Accounts that `s3dskey create` makes come and go with theirs. */
+  named?: true;
   /** Directories that the account may publish as buckets. */
   fspaths: string[];
   enabled: boolean;

@@ -1,10 +1,12 @@
 /** `s3dskey …`, and the same as `tidegate key …`. */
-import { isAbsolute, normalize } from 'node:path';
 import type { Command } from 'commander';
-import type { KeyEntry, Registry } from '../../acl/registry.js';
+import { isName } from '../../acl/accounts.js';
+import type { KeyEntry } from '../../acl/registry.js';
 import { Complaint } from '../complaint.js';
 import { withService } from '../main.js';
-import { parseFsuid, personFor, warningOf } from './person.js';
+import type { Actor } from '../storage/types.js';
+import { checkFspath, collect } from './options.js';
+import { parseFsuid, parseIds, personFor, warningOf, withGroup } from './person.js';
 import { type CommonOptions, example, print, subCommand } from './run.js';
 import { table } from './table.js';
 
@@ -13,6 +15,7 @@ interface KeyOptions extends CommonOptions {
   group?: string;
   fsuid?: string;
   fspaths?: string[];
+  groups?: string;
   account?: string;
   showSecrets?: boolean;
 }
@@ -49,15 +52,19 @@ function printOne(options: KeyOptions, row: Fields): void {
 
 /** `name`: what the user types before the sub-command, for the examples. */
 export function addKeyCommands(parent: Command, name: string): void {
-  const collect = (value: string, before: string[] = []) => [...before, ...value.split(',')];
-
   example(
     subCommand(parent, 'create', 'make an account with an access key; the secret is shown this once')
-      .requiredOption('--group <GROUP>', 'group that usage is charged to')
+      .option('--group <GROUP>', 'group that usage is charged to; needed for a new account')
       .option('--fsuid <UID:GID>', 'POSIX user and group that files belong to (default: you, also under sudo)')
+      .option('--groups <GIDS>', 'supplementary groups as numbers; commas between (default: as the system has them)')
       .option('--fspaths <DIRS>', 'directories that may be published as buckets; commas between', collect)
-      .option('--account <UUID>', 'a further key for this account, instead of a new account')
-      .action(async (_: unknown, command: Command) => create(command.optsWithGlobals())),
+      .option('--account <UUID|NAME>', 'a further key for this account, instead of a new account')
+      .action(async (_: unknown, command: Command) => {
+        const options: KeyOptions = command.optsWithGlobals();
+        if (options.account !== undefined) return createFurther(options);
+        if (options.group === undefined) command.error("error: required option '--group <GROUP>' not specified");
+        return create(options);
+      }),
     `${name} create --group=hpc01`,
     `sudo ${name} create --root /sqfs/s3 --group=hpc01 --fsuid 60101:10 --fspaths /sqfs/work/hpc01`,
   );
@@ -65,6 +72,7 @@ export function addKeyCommands(parent: Command, name: string): void {
   example(
     subCommand(parent, 'list', 'show the access keys')
       // A list is what people paste into tickets: secrets only on demand.
+      .option('--account <UUID|NAME>', 'only those of this account')
       .option('--show-secrets', `show the secrets too, instead of ${hidden}`)
       .action(async (_: unknown, command: Command) => list(command.optsWithGlobals())),
     `${name} list --json`,
@@ -88,6 +96,7 @@ export function addKeyCommands(parent: Command, name: string): void {
   onKey('enable', 'let a disabled key work again', (options, key) => setEnabled(options, key, true));
   onKey('disable', 'refuse every request of a key from now on', (options, key) => setEnabled(options, key, false));
   onKey('reset', 'give a key a new secret, shown this once; the old one is dead at once', reset);
+  onKey('rotate', 'make a new key in place of one, with a new secret, shown this once; the old one is dead', rotate);
   onKey('delete', 'revoke a key for good; buckets and files stay', remove);
 }
 
@@ -95,49 +104,49 @@ const missing = (key: string) => new Complaint(`there is no access key ${key}: '
 
 async function create(options: KeyOptions): Promise<void> {
   const group = options.group ?? '';
-  // Control characters and colons would make tags and tables ambiguous.
-  if (!/^[^\s:\p{Cc}][^:\p{Cc}]{0,63}$/u.test(group)) {
+  if (!isName(group)) {
     throw new Complaint(`--group takes a name of 1 to 64 letters without ':', not ${JSON.stringify(group)}`, 2);
   }
   const fspaths = (options.fspaths ?? []).map(checkFspath);
   const fsuid = options.fsuid === undefined ? undefined : parseFsuid(options.fsuid);
-  if (options.account !== undefined && (fsuid !== undefined || fspaths.length > 0)) {
-    throw new Complaint('--account takes an account as it is: leave out --fsuid and --fspaths', 2);
-  }
-  await withService(options, { make: true }, async ({ registry }) => {
-    const account = options.account === undefined ? undefined : await accountOf(registry, options.account);
-    const person = account === undefined ? await personFor(fsuid, group) : undefined;
-    const made = await registry.createKey(
-      account ?? (await registry.createAccount({ displayName: person!.name, group, actor: person!.actor, fspaths })),
-    );
+  const groups = options.groups === undefined ? undefined : parseIds(options.groups, '--groups');
+  await withService(options, { make: true }, async ({ registry, config }) => {
+    const person = await personFor(fsuid, group);
+    const actor =
+      groups === undefined ? person.actor : { ...person.actor, groups: withGroup(person.actor.gid, groups) };
+    const account = await registry.createAccount({ displayName: person.name, group, actor, fspaths });
+    const made = await registry.createKey(account, config.maxKeys);
     printOne(options, fields(made, made.secret));
-    // Whoever gives a uid, or takes an account as it is, knows.
-    if (person !== undefined && fsuid === undefined) process.stderr.write(warningOf(person.actor));
-    const self = process.getuid?.() ?? 0;
-    if (self !== 0 && made.account.actor.uid !== self) {
-      process.stderr.write(`note: only a gateway that runs as root can work as uid ${made.account.actor.uid}\n`);
-    }
+    // Whoever gives a uid knows.
+    if (fsuid === undefined) process.stderr.write(warningOf(actor));
+    tellUser(actor);
   });
 }
 
-async function accountOf(registry: Registry, uuid: string) {
-  const account = await registry.account(uuid);
-  if (account === undefined) throw new Complaint(`there is no account ${uuid}: 'list' shows the uuids`);
-  return account;
+async function createFurther(options: KeyOptions): Promise<void> {
+  const { account, fsuid, groups, fspaths } = options;
+  if ([fsuid, groups, fspaths].some((given) => given !== undefined)) {
+    throw new Complaint('--account takes an account as it is: leave out --fsuid, --groups and --fspaths', 2);
+  }
+  await withService(options, { make: false }, async ({ registry, config }) => {
+    const made = await registry.createKey(await registry.findAccount(account ?? ''), config.maxKeys);
+    printOne(options, fields(made, made.secret));
+    tellUser(made.account.actor);
+  });
 }
 
-function checkFspath(path: string): string {
-  // The gateway compares whole segments; `..` or a relative path would not mean what it seems to.
-  if (!isAbsolute(path) || path.split('/').includes('..') || /\p{Cc}/u.test(path)) {
-    throw new Complaint(`--fspaths takes absolute directories, not ${JSON.stringify(path)}`, 2);
+function tellUser({ uid }: Actor): void {
+  const self = process.getuid?.() ?? 0;
+  if (self !== 0 && uid !== self) {
+    process.stderr.write(`note: only a gateway that runs as root can work as uid ${uid}\n`);
   }
-  const plain = normalize(path);
-  return plain.length > 1 && plain.endsWith('/') ? plain.slice(0, -1) : plain;
 }
 
 async function list(options: KeyOptions): Promise<void> {
   await withService(options, { make: false }, async ({ registry }) => {
-    const rows = (await registry.list()).map((entry) =>
+    const only = options.account === undefined ? undefined : (await registry.findAccount(options.account)).uuid;
+    const entries = (await registry.list()).filter(({ account }) => only === undefined || account.uuid === only);
+    const rows = entries.map((entry) =>
       fields(entry, options.showSecrets === true ? registry.reveal(entry.key) : hidden),
     );
     print(options, rows, table(rows.map(cells), columns));
@@ -160,6 +169,14 @@ async function reset(options: KeyOptions, accessKey: string): Promise<void> {
   });
 }
 
+async function rotate(options: KeyOptions, accessKey: string): Promise<void> {
+  await withService(options, { make: false }, async ({ registry }) => {
+    const entry = await registry.rotate(accessKey);
+    if (entry === undefined) throw missing(accessKey);
+    printOne(options, fields(entry, entry.secret));
+  });
+}
+
 async function remove(options: KeyOptions, accessKey: string): Promise<void> {
   await withService(options, { make: false }, async ({ registry, storage }) => {
     const entry = await registry.remove(accessKey);
@@ -168,9 +185,10 @@ async function remove(options: KeyOptions, accessKey: string): Promise<void> {
     const hasKeys = (await registry.list()).some(({ account }) => account.uuid === uuid);
     const buckets = (await storage.listBuckets()).filter(({ owner }) => owner === uuid).map(({ name }) => name);
     // The account is the owner id of its buckets: it stays for as long as they do, and can be given a key again.
-    const accountKept = hasKeys || buckets.length > 0;
+    const accountKept = hasKeys || buckets.length > 0 || entry.account.named === true;
     if (!accountKept) await registry.removeAccount(uuid);
-    const why = hasKeys ? 'it has other keys' : `it owns ${buckets.join(', ')}`;
+    const owns = buckets.length > 0 ? `it owns ${buckets.join(', ')}` : "'tidegate account delete' deletes it";
+    const why = hasKeys ? 'it has other keys' : owns;
     const note = accountKept ? `account ${uuid} stays: ${why}; 'create --account ${uuid}' makes it a new key\n` : '';
     print(options, { deleted: accessKey, uuid, accountKept, buckets }, `deleted ${accessKey}\n${note}`);
   });

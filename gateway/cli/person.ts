@@ -22,6 +22,25 @@ export const warningOf = ({ uid }: Actor): string =>
       "'s3dskey create --fsuid UID:GID' makes an account of another user\n"
     : '';
 
+/** Reads one uid or gid. `what`: for the message. */
+export function parseId(text: string, what: string): number {
+  const id = /^\d{1,10}$/.test(text) ? Number(text) : Number.NaN;
+  if (Number.isNaN(id) || id > largestId) throw new Complaint(`${what} takes a number, not ${JSON.stringify(text)}`, 2);
+  return id;
+}
+
+/** Reads `10,20`; empty text is an empty list. */
+export const parseIds = (text: string, what: string): number[] =>
+  text
+    .split(',')
+    .map((part) => part.trim())
+    .filter((part) => part !== '')
+    .map((part) => parseId(part, what));
+
+/** The groups of an actor, its own among them. */
+export const withGroup = (gid: number, groups: readonly number[]): number[] =>
+  [...new Set([gid, ...groups])].sort((a, b) => a - b);
+
 /** Reads `UID:GID`. */
 export function parseFsuid(text: string): { uid: number; gid: number } {
   const match = /^(\d{1,10}):(\d{1,10})$/.exec(text);
@@ -40,13 +59,25 @@ export function parseFsuid(text: string): { uid: number; gid: number } {
 export async function personFor(fsuid: { uid: number; gid: number } | undefined, group?: string): Promise<Person> {
   const caller = fsuid ?? callingUser();
   const name = await nameOf(caller.uid);
-  const groups = new Set([caller.gid, ...(await groupsOf(caller.uid, name))]);
+  const groups = withGroup(caller.gid, await groupsOf(caller.uid, name));
   const charged = fsuid === undefined && group !== undefined ? await gidOf(group) : undefined;
-  const gid = charged !== undefined && groups.has(charged) ? charged : caller.gid;
-  return {
-    name: name ?? String(caller.uid),
-    actor: { uid: caller.uid, gid, groups: [...groups].sort((a, b) => a - b) },
-  };
+  const gid = charged !== undefined && groups.includes(charged) ? charged : caller.gid;
+  return { name: name ?? String(caller.uid), actor: { uid: caller.uid, gid, groups } };
+}
+
+/** The person of a login, as the system knows it now: local files, LDAP, SSSD. */
+export async function personOf(login: string): Promise<Person> {
+  // A number would be taken for a uid, which need not be the login's.
+  if (!/^[^\s:\p{Cc}-][^\s:\p{Cc}]{0,255}$/u.test(login) || /^\+?\d+$/.test(login)) {
+    throw new Complaint(`--user takes the login of a user, not ${JSON.stringify(login)}`, 2);
+  }
+  const [uid, gid, groups] = await Promise.all(['-u', '-g', '-G'].map((which) => ask('id', [which, '--', login])));
+  if (uid === undefined || gid === undefined || groups === undefined) {
+    throw new Complaint(`the system does not know the user ${login} ('id ${login}' tells what it knows)`);
+  }
+  const actor = { uid: parseId(uid, 'id -u'), gid: parseId(gid, 'id -g') };
+  const ids = groups.split(/\s+/).map((part) => parseId(part, 'id -G'));
+  return { name: login, actor: { ...actor, groups: withGroup(actor.gid, ids) } };
 }
 
 function callingUser(): { uid: number; gid: number } {

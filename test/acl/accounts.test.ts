@@ -35,7 +35,7 @@ test('an account has what it was made with, and is found by uuid and by name', a
   assert.match(uuid, /^[0-9a-f-]{36}$/);
   assert.match(created, /^\d{4}-.*Z$/);
   const { unique: _, ...wanted } = alice;
-  assert.equal(rest, { ...wanted, enabled: true });
+  assert.equal(rest, { ...wanted, named: true, enabled: true });
   assert.equal(await account(uuid), made);
   assert.equal(await findAccount(uuid), made);
   assert.equal(await findAccount('alice'), made);

@@ -1,0 +1,19 @@
+/** What the command `tidegate` has. */
+import type { Command } from 'commander';
+import { addAccountCommands, addGroupCommands } from './accounts.js';
+import { addBucketCommands } from './buckets.js';
+import { addCheckCommand } from './check.js';
+import { addKeyCommands } from './keys.js';
+import { createProgram, subCommand } from './run.js';
+import { addServeCommand } from './serve.js';
+
+export function tidegate(): Command {
+  const program = createProgram('tidegate', 'An S3 service over a POSIX or Lustre filesystem.');
+  addServeCommand(program);
+  addAccountCommands(subCommand(program, 'account', 'accounts: who may be somebody here'));
+  addGroupCommands(subCommand(program, 'group', 'groups of accounts'));
+  addKeyCommands(subCommand(program, 'key', 'access keys and their accounts'), 'tidegate key');
+  addBucketCommands(subCommand(program, 'bucket', 'buckets'), 'tidegate bucket');
+  addCheckCommand(program);
+  return program;
+}
