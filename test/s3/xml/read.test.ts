@@ -1,7 +1,10 @@
+import fc from 'fast-check';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { S3Error } from '../../../gateway/errors.js';
-import { readXml } from '../../../gateway/s3/xml/read.js';
+import { S3Error } from '../../../gateway/errors.js';
+import type { XmlValue } from '../../../gateway/s3/types.js';
+import { readXml, type XmlElement } from '../../../gateway/s3/xml/read.js';
+import { writeXml } from '../../../gateway/s3/xml/write.js';
 
 const test = suite('xml/read');
 const read = (text: string | Uint8Array, root = 'A') =>
@@ -14,6 +17,32 @@ const code = (text: string | Uint8Array) => {
     return (error as S3Error).code;
   }
 };
+
+interface Tree {
+  name: string;
+  text: string;
+  children: Tree[];
+}
+
+/** As `writeXml` takes it; equal names side by side are an array. */
+function toXml({ text, children }: Tree): XmlValue {
+  if (children.length === 0) return text;
+  const value: { [name: string]: XmlValue[] } = Object.create(null);
+  for (const each of children) (value[each.name] ??= []).push(toXml(each));
+  return value;
+}
+
+/** As `readXml` must give it: children of one name stand together, and there is text only where there are none. */
+function expectedOf({ name, text, children }: Tree): Tree {
+  const names = Object.keys(toXml({ name, text, children }) as object);
+  if (children.length === 0) return { name, text, children };
+  const sorted = names.flatMap((each) => children.filter((child) => child.name === each));
+  return { name, text: '', children: sorted.map(expectedOf) };
+}
+
+function plain({ name, text, children }: XmlElement): Tree {
+  return { name, text, children: children.map(plain) };
+}
 
 test('a tree with local names, references, CDATA and spaces kept', () => {
   const root = read(
@@ -73,5 +102,88 @@ test('long text comes whole', () => {
   const long = 'é'.repeat(300_000);
   assert.is(read(`<A>${long}</A>`).text, long);
 });
+
+test('what is written is read as it was, whatever the text', () => {
+  const name = fc.stringMatching(/^[A-Za-z_][A-Za-z0-9_.-]{0,8}$/).filter((each) => each !== '__proto__');
+  // NUL and the two that are no characters cannot stand in a document, not even by reference.
+  const text = fc.string({ unit: 'binary', maxLength: 40 }).filter((each) => !/[\p{Cs}\0\ufffe\uffff]/u.test(each));
+  const tree: (depth?: number) => fc.Arbitrary<Tree> = fc.memo((depth) =>
+    fc.record({
+      name,
+      text,
+      children: depth > 1 ? fc.array(tree(depth - 1), { maxLength: 4 }) : fc.constant([]),
+    }),
+  );
+  fc.assert(
+    fc.property(tree(4), (root) => {
+      const back = readXml(Buffer.from(writeXml({ [root.name]: toXml(root) })), root.name);
+      assert.equal(plain(back), expectedOf(root));
+    }),
+    { numRuns: 300 },
+  );
+});
+
+test('garbage is refused as an S3Error and in no time', () => {
+  const pieces = fc.constantFrom(
+    ...['<A>', '</A>', '<A/>', '<B', ' x="', '"', "'", '>', '<', '&', '&#x', '&lt;', ';', ']]>', '<![CDATA[', '<!--'],
+    ...[
+      '-->',
+      '<?xml ',
+      '?>',
+      '<!DOCTYPE A [',
+      '<!ENTITY a "b">',
+      ']>',
+      '&a;',
+      '=',
+      '\u0000',
+      '\ud800',
+      'é',
+      '  ',
+      '1',
+    ],
+  );
+  const soup = fc.array(fc.oneof(pieces, fc.string({ maxLength: 5 })), { maxLength: 60 }).map((each) => each.join(''));
+  const bytes = fc.oneof(
+    fc.uint8Array({ maxLength: 200 }),
+    soup.map((each) => Buffer.from(each)),
+    soup.map((each) => Buffer.from(`<A>${each}</A>`)),
+  );
+  fc.assert(
+    fc.property(bytes, (given) => {
+      const started = performance.now();
+      try {
+        readXml(given, 'A');
+      } catch (error) {
+        assert.instance(error, S3Error);
+        assert.is((error as S3Error).code, 'MalformedXML');
+      }
+      assert.ok(performance.now() - started < 1000);
+    }),
+    { numRuns: 2000 },
+  );
+});
+
+for (const [kind, make] of [
+  ['elements side by side', (n: number) => `<A>${'<b/>'.repeat(n)}</A>`],
+  ['open elements', (n: number) => '<A>'.repeat(n)],
+  ['attributes', (n: number) => `<A ${Array.from({ length: n }, (_, i) => `a${i}=""`).join(' ')}/>`],
+  ['references', (n: number) => `<A>${'&#65;'.repeat(n)}</A>`],
+  ['an entity without an end', (n: number) => `<A>&${'a'.repeat(n)}`],
+  ['a name without an end', (n: number) => `<${'A'.repeat(n)}`],
+  ['comments', (n: number) => `<A>${'<!---->'.repeat(n)}</A>`],
+] as [string, (n: number) => string][]) {
+  test(`time grows with the length only: ${kind}`, () => {
+    const time = (n: number) => {
+      const given = Buffer.from(make(n));
+      const started = performance.now();
+      code(given);
+      return performance.now() - started;
+    };
+    time(5_000);
+    // Eight times the length: quadratic work would take sixty-four times as long.
+    const [short, long] = [time(25_000), time(200_000)];
+    assert.ok(long < 24 * Math.max(short, 20), `${short} ms, ${long} ms`);
+  });
+}
 
 test.run();
