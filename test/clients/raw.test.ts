@@ -119,7 +119,7 @@ test('chunked transfer coding: whole when it ends, nothing when it is cut', asyn
 test('aws-chunked without the decoded length is 411', async () => {
   const more = ['Content-Encoding: aws-chunked', 'x-amz-content-sha256: STREAMING-UNSIGNED-PAYLOAD-TRAILER'];
   const reply = await send(signed('PUT', '/raw-b/streamed', [...more, 'Content-Length: 5']), '0\r\n\r\n');
-  assert.ok([400, 411].includes(reply.status), reply.text);
+  assert.is(reply.status, 411, reply.text);
   assert.not.ok(existsSync(file('b', 'streamed')));
 });
 

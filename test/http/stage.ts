@@ -2,7 +2,6 @@
 import http from 'node:http';
 import type { Account } from '../../acl/identity.js';
 import { createLog } from '../../gateway/observe/log.js';
-import type { Operation } from '../../gateway/s3/types.js';
 import { createGateway, type Gateway, type GatewayOptions } from '../../gateway/server.js';
 import { createMemoryStorage } from '../../gateway/storage/memory.js';
 import type { Storage } from '../../gateway/storage/types.js';
@@ -55,7 +54,7 @@ export interface Stage {
 }
 
 export async function startStage(
-  options: Partial<GatewayOptions> & { extra?: readonly Operation[]; logLevel?: string } = {},
+  options: Partial<GatewayOptions> & { logLevel?: string; port?: number } = {},
 ): Promise<Stage> {
   const storage = options.storage ?? createMemoryStorage();
   const log: Record<string, unknown>[] = [];
@@ -77,7 +76,7 @@ export async function startStage(
     ...options,
     storage,
   });
-  const { port } = await gateway.listen(0, '127.0.0.1');
+  const { port } = await gateway.listen(options.port ?? 0, '127.0.0.1');
   const agent = new http.Agent({ keepAlive: true });
 
   const sign: Stage['sign'] = (url, { method = 'GET', headers = {}, body = '', as = 'anna' } = {}) => {
