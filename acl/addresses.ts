@@ -30,7 +30,7 @@ export interface Addresses {
    * @param forwarded the X-Forwarded-For header
    */
   client(peer: string, forwarded: string | undefined): string;
-  /** May this client speak to the gateway? */
+  /** May this client speak to the gateway? Not one that is nowhere: `NotIpAddress` would be true of it. */
   served(client: string): boolean;
   /** May this client reach the bucket? @param access its configuration of the kind `access` */
   reaches(access: string | undefined, client: string): boolean;
@@ -55,7 +55,7 @@ export function createAddresses(settings: Partial<AddressSettings>): Addresses {
 
   return {
     client: (peer, forwarded) => clientAddress(peer, forwarded, trusted),
-    served: (client) => allowFrom.length === 0 || isWithin(allowFrom, client),
+    served: (client) => client !== '' && (allowFrom.length === 0 || isWithin(allowFrom, client)),
     reaches(access, client) {
       const ranges = access === undefined ? undefined : rangesOfBucket(access);
       return ranges === undefined || isWithin(ranges, client);

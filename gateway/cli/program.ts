@@ -1,6 +1,7 @@
 /** What the command `tidegate` has. */
 import type { Command } from 'commander';
 import { addAccountCommands, addGroupCommands } from './accounts.js';
+import { addBucketSettingCommands, addRoleCommands } from './bucket-settings.js';
 import { addBucketCommands } from './buckets.js';
 import { addCheckCommand } from './check.js';
 import { addKeyCommands } from './keys.js';
@@ -13,7 +14,10 @@ export function tidegate(): Command {
   addAccountCommands(subCommand(program, 'account', 'accounts: who may be somebody here'));
   addGroupCommands(subCommand(program, 'group', 'groups of accounts'));
   addKeyCommands(subCommand(program, 'key', 'access keys and their accounts'), 'tidegate key');
-  addBucketCommands(subCommand(program, 'bucket', 'buckets'), 'tidegate bucket');
+  const bucket = subCommand(program, 'bucket', 'buckets');
+  addBucketCommands(bucket, 'tidegate bucket');
+  addBucketSettingCommands(bucket);
+  addRoleCommands(subCommand(program, 'role', 'what accounts may do in buckets of others'));
   addCheckCommand(program);
   return program;
 }

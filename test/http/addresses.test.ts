@@ -32,6 +32,12 @@ test('the list of the listener: nobody else is served, neither S3 nor the servic
     assert.ok(told.length > 0, 'the log names the client and not the proxy');
   }));
 
+test('a client whose trusted proxy does not say where it is, is not served', () =>
+  staged({ trustedProxies: ['127.0.0.1'] }, async (stage) => {
+    assert.is((await stage.send('/', { headers: from('unknown') })).status, 403);
+    assert.is((await stage.send('/', { headers: from('unknown, 192.0.2.1') })).status, 200);
+  }));
+
 test('the header of strangers is not believed', () =>
   staged({ allowFrom: ['192.0.2.0/24'] }, async (stage) => {
     assert.is((await stage.send('/', { headers: from('192.0.2.7') })).status, 403);
