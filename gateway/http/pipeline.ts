@@ -5,19 +5,22 @@
 import { randomBytes } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Addresses } from '../../acl/addresses.js';
-import { authorize } from '../../acl/authorize.js';
+import type { Decision } from '../../acl/authorize.js';
 import { type Account, anonymous, type Identity } from '../../acl/identity.js';
 import type { Identities } from '../../acl/registry.js';
-import { authenticate, hoistedHeaders } from '../auth/authenticate.js';
+import { authenticate, hoistedHeaders, unsignedPayload } from '../auth/authenticate.js';
 import { verifyPostPolicy } from '../auth/post-policy.js';
-import type { Authenticated, SecretLookup } from '../auth/types.js';
+import type { Authenticated, PayloadCheck, SecretLookup } from '../auth/types.js';
 import { S3Error } from '../errors.js';
 import type { Log } from '../observe/log.js';
 import { createRequestLog, type RequestLine } from '../observe/requests.js';
+import { accessOf } from '../s3/access.js';
+import { createPermission, type Permission } from '../s3/permission.js';
 import { resolve } from '../s3/resolve.js';
 import type { Context, Operation } from '../s3/types.js';
 import type { Body, Bucket, Place, Storage } from '../storage/types.js';
 import { createBody } from './body.js';
+import { factsOf } from './facts.js';
 import { limitLength, readPostForm } from './post-form.js';
 import { ClientGone, type Exchange, sendError, sendReply } from './reply.js';
 import { parseTarget, parseWire } from './target.js';
@@ -170,11 +173,12 @@ async function answer(options: PipelineOptions, exchange: Exchange, progress: Pr
   const request: Request = { options, exchange, wire, target, headers, operation, now: Date.now() };
   const caller = operation.open ? { identity: anonymous } : await identify(request);
   progress.account = caller.identity.account;
-  const place = await permittedPlace(request, caller.identity);
+  const permission = permissionOf(request, caller);
+  const permitted = await permittedPlace(request, caller, permission);
   if (!operation.handler) {
     throw new S3Error('NotImplemented', { message: `The operation ${operation.name} is not implemented` });
   }
-  const reply = await operation.handler(createContext(request, caller, place));
+  const reply = await operation.handler(createContext(request, caller, permission, permitted));
   progress.failures = reply.failures;
   return sendReply(exchange, reply);
 }
@@ -193,7 +197,7 @@ interface Request {
 interface Caller {
   identity: Identity;
   authenticated?: Authenticated;
-  form?: { fields: ReadonlyMap<string, string>; fileName: string | undefined; file: Body };
+  form?: { fields: ReadonlyMap<string, string>; fileName: string | undefined; file: Body; signed: boolean };
 }
 
 async function identify(request: Request): Promise<Caller> {
@@ -212,28 +216,64 @@ async function identify(request: Request): Promise<Caller> {
   if (operation.body !== 'form') return { identity: identity(authenticated?.accessKey), authenticated };
 
   // The signature of a form is in the form: it has to be read up to its file before anybody is known.
-  const form = await readPostForm(wire.headers.get('content-type'), wireBody(request, authenticated).body);
+  const form = await readPostForm(wire.headers.get('content-type'), wireBody(request, authenticated?.payload).body);
   const bucket = target.bucket ?? '';
   const policy = authenticated ? undefined : await verifyPostPolicy(form.fields, { bucket, now, lookup });
   const file = policy?.range ? limitLength(form.file, policy.range.min, policy.range.max) : form.file;
   return {
     identity: identity(authenticated?.accessKey ?? policy?.accessKey),
     authenticated,
-    form: { fields: form.fields, fileName: form.fileName, file },
+    form: { fields: form.fields, fileName: form.fileName, file, signed: policy?.accessKey !== undefined },
   };
 }
 
+function permissionOf({ options, exchange, wire, headers, now }: Request, caller: Caller): Permission {
+  const { identity, authenticated, form } = caller;
+  const { socket } = exchange.incoming;
+  return createPermission({
+    storage: options.storage,
+    identity,
+    facts: (known) => factsOf({ wire, headers, socket, now, authenticated, form }, known),
+  });
+}
+
+/** Where the request works, and what let the caller in; nothing of both on rows without a bucket. */
+interface Permitted {
+  place?: Place;
+  decision?: Decision;
+}
+
 /** The bucket of the request, when the caller may do there what the operation needs. @throws NoSuchBucket, AccessDenied */
-async function permittedPlace(request: Request, identity: Identity): Promise<Place | undefined> {
+async function permittedPlace(request: Request, caller: Caller, permission: Permission): Promise<Permitted> {
   const { operation, target } = request;
-  if (operation.open) return undefined;
+  if (operation.open) return {};
   if (operation.level === 'service' || operation.bucketOptional) {
-    permit(identity, operation.action, undefined);
+    return { decision: permission.permitAccount(operation.action, target.bucket) };
+  }
+  const place = await placeOf(request, caller.identity, target.bucket ?? '');
+  const decision = await permitted(request, caller, permission, place);
+  expectOwner(place, request.headers.get('x-amz-expected-bucket-owner'));
+  return { place, decision };
+}
+
+async function permitted(
+  { operation, target }: Request,
+  { identity, form }: Caller,
+  permission: Permission,
+  place: Place,
+): Promise<Decision | undefined> {
+  const { action, also } = operation;
+  const key = form ? form.fields.get('key') : target.key;
+  if (operation.eachKey) {
+    // Without a policy one key is as good as another: a document of a thousand keys is not read for nobody.
+    const { bucketPolicy } = accessOf(place.bucket);
+    return identity.account || bucketPolicy ? undefined : permission.permit(place, undefined, action);
+  }
+  if (operation.looks && key !== undefined) {
+    permission.permitWhenOpened(place, key, also === undefined ? [action] : [action, also]);
     return undefined;
   }
-  const place = await placeOf(request, identity, target.bucket ?? '', operation.action);
-  expectOwner(place, request.headers.get('x-amz-expected-bucket-owner'));
-  return place;
+  return permission.permit(place, key, action);
 }
 
 /** "If the account ID that you provide does not match the actual owner of the bucket, the request fails with 403." */
@@ -245,20 +285,14 @@ function expectOwner({ bucket }: Place, expected: string | undefined): void {
 const unreachable = (what: string, { remoteAddress }: WireRequest): S3Error =>
   new S3Error('AccessDenied', { cause: new Error(`${what} is not reached from ${remoteAddress || 'nowhere known'}`) });
 
-async function placeOf(request: Request, identity: Identity, name: string, action: string): Promise<Place> {
+async function placeOf(request: Request, identity: Identity, name: string): Promise<Place> {
   const { options, wire } = request;
   const bucket = await options.storage.bucket(name);
   if (!bucket) throw new S3Error('NoSuchBucket', { fields: { BucketName: name } });
   // Before any permission, so that it holds for everybody: the owner, and whoever has a presigned URL.
   if (!options.addresses.reaches(bucket.config['access'], wire.remoteAddress))
     throw unreachable(`bucket ${name}`, wire);
-  permit(identity, action, bucket.owner);
   return { bucket, actor: await actorOf(options, identity, bucket) };
-}
-
-function permit(identity: Identity, action: string, bucketOwner: string | undefined): void {
-  const { allow, reason } = authorize({ identity, action, bucketOwner });
-  if (!allow) throw new S3Error('AccessDenied', { cause: new Error(reason) });
 }
 
 /** Files of a bucket are worked on as its owner, whoever the caller is. */
@@ -276,9 +310,8 @@ async function actorOf(
 // ---- what a handler gets -----------------------------------------------------------------------------------------
 
 /** The payload as the signature protects it. `100 Continue` goes out when somebody begins to read. */
-function wireBody(request: Request, authenticated: Authenticated | undefined): ReturnType<typeof createBody> {
+function wireBody(request: Request, payload: PayloadCheck = { kind: 'none' }): ReturnType<typeof createBody> {
   const { exchange, headers, options } = request;
-  const payload = authenticated?.payload ?? { kind: 'none' };
   const { body, trailers } = createBody(exchange.incoming, { payload, headers, idleMs: options.idleMs });
   const read: Body['read'] = (sink) => {
     if (exchange.awaitsContinue) {
@@ -290,15 +323,22 @@ function wireBody(request: Request, authenticated: Authenticated | undefined): R
   return { body: { length: body.length, read }, trailers };
 }
 
-function createContext(request: Request, caller: Caller, place: Place | undefined): Context {
+function createContext(
+  request: Request,
+  caller: Caller,
+  permission: Permission,
+  { place, decision }: Permitted,
+): Context {
   const { options, exchange, wire, target, headers, operation, now } = request;
   const { identity, authenticated, form } = caller;
-  const { storage, identities, region, maxBuckets } = options;
+  const { identities, region, maxBuckets } = options;
   const reads = operation.body === 'xml' || operation.body === 'stream';
-  const { body, trailers } = reads ? wireBody(request, authenticated) : { body: noBody, trailers: new Map() };
+  // The anonymous sign nothing, but their clients send payloads in chunks too, and say what its SHA-256 is.
+  const payload = authenticated?.payload ?? (reads ? unsignedPayload(headers) : undefined);
+  const { body, trailers } = reads ? wireBody(request, payload) : { body: noBody, trailers: new Map() };
   const names = new Map<string, Promise<string>>();
   return {
-    storage,
+    storage: permission.storage,
     identity,
     headers,
     query: wire.query,
@@ -309,15 +349,20 @@ function createContext(request: Request, caller: Caller, place: Place | undefine
       if (!place) throw new Error(`${operation.name} has no place`);
       return place;
     },
-    async otherPlace(bucketName, _key, action) {
-      const other = await placeOf(request, identity, bucketName, action);
+    async otherPlace(bucketName, key, action) {
+      const other = await placeOf(request, identity, bucketName);
+      permission.permitWhenOpened(other, key, [action]);
       expectOwner(other, headers.get('x-amz-source-expected-bucket-owner'));
       return other;
     },
+    async permit(at, key, action, object) {
+      await permission.permit(at, key, action, object);
+    },
+    byRole: decision?.by === 'role',
     body: form?.file ?? body,
     form,
     trailers,
-    payloadSha256: authenticated?.payload.kind === 'sha256' ? authenticated.payload.hex : undefined,
+    payloadSha256: payload?.kind === 'sha256' ? payload.hex : undefined,
     now,
     objectUrl(key) {
       const origin = `${wire.secure ? 'https' : 'http'}://${headers.get('host') ?? 'localhost'}`;
@@ -336,5 +381,6 @@ function createContext(request: Request, caller: Caller, place: Place | undefine
       }
       return name;
     },
+    isAccount: async (id) => id === identity.account?.uuid || (await identities.byId(id)) !== undefined,
   };
 }

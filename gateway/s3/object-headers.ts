@@ -4,7 +4,6 @@ import type { ObjectMeta, SystemHeaders } from '../../acl/metadata/types.js';
 import { invalidArgument, notImplemented, S3Error } from '../errors.js';
 import type { Headers, Query } from '../http/types.js';
 import type { ObjectInfo, WriteCondition } from '../storage/types.js';
-import { checkAclHeaders } from './acl-headers.js';
 import { checksumReplyHeaders } from './checksums.js';
 import { bareEtag, quoteEtag } from './etag.js';
 import { decodeHeader, encodeHeader, fitsHeader } from './header-text.js';
@@ -125,7 +124,6 @@ export function refuseUnsupportedWrite(headers: Headers): void {
   for (const header of headers.keys()) {
     if (notBuilt.some((prefix) => header.startsWith(prefix))) throw notImplemented(header);
   }
-  checkAclHeaders(headers);
   // One filesystem, one class: another name would be a promise that nobody keeps.
   const storageClass = headers.get('x-amz-storage-class');
   if (storageClass !== undefined && storageClass !== 'STANDARD') throw new S3Error('InvalidStorageClass');

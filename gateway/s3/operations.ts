@@ -5,6 +5,7 @@
 
 import { abortMultipartUpload } from './ops/abort-multipart-upload.js';
 import { getBucketAcl, getObjectAcl, putBucketAcl, putObjectAcl } from './ops/acl.js';
+import * as policy from './ops/bucket-policy.js';
 import { deleteBucketTagging, getBucketTagging, putBucketTagging } from './ops/bucket-tagging.js';
 import { completeMultipartUpload } from './ops/complete-multipart-upload.js';
 import { copyObject } from './ops/copy-object.js';
@@ -27,15 +28,19 @@ import { listObjects } from './ops/list-objects.js';
 import { listObjectsV2 } from './ops/list-objects-v2.js';
 import { listParts } from './ops/list-parts.js';
 import * as unset from './ops/not-configured.js';
+import * as ownership from './ops/ownership-controls.js';
 import { postObject } from './ops/post-object.js';
 import { preflight } from './ops/preflight.js';
+import * as block from './ops/public-access-block.js';
 import { putObject } from './ops/put-object.js';
 import { putObjectTagging } from './ops/put-object-tagging.js';
 import { uploadPart } from './ops/upload-part.js';
 import { uploadPartCopy } from './ops/upload-part-copy.js';
 import type { Handler, Operation } from './types.js';
 
-type Extra = Partial<Pick<Operation, 'action' | 'body' | 'header' | 'bucketOptional' | 'open'>>;
+type Extra = Partial<
+  Pick<Operation, 'action' | 'also' | 'looks' | 'eachKey' | 'body' | 'header' | 'bucketOptional' | 'open'>
+>;
 
 /**
  * `'GET analytics&id'`: method, then the parameters that must be there; `name=value` fixes a value. The IAM action is
@@ -72,6 +77,7 @@ const object = row.bind(undefined, 'object');
 const none = undefined;
 /** Names the IAM action where it is not the operation's own name (service authorisation reference, Amazon S3). */
 const may = (action: string, extra: Extra = {}): Extra => ({ action: `s3:${action}`, ...extra });
+const looks: Extra = { looks: true };
 const copies: Extra = { action: 's3:PutObject', header: 'x-amz-copy-source', body: 'none' };
 
 export const operations: readonly Operation[] = [
@@ -87,7 +93,7 @@ export const operations: readonly Operation[] = [
   bucket('GET list-type=2', 'ListObjectsV2', listObjectsV2, may('ListBucket')),
   bucket('GET versions', 'ListObjectVersions', listObjectVersions, may('ListBucketVersions')),
   bucket('GET uploads', 'ListMultipartUploads', listMultipartUploads, may('ListBucketMultipartUploads')),
-  bucket('POST delete', 'DeleteObjects', deleteObjects, may('DeleteObject')),
+  bucket('POST delete', 'DeleteObjects', deleteObjects, may('DeleteObject', { eachKey: true })),
   bucket('POST', 'PostObject', postObject, may('PutObject', { body: 'form' })),
   bucket('OPTIONS', 'OptionsBucket', preflight, { open: true }),
   bucket('GET session', 'CreateSession'),
@@ -99,10 +105,10 @@ export const operations: readonly Operation[] = [
   bucket('GET tagging', 'GetBucketTagging', getBucketTagging),
   bucket('PUT tagging', 'PutBucketTagging', putBucketTagging),
   bucket('DELETE tagging', 'DeleteBucketTagging', deleteBucketTagging, may('PutBucketTagging')),
-  bucket('GET policy', 'GetBucketPolicy', unset.getBucketPolicy),
-  bucket('PUT policy', 'PutBucketPolicy'),
-  bucket('DELETE policy', 'DeleteBucketPolicy', unset.deleteAbsent),
-  bucket('GET policyStatus', 'GetBucketPolicyStatus', unset.getBucketPolicy),
+  bucket('GET policy', 'GetBucketPolicy', policy.getBucketPolicy),
+  bucket('PUT policy', 'PutBucketPolicy', policy.putBucketPolicy),
+  bucket('DELETE policy', 'DeleteBucketPolicy', policy.deleteBucketPolicy),
+  bucket('GET policyStatus', 'GetBucketPolicyStatus', policy.getBucketPolicyStatus),
   bucket('GET cors', 'GetBucketCors', unset.getBucketCors, may('GetBucketCORS')),
   bucket('PUT cors', 'PutBucketCors', none, may('PutBucketCORS')),
   bucket('DELETE cors', 'DeleteBucketCors', unset.deleteAbsent, may('PutBucketCORS')),
@@ -148,17 +154,27 @@ export const operations: readonly Operation[] = [
   bucket(
     'GET publicAccessBlock',
     'GetPublicAccessBlock',
-    unset.getPublicAccessBlock,
+    block.getPublicAccessBlock,
     may('GetBucketPublicAccessBlock'),
   ),
-  bucket('PUT publicAccessBlock', 'PutPublicAccessBlock', none, may('PutBucketPublicAccessBlock')),
-  bucket('DELETE publicAccessBlock', 'DeletePublicAccessBlock', unset.deleteAbsent, may('PutBucketPublicAccessBlock')),
-  bucket('GET ownershipControls', 'GetBucketOwnershipControls', unset.getOwnershipControls),
-  bucket('PUT ownershipControls', 'PutBucketOwnershipControls'),
+  bucket(
+    'PUT publicAccessBlock',
+    'PutPublicAccessBlock',
+    block.putPublicAccessBlock,
+    may('PutBucketPublicAccessBlock'),
+  ),
+  bucket(
+    'DELETE publicAccessBlock',
+    'DeletePublicAccessBlock',
+    block.deletePublicAccessBlock,
+    may('PutBucketPublicAccessBlock'),
+  ),
+  bucket('GET ownershipControls', 'GetBucketOwnershipControls', ownership.getOwnershipControls),
+  bucket('PUT ownershipControls', 'PutBucketOwnershipControls', ownership.putOwnershipControls),
   bucket(
     'DELETE ownershipControls',
     'DeleteBucketOwnershipControls',
-    unset.deleteAbsent,
+    ownership.deleteOwnershipControls,
     may('PutBucketOwnershipControls'),
   ),
 
@@ -250,18 +266,18 @@ export const operations: readonly Operation[] = [
   bucket('PUT metadataJournalTable', 'UpdateBucketMetadataJournalTableConfiguration'),
 
   // ---- objects
-  object('GET', 'GetObject', getObject),
-  object('HEAD', 'HeadObject', headObject, may('GetObject')),
+  object('GET', 'GetObject', getObject, looks),
+  object('HEAD', 'HeadObject', headObject, may('GetObject', looks)),
   object('PUT', 'PutObject', putObject, { body: 'stream' }),
   object('PUT', 'CopyObject', copyObject, copies),
   object('DELETE', 'DeleteObject', deleteObject),
   object('OPTIONS', 'OptionsObject', preflight, { open: true }),
-  object('GET attributes', 'GetObjectAttributes', getObjectAttributes),
-  object('GET acl', 'GetObjectAcl', getObjectAcl),
-  object('PUT acl', 'PutObjectAcl', putObjectAcl),
-  object('GET tagging', 'GetObjectTagging', getObjectTagging),
-  object('PUT tagging', 'PutObjectTagging', putObjectTagging),
-  object('DELETE tagging', 'DeleteObjectTagging', deleteObjectTagging),
+  object('GET attributes', 'GetObjectAttributes', getObjectAttributes, { also: 's3:GetObject', ...looks }),
+  object('GET acl', 'GetObjectAcl', getObjectAcl, looks),
+  object('PUT acl', 'PutObjectAcl', putObjectAcl, looks),
+  object('GET tagging', 'GetObjectTagging', getObjectTagging, looks),
+  object('PUT tagging', 'PutObjectTagging', putObjectTagging, looks),
+  object('DELETE tagging', 'DeleteObjectTagging', deleteObjectTagging, looks),
   object('GET legal-hold', 'GetObjectLegalHold', unset.noObjectLock),
   object('PUT legal-hold', 'PutObjectLegalHold', unset.noObjectLock),
   object('GET retention', 'GetObjectRetention', unset.noObjectLock),

@@ -2,9 +2,9 @@
 import type { Identity } from '../../acl/identity.js';
 import type { S3Error } from '../errors.js';
 import type { Headers, Query } from '../http/types.js';
-import type { Body, Bucket, Place, Storage } from '../storage/types.js';
+import type { Body, Bucket, ObjectInfo, Place, Storage } from '../storage/types.js';
 
-/** Everything a handler may use. It never authorises, logs, counts, or sees the socket. */
+/** Everything a handler may use. It never decides who may do what, logs, counts, or sees the socket. */
 export interface Context {
   storage: Storage;
   identity: Identity;
@@ -16,10 +16,14 @@ export interface Context {
   /** The existing bucket and the POSIX identity to act with; only on rows of level bucket and object. */
   place: Place;
   /**
-   * Another bucket under the same authorisation rules (CopyObject's source), and of the owner that the header
-   * `x-amz-source-expected-bucket-owner` names: NoSuchBucket, AccessDenied.
+   * Another bucket (CopyObject's source), of the owner that the header `x-amz-source-expected-bucket-owner` names:
+   * NoSuchBucket, AccessDenied. Whether `action` is permitted on the key is told when `storage` opens it.
    */
   otherPlace(bucketName: string, key: string, action: string): Promise<Place>;
+  /** May the caller do this to a key, too? `object`: when it is open already. @throws S3Error AccessDenied, NoSuchKey */
+  permit(at: Place, key: string, action: string, object?: ObjectInfo): Promise<void>;
+  /** The caller was let in by a role: what he writes is the bucket owner's. */
+  byRole: boolean;
   /** The decoded payload (aws-chunked undone, signatures checked as it is read). */
   body: Body;
   /** PostObject: the fields of the form, names in lower case; the file itself is `body`. */
@@ -38,6 +42,8 @@ export interface Context {
   maxBuckets: number;
   /** Display name of an account; '' when it is gone. */
   displayName(accountId: string): Promise<string>;
+  /** There is an account of this canonical id. */
+  isAccount(id: string): Promise<boolean>;
 }
 
 /** An XML document as an object literal: keys are element names, arrays repeat, undefined is left out. */
@@ -75,6 +81,14 @@ export interface Operation {
   header?: string;
   /** The IAM action that the caller needs, e.g. `s3:PutObjectTagging`. */
   action: string;
+  /** A second action that the caller needs. */
+  also?: string;
+  /**
+   * The handler looks at the object before it tells or changes anything of it: permission is asked as `storage` opens it.
+   */
+  looks?: boolean;
+  /** The handler asks for permission, for each of the keys that the document names. */
+  eachKey?: boolean;
   body: 'none' | 'xml' | 'stream' | 'form';
   /** The bucket need not exist (CreateBucket): no `place`, and permission is asked without an owner. */
   bucketOptional?: boolean;

@@ -4,7 +4,7 @@ import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, statSyn
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { type Gateway, startGateway } from '../support/gateway.js';
+import { createKey, type Gateway, startGateway } from '../support/gateway.js';
 import { haveProgram, mustRun, type Ran, run } from '../support/programs.js';
 import { tempDir } from '../support/temp.js';
 
@@ -101,11 +101,50 @@ when('aws')('a file that a job copies into the bucket is listed, synced and serv
   assert.is(read('ex-doors', 'again/run/1/結果.nc'), 'from the job');
 });
 
-when('aws')('aws-policy.sh: no policy, the owner has full control', async () => {
-  const { stdout } = await example('aws-policy.sh', { TIDEGATE_BUCKET: 'ex-policy' });
-  assert.match(stdout, 'NoSuchBucketPolicy');
-  assert.match(stdout, 'FULL_CONTROL');
-  assert.match(stdout, gateway.uuid);
+when('aws', 'curl')('acl.sh: canned ACLs, a grant, a policy, and what others can do then', async () => {
+  const other = await createKey(gateway.root);
+  const { stdout } = await example('acl.sh', {
+    TIDEGATE_BUCKET: 'ex-acl',
+    TIDEGATE_OTHER_ID: other.uuid,
+    TIDEGATE_OTHER_KEY_ID: other.accessKey,
+    TIDEGATE_OTHER_SECRET_KEY: other.secretKey,
+  });
+  assert.match(stdout, 'http://acs.amazonaws.com/groups/global/AuthenticatedUsers');
+  assert.match(stdout, '"Permission": "WRITE"');
+  assert.match(stdout, `"DDN": ["${other.uuid}"]`);
+  assert.match(stdout, '"IsPublic": false');
+  assert.match(stdout, 'MalformedPolicy, as it should be');
+});
+
+when('aws', 'curl')('sharing a bucket with the commands of the handbook', async () => {
+  const other = await createKey(gateway.root);
+  const env = environment({ AWS_DEFAULT_REGION: 'osakau', AWS_PAGER: '' });
+  const aws = (...args: string[]) => run('aws', ['--endpoint-url', gateway.endpoint, ...args], { env });
+  const must = async (...args: string[]) => {
+    const ran = await aws(...args);
+    assert.is(ran.code, 0, ran.stderr);
+    return ran.stdout;
+  };
+  const at = ['--bucket', 'ex-shared', '--key', 'k.txt'];
+  const file = join(tempDir(), 'k.txt');
+  writeFileSync(file, 'shared');
+  await must('s3', 'mb', 's3://ex-shared');
+  await must('s3', 'cp', file, 's3://ex-shared/k.txt');
+  await must('s3api', 'put-bucket-acl', '--bucket', 'ex-shared', '--acl', 'authenticated-read');
+  await must('s3api', 'put-object-acl', ...at, '--acl', 'public-read');
+  assert.is(await (await fetch(`${gateway.endpoint}/ex-shared/k.txt`)).text(), 'shared');
+  assert.is((await fetch(`${gateway.endpoint}/ex-shared/`)).status, 403);
+  await must('s3api', 'put-object-acl', ...at, '--grant-write', `id=${other.uuid}`);
+  assert.is((await fetch(`${gateway.endpoint}/ex-shared/k.txt`)).status, 403);
+  const { Grants } = JSON.parse(await must('s3api', 'get-object-acl', ...at));
+  assert.equal(
+    Grants.map((grant: { Grantee: { ID: string }; Permission: string }) => [grant.Grantee.ID, grant.Permission]),
+    [[other.uuid, 'WRITE']],
+  );
+  const none = await aws('s3api', 'get-bucket-policy', '--bucket', 'ex-shared');
+  assert.is.not(none.code, 0);
+  assert.match(none.stderr, 'NoSuchBucketPolicy');
+  await must('s3', 'rb', '--force', 's3://ex-shared');
 });
 
 when('rclone')('rclone.sh: versions 2 and 4, both directions and between two remotes', async () => {

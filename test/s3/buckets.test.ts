@@ -91,9 +91,17 @@ test('what CreateBucket takes and refuses', async () => {
   await empty('conf');
   const refused: [headers: Record<string, string>, body: string, code: string][] = [
     [{}, '<Nonsense/>', 'MalformedXML'],
-    [{ 'x-amz-acl': 'public-read' }, '', 'NotImplemented'],
+    [{ 'x-amz-acl': 'aws-exec-read' }, '', 'NotImplemented'],
+    [{ 'x-amz-acl': 'public-read', 'x-amz-grant-read': 'id=1' }, '', 'InvalidRequest'],
     [{ 'x-amz-acl': 'public-ready' }, '', 'InvalidArgument'],
-    [{ 'x-amz-grant-read': 'id=1' }, '', 'NotImplemented'],
+    [{ 'x-amz-grant-read': 'id=1' }, '', 'InvalidArgument'],
+    [{ 'x-amz-grant-read': 'emailAddress=a@b' }, '', 'UnresolvableGrantByEmailAddress'],
+    [{ 'x-amz-object-ownership': 'Nobody' }, '', 'InvalidArgument'],
+    [
+      { 'x-amz-acl': 'public-read', 'x-amz-object-ownership': 'BucketOwnerEnforced' },
+      '',
+      'InvalidBucketAclWithObjectOwnership',
+    ],
     [{ 'x-amz-bucket-object-lock-enabled': 'true' }, '', 'NotImplemented'],
     [{ 'x-ddn-specified-directory': '/data/b2x' }, '', 'AccessDenied'],
     [{ 'x-ddn-specified-directory': '/data' }, '', 'AccessDenied'],
@@ -157,7 +165,7 @@ test('what clients probe', async () => {
     accelerate: [200, '<AccelerateConfiguration'],
     acl: [200, '<Permission>FULL_CONTROL</Permission>'],
     policy: [404, '<Code>NoSuchBucketPolicy</Code>'],
-    policyStatus: [404, '<Code>NoSuchBucketPolicy</Code>'],
+    policyStatus: [200, '<IsPublic>false</IsPublic>'],
     cors: [404, '<Code>NoSuchCORSConfiguration</Code>'],
     lifecycle: [404, '<Code>NoSuchLifecycleConfiguration</Code>'],
     website: [404, '<Code>NoSuchWebsiteConfiguration</Code>'],
@@ -232,10 +240,13 @@ test('ACLs', async () => {
   for (const path of ['/acls?acl', '/acls/k?acl']) {
     assert.is((await put(path, { headers: { 'x-amz-acl': 'private' } })).status, 200);
     assert.is((await put(path, { body: acl.body })).status, 200);
-    assert.is(element(await put(path, { headers: { 'x-amz-acl': 'public-read' } }), 'Code'), 'NotImplemented');
-    assert.is(element(await put(path, { body: acl.body.replace('FULL_CONTROL', 'READ') }), 'Code'), 'NotImplemented');
-    assert.is(element(await put(path, { headers: { 'x-amz-grant-write': 'id=x' } }), 'Code'), 'NotImplemented');
-    assert.is(element(await put(path, { body: '<a' }), 'Code'), 'MalformedXML');
+    assert.is((await put(path, { body: acl.body.replace('FULL_CONTROL', 'READ') })).status, 200);
+    assert.is(element(await stage.send(path), 'Permission'), 'READ');
+    assert.is(element(await put(path, { headers: { 'x-amz-grant-write': 'id=x' } }), 'Code'), 'InvalidArgument');
+    assert.is(element(await put(path, { body: '<a' }), 'Code'), 'MalformedACLError');
+    assert.is(element(await put(path, { body: acl.body.replaceAll('anna', 'bert') }), 'Code'), 'AccessDenied');
+    const both = { headers: { 'x-amz-acl': 'private' }, body: acl.body };
+    assert.is(element(await put(path, both), 'Code'), 'UnexpectedContent');
     assert.is(element(await put(path), 'Code'), 'MissingSecurityHeader');
   }
   assert.is(element(await stage.send('/acls/absent?acl'), 'Code'), 'NoSuchKey');

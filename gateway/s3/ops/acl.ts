@@ -1,60 +1,76 @@
-/** ACLs of buckets and objects: the owner has FULL_CONTROL, nobody else anything. */
+/** ACLs of buckets and objects. */
+import { type Place as AclPlace, requestedAcl } from '../../../acl/canned.js';
+import { type Acl, privateAcl } from '../../../acl/grants.js';
+import { refusePublicAcl, requireAcls } from '../../../acl/ownership.js';
 import { S3Error } from '../../errors.js';
-import { checkAclHeaders } from '../acl-headers.js';
+import { accessOf, kinds, objectOwner, readAcl, writeAcl } from '../access.js';
+import { requireGrantees } from '../new-object.js';
 import { requireCurrentVersion } from '../object-headers.js';
-import { type Owner, ownerOf } from '../owner.js';
 import { readDocument } from '../payload.js';
-import type { Context, Reply } from '../types.js';
-import { child, childText, readXml } from '../xml/read.js';
+import type { Context, Handler, Reply } from '../types.js';
+import { accessControlPolicy, readAccessControlPolicy } from '../xml/access-shapes.js';
 
-function policyOf(owner: Owner): Reply {
-  const grantee = {
-    '@xmlns:xsi': 'http://www.w3.org/2001/XMLSchema-instance',
-    '@xsi:type': 'CanonicalUser',
-    ...owner,
-  };
-  const grant = { Grantee: grantee, Permission: 'FULL_CONTROL' };
-  return { body: { xml: { AccessControlPolicy: { Owner: { ...owner }, AccessControlList: { Grant: grant } } } } };
-}
+/** 100 grants with the longest ids and display names. */
+const maxBytes = 128 * 1024;
 
-export async function getBucketAcl(context: Context): Promise<Reply> {
-  return policyOf(await ownerOf(context, undefined));
-}
+const told = async (acl: Acl, { displayName }: Context): Promise<Reply> => ({
+  body: { xml: await accessControlPolicy(acl, displayName) },
+});
 
-export async function getObjectAcl(context: Context): Promise<Reply> {
-  requireCurrentVersion(context.query, context.key);
-  const { meta } = await context.storage.head(context.place, context.key);
-  return policyOf(await ownerOf(context, meta.owner));
-}
+/** https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetBucketAcl.html */
+export const getBucketAcl: Handler = async (context) => {
+  const { bucket } = context.place;
+  return told(accessOf(bucket).bucketAcl ?? privateAcl(bucket.owner), context);
+};
 
-/** `private`, as a header or as the document that GetBucketAcl answers, changes nothing; the rest is NotImplemented. */
-export async function putBucketAcl(context: Context): Promise<Reply> {
-  await checkRequested(context, await ownerOf(context, undefined));
+/** https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutBucketAcl.html */
+export const putBucketAcl: Handler = async (context) => {
+  const { storage, place } = context;
+  const { bucket } = place;
+  const acl = await requestedByPut(context, { kind: 'bucket', owner: bucket.owner, bucketOwner: bucket.owner });
+  await storage.putConfig(bucket, kinds.acl, writeAcl(acl));
   return {};
-}
+};
 
-export async function putObjectAcl(context: Context): Promise<Reply> {
-  requireCurrentVersion(context.query, context.key);
-  const { meta } = await context.storage.head(context.place, context.key);
-  await checkRequested(context, await ownerOf(context, meta.owner));
+/** https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObjectAcl.html */
+export const getObjectAcl: Handler = async (context) => {
+  const { storage, place, key, query } = context;
+  requireCurrentVersion(query, key);
+  const { bucket } = place;
+  const info = await storage.head(place, key);
+  const owner = objectOwner(bucket, info);
+  // "…ACLs are disabled and no longer affect permissions": the owner of the bucket has everything.
+  const enforced = accessOf(bucket).ownership === 'BucketOwnerEnforced';
+  return told(enforced ? privateAcl(owner) : readAcl(info.meta.acl, owner), context);
+};
+
+/** https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObjectAcl.html */
+export const putObjectAcl: Handler = async (context) => {
+  const { storage, place, key, query } = context;
+  requireCurrentVersion(query, key);
+  const info = await storage.head(place, key);
+  const owner = objectOwner(place.bucket, info);
+  const acl = await requestedByPut(context, { kind: 'object', owner, bucketOwner: place.bucket.owner });
+  await storage.updateMeta(place, key, { acl: writeAcl(acl) ?? null });
   return {};
-}
+};
 
-async function checkRequested(context: Context, owner: Owner): Promise<void> {
-  const { headers } = context;
-  checkAclHeaders(headers);
-  const document = await readDocument(context, 128 * 1024);
-  if (headers.has('x-amz-acl')) return;
-  if (document.byteLength === 0)
+/**
+ * What the headers or the document ask for.
+ * @throws S3Error AccessControlListNotSupported, AccessDenied (public access block), UnexpectedContent for both at once,
+ *   MissingSecurityHeader for neither, and what their parts throw
+ */
+async function requestedByPut(context: Context, place: AclPlace): Promise<Acl> {
+  const { ownership, publicAccessBlock } = accessOf(context.place.bucket);
+  requireAcls(ownership);
+  const byHeaders = requestedAcl((name) => context.headers.get(name), place);
+  const document = await readDocument(context, maxBytes);
+  if (byHeaders && document.byteLength > 0) throw new S3Error('UnexpectedContent');
+  if (!byHeaders && document.byteLength === 0) {
     throw new S3Error('MissingSecurityHeader', { fields: { MissingHeaderName: 'x-amz-acl' } });
-  const root = readXml(document, 'AccessControlPolicy');
-  const list = child(root, 'AccessControlList');
-  if (!list) throw new S3Error('MalformedACLError');
-  const [grant, ...more] = list.children;
-  const grantee = grant && child(grant, 'Grantee');
-  const owners =
-    grantee && childText(grantee, 'ID') === owner.ID && childText(grant, 'Permission')?.trim() === 'FULL_CONTROL';
-  if (!owners || more.length > 0) {
-    throw new S3Error('NotImplemented', { message: 'Access control lists other than "private" are not implemented' });
   }
+  const acl = byHeaders ?? readAccessControlPolicy(document, place.owner);
+  refusePublicAcl(publicAccessBlock, acl);
+  await requireGrantees(context, acl);
+  return acl;
 }

@@ -7,6 +7,7 @@ import { checkCopyConditions } from '../conditions.js';
 import { parseCopySource } from '../copy-source.js';
 import { isMd5Etag, quoteEtag } from '../etag.js';
 import { timestamp } from '../listing-reply.js';
+import { newObjectAccess } from '../new-object.js';
 import {
   contentTypeOf,
   headerTags,
@@ -19,7 +20,6 @@ import {
 } from '../object-headers.js';
 import { maxPutBytes } from '../payload.js';
 import type { Context, Handler } from '../types.js';
-import { ownerOf } from './put-object.js';
 
 /** https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html */
 export const copyObject: Handler = async (context) => {
@@ -46,7 +46,9 @@ export const copyObject: Handler = async (context) => {
     });
   }
 
-  const source = await openSource(context);
+  // "The ACL is not preserved": the copy has the one that this request asks for.
+  const access = await newObjectAccess(context);
+  const source = await openSource(context, { withTags: !replaceTags });
   const work = async () => {
     try {
       const { info } = source;
@@ -67,7 +69,7 @@ export const copyObject: Handler = async (context) => {
             tags: replacedTags ? replacedTags.tags : info.meta.tags,
             etag: md5 ? Buffer.from(md5).toString('hex') : info.meta.etag,
             checksum: checksumBy ? receivedChecksum(checksumBy, received) : info.meta.checksum,
-            owner: ownerOf(context),
+            ...access,
           };
         },
       });
@@ -88,9 +90,10 @@ export const copyObject: Handler = async (context) => {
 /**
  * Opens what `x-amz-copy-source` names, under its own authorisation, and checks the `x-amz-copy-source-if-*` headers on
  * it. The caller closes it.
+ * @param withTags they are copied too, which "you must have permission for" of its own: s3:GetObjectTagging
  * @throws S3Error InvalidArgument, NoSuchBucket, NoSuchKey, NoSuchVersion, AccessDenied, PreconditionFailed
  */
-export async function openSource(context: Context): Promise<OpenObject> {
+export async function openSource(context: Context, { withTags }: { withTags: boolean }): Promise<OpenObject> {
   const { storage, headers } = context;
   refuseReadEncryption(new Map([...headers].filter(([name]) => name.startsWith('x-amz-copy-source-'))));
   const { bucket, key, versionId } = parseCopySource(headers.get('x-amz-copy-source') ?? '');
@@ -104,6 +107,7 @@ export async function openSource(context: Context): Promise<OpenObject> {
     throw new S3Error('NoSuchKey', { cause: error, fields: { Key: key } });
   });
   try {
+    if (withTags && source.info.meta.tags) await context.permit(from, key, 's3:GetObjectTagging', source.info);
     checkCopyConditions(headers, { etag: source.info.meta.etag, lastModified: source.info.lastModified });
     return source;
   } catch (error) {

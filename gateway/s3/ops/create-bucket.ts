@@ -1,12 +1,16 @@
 import path from 'node:path';
+import { requestedAcl } from '../../../acl/canned.js';
 import type { Account } from '../../../acl/identity.js';
+import { isOwnership } from '../../../acl/ownership.js';
 import { invalidArgument, notImplemented, S3Error } from '../../errors.js';
-import { checkAclHeaders } from '../acl-headers.js';
+import { accessOf, kinds, writeAcl } from '../access.js';
 import { decodeHeader } from '../header-text.js';
 import { makeBucket } from '../new-bucket.js';
+import { requireGrantees } from '../new-object.js';
 import { readDocument } from '../payload.js';
 import type { Context, Reply } from '../types.js';
 import { readCreateBucketConfiguration } from '../xml/shapes.js';
+import { requireFitting } from './ownership-controls.js';
 
 /**
  * https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucket.html — every region is accepted. One's own bucket
@@ -17,27 +21,38 @@ export async function createBucket(context: Context): Promise<Reply> {
   const { account } = identity;
   if (!account) throw new S3Error('AccessDenied');
   checkHeaders(context);
+  const access = await requestedAccess(context, account.uuid);
   const { tags } = readCreateBucketConfiguration(await readDocument(context));
   const named = headers.get('x-ddn-specified-directory');
   const given = named === undefined ? undefined : decodeHeader(named);
   const directory = given === undefined ? undefined : allowedDirectory(given, account);
 
-  const config = tags && Object.keys(tags).length > 0 ? { tagging: JSON.stringify(tags) } : undefined;
-  await makeBucket(storage, account, { name, directory, config }, context.maxBuckets);
+  const config = { ...access, ...(tags && Object.keys(tags).length > 0 && { tagging: JSON.stringify(tags) }) };
+  const { bucket, made } = await makeBucket(storage, account, { name, directory, config }, context.maxBuckets);
+  // One's own bucket again is fine, but it must not seem to have an ACL that it does not have.
+  if (!made && writeAcl(accessOf(bucket).bucketAcl) !== access[kinds.acl]) {
+    const message = 'You own this bucket already, and its ACL is another: PutBucketAcl changes it';
+    throw new S3Error('BucketAlreadyExists', { message, fields: { BucketName: name } });
+  }
   return { headers: { location: `/${name}` } };
 }
 
 function checkHeaders({ headers }: Context): void {
-  checkAclHeaders(headers);
   if (headers.get('x-amz-bucket-object-lock-enabled')?.toLowerCase() === 'true') {
     throw notImplemented('x-amz-bucket-object-lock-enabled');
   }
+}
+
+/** What `x-amz-acl`, the grant headers and `x-amz-object-ownership` ask for, as it is stored. */
+async function requestedAccess(context: Context, owner: string): Promise<Record<string, string>> {
+  const { headers } = context;
   const ownership = headers.get('x-amz-object-ownership');
-  // Without ACLs every object is the bucket owner's, which is just what BucketOwnerEnforced says.
-  if (ownership !== undefined && ownership !== 'BucketOwnerEnforced') {
-    const known = ownership === 'BucketOwnerPreferred' || ownership === 'ObjectWriter';
-    throw known ? notImplemented('x-amz-object-ownership') : invalidArgument('x-amz-object-ownership', ownership);
-  }
+  if (ownership !== undefined && !isOwnership(ownership)) throw invalidArgument('x-amz-object-ownership', ownership);
+  const acl = requestedAcl((name) => headers.get(name), { kind: 'bucket', owner, bucketOwner: owner });
+  await requireGrantees(context, acl);
+  requireFitting(ownership, acl);
+  const text = writeAcl(acl);
+  return { ...(text !== undefined && { [kinds.acl]: text }), ...(ownership && { [kinds.ownership]: ownership }) };
 }
 
 /** The directory itself may be an `fspath`, or lie below one: compared by whole segments, so `/b2x` is not in `/b2`. */

@@ -48,8 +48,10 @@ function requireIntegrity({ headers, payloadSha256 }: Context): void {
   throw new S3Error('InvalidRequest', { message: 'Missing required header for this request: Content-MD5' });
 }
 
-async function deleteEntry({ storage, place }: Context, entry: DeleteEntry): Promise<S3Error | undefined> {
+async function deleteEntry(context: Context, entry: DeleteEntry): Promise<S3Error | undefined> {
+  const { storage, place } = context;
   try {
+    await context.permit(place, entry.key, 's3:DeleteObject');
     if (!namesOtherVersion(entry.versionId)) await removeObject(storage, place, entry.key, entryCondition(entry));
     return undefined;
   } catch (error) {

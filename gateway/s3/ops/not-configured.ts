@@ -15,15 +15,12 @@ function document(root: string, value: XmlValue): Handler {
   return async () => ({ body: { xml: { [root]: value } } });
 }
 
-export const getBucketPolicy = absent('NoSuchBucketPolicy');
 export const getBucketCors = absent('NoSuchCORSConfiguration');
 export const getBucketLifecycle = absent('NoSuchLifecycleConfiguration');
 export const getBucketWebsite = absent('NoSuchWebsiteConfiguration');
 export const getBucketEncryption = absent('ServerSideEncryptionConfigurationNotFoundError');
 export const getBucketReplication = absent('ReplicationConfigurationNotFoundError');
 export const getObjectLock = absent('ObjectLockConfigurationNotFoundError');
-export const getPublicAccessBlock = absent('NoSuchPublicAccessBlockConfiguration');
-export const getOwnershipControls = absent('OwnershipControlsNotFoundError');
 
 export const getBucketVersioning = document('VersioningConfiguration', {});
 export const getBucketLogging = document('BucketLoggingStatus', {});

@@ -1,6 +1,7 @@
 import type { ObjectMeta } from '../../../acl/metadata/types.js';
 import type { Headers } from '../../http/types.js';
 import type { ObjectInfo } from '../../storage/types.js';
+import { newObjectAccess } from '../new-object.js';
 import {
   headerTags,
   refuseUnsupportedWrite,
@@ -33,6 +34,7 @@ export async function storeObject(
   refuseUnsupportedWrite(headers);
   const system = systemHeaders(headers);
   const user = userMetadata(headers);
+  const access = await newObjectAccess(context, headers);
   const promise = payloadPromise(context, headers);
   const body = objectBody(context);
   return context.storage.put(context.place, key, body, {
@@ -46,13 +48,8 @@ export async function storeObject(
         user,
         tags,
         checksum,
-        owner: ownerOf(context),
+        ...access,
       };
     },
   });
-}
-
-/** The account that an object written now belongs to: the writer, else (anonymous) the owner of the bucket. */
-export function ownerOf({ identity, place }: Context): string {
-  return identity.account?.uuid ?? place.bucket.owner;
 }

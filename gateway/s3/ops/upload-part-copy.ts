@@ -12,7 +12,7 @@ export const uploadPartCopy: Handler = async (context) => {
   const number = partNumber(query);
   const id = query.get('uploadId') ?? '';
   const { checksum } = await storage.upload(place, key, id);
-  const source = await openSource(context);
+  const source = await openSource(context, { withTags: false });
   const work = async () => {
     try {
       const { info } = source;

@@ -67,7 +67,7 @@ test('what is refused leaves nothing', async () => {
   const sha256 = (text: string) => createHash('sha256').update(text).digest('base64');
   await fails('BadDigest', post(world, { 'x-amz-checksum-sha256': sha256('other') }));
   await fails('BadDigest', post(world, { 'x-amz-checksum-sha256': 'sailorjerry' }));
-  await fails('NotImplemented', post(world, { acl: 'public-read' }));
+  await fails('InvalidArgument', post(world, { acl: 'public-reed' }));
   await fails('NotImplemented', post(world, { 'x-amz-server-side-encryption': 'AES256' }));
   await fails('MalformedXML', post(world, { tagging: 'a=b' }));
   await fails('InvalidArgument', post(world, { 'cache-control': 'a\r\nb: c' }));

@@ -199,8 +199,7 @@ test('what is not built is refused, never stored without', async () => {
     { 'x-amz-server-side-encryption-customer-algorithm': 'AES256' },
     { 'x-amz-object-lock-mode': 'GOVERNANCE' },
     { 'x-amz-object-lock-legal-hold': 'ON' },
-    { 'x-amz-acl': 'public-read' },
-    { 'x-amz-grant-read': 'id=x' },
+    { 'x-amz-acl': 'aws-exec-read' },
     { 'if-modified-since': 'Sat, 29 Oct 1994 19:43:31 GMT' },
     { 'if-match': '"a", "b"' },
     { 'if-match': '*', 'if-none-match': '*' },
@@ -209,6 +208,7 @@ test('what is not built is refused, never stored without', async () => {
   }
   await refuses('InvalidStorageClass', { headers: { 'x-amz-storage-class': 'GLACIER' } });
   await refuses('InvalidArgument', { headers: { 'x-amz-acl': 'nonsense' } });
+  await refuses('InvalidArgument', { headers: { 'x-amz-grant-read': 'id=nobody' } });
   await puts({ headers: { 'x-amz-acl': 'private', 'x-amz-storage-class': 'STANDARD' } });
 });
 

@@ -1,0 +1,77 @@
+/** What the conditions of policies ask about a request. */
+import type { Socket } from 'node:net';
+import type { TLSSocket } from 'node:tls';
+import type { RequestFacts } from '../../acl/policy/context.js';
+import type { Authenticated } from '../auth/types.js';
+import { parseCopySource } from '../s3/copy-source.js';
+import { decodeHeader } from '../s3/header-text.js';
+import { headerTags } from '../s3/object-headers.js';
+import { objectTags, readTagging } from '../s3/xml/shapes.js';
+import type { Headers, WireRequest } from './types.js';
+
+export interface FactsInput {
+  wire: WireRequest;
+  /** With those that a presigned URL carries in its query. */
+  headers: Headers;
+  socket: Socket;
+  now: number;
+  authenticated: Authenticated | undefined;
+  /** The fields of a form, and whether they were signed. */
+  form: { fields: ReadonlyMap<string, string>; signed: boolean } | undefined;
+}
+
+/** Everything that costs something is worked out when a condition asks for it. */
+export function factsOf(input: FactsInput, known: Pick<RequestFacts, 'existingTags' | 'requestTags'>): RequestFacts {
+  const { wire, headers, socket, now, form } = input;
+  return {
+    sourceIp: wire.remoteAddress,
+    now,
+    secure: wire.secure,
+    tlsVersion: (socket as Partial<TLSSocket>).getProtocol?.()?.replace(/^TLSv/, ''),
+    header: (name) => field(form?.fields, name) ?? text(headers.get(name)),
+    query: (name) => wire.query.get(name),
+    get copySource() {
+      const value = headers.get('x-amz-copy-source');
+      if (value === undefined) return undefined;
+      const { bucket, key } = parseCopySource(value);
+      return `${bucket}/${key}`;
+    },
+    signature: signatureOf(input),
+    existingTags: known.existingTags,
+    get requestTags() {
+      return known.requestTags ?? requestTags(input);
+    },
+  };
+}
+
+const text = (value: string | undefined): string | undefined => (value === undefined ? undefined : decodeHeader(value));
+
+/** In a form the canned ACL is the field `acl`; all others are called as the headers that they stand for. */
+function field(fields: ReadonlyMap<string, string> | undefined, name: string): string | undefined {
+  return fields?.get(name === 'x-amz-acl' ? 'acl' : name) ?? fields?.get(name);
+}
+
+/** The tags of an upload. A copy has those of its source, unless it replaces them. */
+function requestTags({ headers, form }: FactsInput): RequestFacts['requestTags'] {
+  if (form) {
+    const tagging = form.fields.get('tagging');
+    return tagging ? readTagging(Buffer.from(tagging, 'utf8'), objectTags) : undefined;
+  }
+  const copies = headers.has('x-amz-copy-source') && headers.get('x-amz-tagging-directive') !== 'REPLACE';
+  return copies ? undefined : headerTags(headers);
+}
+
+function signatureOf({ authenticated, form, wire, now }: FactsInput): RequestFacts['signature'] {
+  if (!authenticated) {
+    if (!form?.signed) return undefined;
+    const version = form.fields.has('x-amz-signature') ? 'AWS4-HMAC-SHA256' : 'AWS';
+    return { version, type: 'POST' };
+  }
+  const { scheme } = authenticated;
+  const version = scheme.startsWith('v4') ? 'AWS4-HMAC-SHA256' : 'AWS';
+  if (!scheme.endsWith('-query')) return { version, type: 'REST-HEADER' };
+  const [, y, mo, d, h, mi, s] =
+    /^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z$/.exec(wire.query.get('X-Amz-Date') ?? '') ?? [];
+  const signed = y === undefined ? Number.NaN : Date.parse(`${y}-${mo}-${d}T${h}:${mi}:${s}Z`);
+  return { version, type: 'REST-QUERY-STRING', age: Number.isNaN(signed) ? undefined : Math.max(0, now - signed) };
+}

@@ -1,0 +1,208 @@
+/**
+ * Asks the evaluator for one request: gathers the documents of the bucket and, only where they matter, of the object.
+ *
+ * Who may read an object is decided by what was opened, not by what was looked at before: between the two another may
+ * have put a private object in the place of a public one. So the store that a handler gets asks as it opens.
+ */
+import { authorize, type Decision } from '../../acl/authorize.js';
+import { aclNeeded } from '../../acl/grants.js';
+import type { Identity } from '../../acl/identity.js';
+import { contentActions } from '../../acl/policy/actions.js';
+import { REQUEST_TAG } from '../../acl/policy/condition-keys.js';
+import { asksForTags, contextOf, type RequestFacts, withValues } from '../../acl/policy/context.js';
+import type { Policy, Context as PolicyContext } from '../../acl/policy/types.js';
+import { S3Error } from '../errors.js';
+import type { Bucket, ObjectInfo, Place, Storage } from '../storage/types.js';
+import { accessOf, readAcl } from './access.js';
+
+export interface Asker {
+  storage: Storage;
+  identity: Identity;
+  /** What conditions ask about; called only when there is a policy. `known`: what is not in the request itself. */
+  facts: (known: Tags) => RequestFacts;
+}
+
+type Tags = Pick<RequestFacts, 'existingTags' | 'requestTags'>;
+
+export interface Permission {
+  /** Of actions without a bucket, or on one that is to be made. @throws S3Error AccessDenied */
+  permitAccount(action: string, bucket: string | undefined): Decision;
+  /**
+   * Looks at the object where the decision depends on it.
+   * @param object when it is known already
+   * @throws S3Error AccessDenied; NoSuchKey for an action on an object that is not there, if the caller may list
+   */
+  permit(at: Place, key: string | undefined, action: string, object?: ObjectInfo): Promise<Decision>;
+  /**
+   * As `permit` for actions on an existing object, but what only the object can tell is asked when `storage` opens it.
+   * @throws S3Error AccessDenied
+   */
+  permitWhenOpened(at: Place, key: string, actions: readonly string[]): void;
+  /** The store, which asks for what `permitWhenOpened` has left open. */
+  storage: Storage;
+}
+
+/** What is left to ask of one object. */
+interface Guard {
+  key: string;
+  actions: readonly string[];
+  /** The object was asked about, but for tags that a request sets. */
+  passed: boolean;
+}
+
+export function createPermission({ storage, identity, facts }: Asker): Permission {
+  const guards = new Map<Place, Guard>();
+
+  const conditions = (known: Tags): PolicyContext => contextOf(facts(known));
+
+  function ask(
+    bucket: Bucket,
+    key: string | undefined,
+    action: string,
+    object?: ObjectInfo,
+    requestTags?: Tags['requestTags'],
+  ): Decision {
+    const access = accessOf(bucket);
+    const owner = object?.meta.owner ?? bucket.owner;
+    const documents =
+      object?.meta.acl === undefined ? access : { ...access, objectAcl: readAcl(object.meta.acl, owner) };
+    return authorize({
+      identity,
+      action,
+      resource: { bucket: bucket.name, key },
+      bucketOwner: bucket.owner,
+      objectOwner: object && owner,
+      context:
+        access.bucketPolicy || access.roles ? conditions({ existingTags: object?.meta.tags, requestTags }) : undefined,
+      documents,
+    });
+  }
+
+  /** NoSuchKey is told to those who could list the key: others are told what they may not do. */
+  function mayMiss(bucket: Bucket, key: string): Decision {
+    const access = accessOf(bucket);
+    const asPrefix = access.bucketPolicy || access.roles ? withValues(conditions({}), 's3:prefix', [key]) : undefined;
+    return authorize({
+      identity,
+      action: 's3:ListBucket',
+      resource: { bucket: bucket.name },
+      bucketOwner: bucket.owner,
+      context: asPrefix,
+      documents: access,
+    });
+  }
+
+  /** The decision for an object of the bucket's owner with a private ACL, and whether it holds for every object. */
+  function first({ bucket }: Place, key: string, action: string): { decision: Decision; holds: boolean } {
+    const { bucketPolicy, ownership } = accessOf(bucket);
+    const decision = ask(bucket, key, action);
+    if (bucketPolicy && asksForObject(bucketPolicy, action)) return { decision, holds: false };
+    const byObject = contentActions.has(action) && ownership !== 'BucketOwnerEnforced';
+    const denied = decision.statement?.effect === 'Deny';
+    // Nobody is no object's owner: where no ACL could give it either, there is nothing to look for.
+    const hopeless = !decision.allow && !identity.account && !aclNeeded(action);
+    return { decision, holds: !byObject || denied || hopeless };
+  }
+
+  async function permit(at: Place, key: string | undefined, action: string, known?: ObjectInfo): Promise<Decision> {
+    if (key === undefined) return demand(ask(at.bucket, key, action));
+    if (known) return demand(ask(at.bucket, key, action, known));
+    const { decision, holds } = first(at, key, action);
+    if (holds) return demand(decision);
+    const object = await storage.head(at, key).catch((error: unknown) => {
+      if (isMissing(error)) return undefined;
+      throw error;
+    });
+    if (object) return demand(ask(at.bucket, key, action, object));
+    if (!contentActions.has(action)) return demand(decision);
+    demand(mayMiss(at.bucket, key));
+    if (!decision.allow) throw new S3Error('NoSuchKey', { fields: { Key: key } });
+    return decision;
+  }
+
+  function permitWhenOpened(at: Place, key: string, actions: readonly string[]): void {
+    for (const action of actions) {
+      const { decision, holds } = first(at, key, action);
+      if (holds) demand(decision);
+    }
+    guards.set(at, { key, actions, passed: false });
+  }
+
+  function check({ bucket }: Place, guard: Guard, object: ObjectInfo, requestTags?: Tags['requestTags']): void {
+    for (const action of guard.actions) demand(ask(bucket, guard.key, action, object, requestTags));
+    guard.passed = true;
+  }
+
+  function guardOf(at: Place, key: string): Guard | undefined {
+    const guard = guards.get(at);
+    if (guard && guard.key !== key) throw new Error(`permission was asked for ${guard.key}, and ${key} is opened`);
+    return guard;
+  }
+
+  /** The error as the caller may know it. */
+  function told(at: Place, key: string, error: unknown): unknown {
+    if (!isMissing(error)) return error;
+    const decision = mayMiss(at.bucket, key);
+    return decision.allow ? error : denial(decision);
+  }
+
+  const guarded: Storage = Object.create(storage);
+  guarded.head = async (at, key) => {
+    const guard = guardOf(at, key);
+    if (!guard) return storage.head(at, key);
+    const info = await storage.head(at, key).catch((error: unknown) => {
+      throw told(at, key, error);
+    });
+    check(at, guard, info);
+    return info;
+  };
+  guarded.open = async (at, key) => {
+    const guard = guardOf(at, key);
+    if (!guard) return storage.open(at, key);
+    const object = await storage.open(at, key).catch((error: unknown) => {
+      throw told(at, key, error);
+    });
+    try {
+      check(at, guard, object.info);
+      return object;
+    } catch (error) {
+      await object.close();
+      throw error;
+    }
+  };
+  guarded.updateMeta = async (at, key, change) => {
+    const guard = guardOf(at, key);
+    if (guard && !guard.passed) {
+      const info = await storage.head(at, key).catch((error: unknown) => {
+        throw told(at, key, error);
+      });
+      check(at, guard, info, change.tags ?? undefined);
+    }
+    return storage.updateMeta(at, key, change);
+  };
+
+  return {
+    permitAccount: (action, bucket) =>
+      demand(authorize({ identity, action, resource: { bucket }, bucketOwner: undefined })),
+    permit,
+    permitWhenOpened,
+    storage: guarded,
+  };
+}
+
+/** Its conditions ask for the tags that the object has, or for those that the body of PutObjectTagging sets. */
+function asksForObject(policy: Policy, action: string): boolean {
+  if (asksForTags(policy)) return true;
+  if (action !== 's3:PutObjectTagging') return false;
+  return [...policy.keys].some((key) => key.startsWith(REQUEST_TAG) || key === 's3:requestobjecttagkeys');
+}
+
+const isMissing = (error: unknown): boolean => error instanceof S3Error && error.code === 'NoSuchKey';
+
+/** The reason is for the log: it would tell a stranger who has which rights. */
+const denial = ({ reason }: Decision): S3Error => new S3Error('AccessDenied', { cause: new Error(reason) });
+
+function demand(decision: Decision): Decision {
+  if (!decision.allow) throw denial(decision);
+  return decision;
+}
