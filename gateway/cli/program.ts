@@ -4,6 +4,7 @@ import { addAccountCommands, addGroupCommands } from './accounts.js';
 import { addBucketSettingCommands, addRoleCommands } from './bucket-settings.js';
 import { addBucketCommands } from './buckets.js';
 import { addCheckCommand } from './check.js';
+import { addExplainCommand } from './explain.js';
 import { addKeyCommands } from './keys.js';
 import { createProgram, subCommand } from './run.js';
 import { addServeCommand } from './serve.js';
@@ -18,6 +19,7 @@ export function tidegate(): Command {
   addBucketCommands(bucket, 'tidegate bucket');
   addBucketSettingCommands(bucket);
   addRoleCommands(subCommand(program, 'role', 'what accounts may do in buckets of others'));
+  addExplainCommand(program);
   addCheckCommand(program);
   return program;
 }

@@ -4,6 +4,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { nobody, unpackActAs } from '../../acl/act-as.js';
 import type { Addresses } from '../../acl/addresses.js';
 import type { Decision } from '../../acl/authorize.js';
 import { type Account, anonymous, type Identity } from '../../acl/identity.js';
@@ -295,12 +296,13 @@ async function placeOf(request: Request, identity: Identity, name: string): Prom
   return { bucket, actor: await actorOf(options, identity, bucket) };
 }
 
-/** Files of a bucket are worked on as its owner, whoever the caller is. */
+/** Files of a bucket are worked on as its owner, whoever the caller is, or (`actAs: requester`) as the caller. */
 async function actorOf(
   { identities }: PipelineOptions,
   { account }: Identity,
-  { owner }: Bucket,
+  { owner, config }: Bucket,
 ): Promise<Place['actor']> {
+  if (unpackActAs(config['actAs']) === 'requester') return account?.actor ?? nobody;
   if (account?.uuid === owner) return account.actor;
   const other = await identities.byId(owner);
   if (!other) throw new S3Error('AccessDenied', { cause: new Error(`the owner ${owner} of the bucket is no account`) });
