@@ -258,7 +258,7 @@ async function permittedPlace(request: Request, caller: Caller, permission: Perm
 }
 
 async function permitted(
-  { operation, target }: Request,
+  { operation, target, wire: { query } }: Request,
   { identity, form }: Caller,
   permission: Permission,
   place: Place,
@@ -273,6 +273,9 @@ async function permitted(
   if (operation.looks && key !== undefined) {
     permission.permitWhenOpened(place, key, also === undefined ? [action] : [action, also]);
     return undefined;
+  }
+  if (operation.uploader && key !== undefined) {
+    return permission.permitUploader(place, key, action, query.get('uploadId') ?? '');
   }
   return permission.permit(place, key, action);
 }

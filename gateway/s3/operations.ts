@@ -39,7 +39,7 @@ import { uploadPartCopy } from './ops/upload-part-copy.js';
 import type { Handler, Operation } from './types.js';
 
 type Extra = Partial<
-  Pick<Operation, 'action' | 'also' | 'looks' | 'eachKey' | 'body' | 'header' | 'bucketOptional' | 'open'>
+  Pick<Operation, 'action' | 'also' | 'looks' | 'uploader' | 'eachKey' | 'body' | 'header' | 'bucketOptional' | 'open'>
 >;
 
 /**
@@ -293,6 +293,6 @@ export const operations: readonly Operation[] = [
   object('PUT uploadId&partNumber', 'UploadPart', uploadPart, may('PutObject', { body: 'stream' })),
   object('PUT uploadId&partNumber', 'UploadPartCopy', uploadPartCopy, copies),
   object('POST uploadId', 'CompleteMultipartUpload', completeMultipartUpload, may('PutObject')),
-  object('DELETE uploadId', 'AbortMultipartUpload', abortMultipartUpload),
-  object('GET uploadId', 'ListParts', listParts, may('ListMultipartUploadParts')),
+  object('DELETE uploadId', 'AbortMultipartUpload', abortMultipartUpload, { uploader: true }),
+  object('GET uploadId', 'ListParts', listParts, may('ListMultipartUploadParts', { uploader: true })),
 ];

@@ -33,6 +33,8 @@ export interface Permission {
    * @throws S3Error AccessDenied; NoSuchKey for an action on an object that is not there, if the caller may list
    */
   permit(at: Place, key: string | undefined, action: string, object?: ObjectInfo): Promise<Decision>;
+  /** As `permit`, and whoever began the upload is let in unless a statement denies it. @throws S3Error AccessDenied */
+  permitUploader(at: Place, key: string, action: string, uploadId: string): Promise<Decision>;
   /**
    * As `permit` for actions on an existing object, but what only the object can tell is asked when `storage` opens it.
    * @throws S3Error AccessDenied
@@ -120,6 +122,19 @@ export function createPermission({ storage, identity, facts }: Asker): Permissio
     return decision;
   }
 
+  /** "By default, the bucket owner and the initiator of the multipart upload are allowed to perform this action." */
+  async function permitUploader(at: Place, key: string, action: string, uploadId: string): Promise<Decision> {
+    const { decision } = first(at, key, action);
+    const { account } = identity;
+    if (decision.allow || decision.by === 'deny' || !account) return permit(at, key, action);
+    const upload = await storage.upload(at, key, uploadId).catch((error: unknown) => {
+      if (error instanceof S3Error && error.code === 'NoSuchUpload') return undefined;
+      throw error;
+    });
+    if (upload?.initiator !== account.uuid) return permit(at, key, action);
+    return { ...decision, allow: true, by: 'owner', reason: `${account.displayName} began the upload ${uploadId}` };
+  }
+
   function permitWhenOpened(at: Place, key: string, actions: readonly string[]): void {
     for (const action of actions) {
       const { decision, holds } = first(at, key, action);
@@ -185,6 +200,7 @@ export function createPermission({ storage, identity, facts }: Asker): Permissio
     permitAccount: (action, bucket) =>
       demand(authorize({ identity, action, resource: { bucket }, bucketOwner: undefined })),
     permit,
+    permitUploader,
     permitWhenOpened,
     storage: guarded,
   };

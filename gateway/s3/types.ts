@@ -87,6 +87,8 @@ export interface Operation {
    * The handler looks at the object before it tells or changes anything of it: permission is asked as `storage` opens it.
    */
   looks?: boolean;
+  /** Whoever began the multipart upload may do it too. */
+  uploader?: boolean;
   /** The handler asks for permission, for each of the keys that the document names. */
   eachKey?: boolean;
   body: 'none' | 'xml' | 'stream' | 'form';
