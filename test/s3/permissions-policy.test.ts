@@ -132,6 +132,30 @@ test('conditions: address, agent, tags of the object and of the request', async 
   await done(put(`/${b}/a`, { as: null, body: 'x', headers: { 'x-amz-acl': 'public-read' } }));
 });
 
+test('conditions on tags, where nothing else depends on the object', async () => {
+  const b = await bucket({ 'x-amz-object-ownership': 'BucketOwnerEnforced' });
+  const tags = (value: string) => `<Tagging><TagSet><Tag><Key>by</Key><Value>${value}</Value></Tag></TagSet></Tagging>`;
+  await done(put(`/${b}/kept`, { body: 'x', headers: { 'x-amz-tagging': 'keep=yes' } }));
+  const kept = (more: object) =>
+    statement(b, { Condition: { StringEquals: { 's3:ExistingObjectTag/keep': 'yes' } }, ...more });
+  await policy(b, kept({}), kept({ Effect: 'Deny', Action: 's3:DeleteObject' }));
+  await done(get(`/${b}/kept`, 'bert'));
+  await denied(get(`/${b}/k`, 'bert'));
+  await denied(remove(`/${b}/kept`));
+  await denied(put(`/${b}/kept?acl`, { as: 'bert', headers: { 'x-amz-acl': 'private' } }));
+  await done(remove(`/${b}/k`));
+  await done(remove(`/${b}/absent`));
+  const body = '<Delete><Object><Key>kept</Key></Object><Object><Key>sub/k</Key></Object></Delete>';
+  const deleted = await done(stage.send(`/${b}?delete`, { method: 'POST', body }));
+  assert.match(deleted.body, /<Deleted><Key>sub\/k<\/Key><\/Deleted><Error><Key>kept<\/Key><Code>AccessDenied</);
+
+  const byBert = { StringEquals: { 's3:RequestObjectTag/by': 'bert' } };
+  await policy(b, statement(b, { Action: 's3:PutObjectTagging', Condition: byBert }));
+  await denied(put(`/${b}/kept?tagging`, { as: 'bert', body: tags('anna') }));
+  await done(put(`/${b}/kept?tagging`, { as: 'bert', body: tags('bert') }));
+  await done(put(`/${b}/kept?tagging`, { as: null, body: tags('bert') }));
+});
+
 test('copies need to read the source and to write the destination', async () => {
   const [from, to] = [await bucket(), await bucket()];
   const copy = (key: string, as: Who = 'bert', more = {}) =>

@@ -32,6 +32,8 @@ test('without any document all is for the owner alone', async () => {
     await denied(get(`/${b}/k?acl`, as));
     await denied(get(`/${b}/k?tagging`, as));
     await denied(get(`/${b}/k?retention`, as));
+    await denied(get(`/${b}/absent?retention`, as));
+    await denied(get(`/${b}/absent?acl`, as));
     await putDenied(`/${b}/new`, as);
     await denied(remove(`/${b}/k`, as));
     await denied(remove(`/${b}`, as));
