@@ -5,7 +5,7 @@
  * its attributes, restore it or put its times back: then the record speaks of something else, and what spoke of the
  * content must not be served any more.
  */
-import { createHash, randomBytes } from 'node:crypto';
+import { hash, randomBytes } from 'node:crypto';
 import type { ObjectMeta } from './types.js';
 
 /** What a stat tells that identifies a content. */
@@ -92,7 +92,6 @@ export const believe = (
  *   then never the same twice, because two contents could otherwise share it ("racily clean")
  */
 export const syntheticEtag = (stat: Fingerprint, hot = false): string => {
-  const hash = createHash('sha256').update(`${stat.ino}:${stat.size}:${stat.mtimeNs}:${stat.ctimeNs}`);
-  if (hot) hash.update(randomBytes(16));
-  return `${hash.digest('hex').slice(0, 32)}-0`;
+  const once = hot ? randomBytes(16).toString('hex') : '';
+  return `${hash('sha256', `${stat.ino}:${stat.size}:${stat.mtimeNs}:${stat.ctimeNs}${once}`).slice(0, 32)}-0`;
 };

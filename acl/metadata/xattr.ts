@@ -7,6 +7,7 @@ import {
   tryFgetxattr,
   tryFremovexattr,
   tryFsetxattr,
+  tryLgetxattr,
   tryUnlinkat,
   XATTR_CREATE,
 } from '../../gateway/storage/posix/syscalls.js';
@@ -19,12 +20,20 @@ export const ATTRIBUTE = 'user.tidegate';
 
 /** XATTR_SIZE_MAX: no attribute of any filesystem is larger. */
 const buffer = Buffer.allocUnsafe(65_536);
+/** Most are smaller. The kernel clears as much memory as is offered, which for 64 KiB costs more than all the rest. */
+const small = buffer.subarray(0, 1024);
 
-/** A view of the value, good until the next call; or -errno (ENODATA: there is none). */
-export const readAttribute = (fd: number): Buffer | number => {
-  const length = tryFgetxattr(fd, ATTRIBUTE, buffer);
+const read = (get: (into: Buffer) => number): Buffer | number => {
+  let length = get(small);
+  if (length === -E.ERANGE) length = get(buffer);
   return length < 0 ? length : buffer.subarray(0, length);
 };
+
+/** A view of the value, good until the next call; or -errno (ENODATA: there is none). */
+export const readAttribute = (fd: number): Buffer | number => read((into) => tryFgetxattr(fd, ATTRIBUTE, into));
+
+/** As `readAttribute`, by path; a last symbolic link is not followed. */
+export const readAttributeOf = (path: Buffer): Buffer | number => read((into) => tryLgetxattr(path, ATTRIBUTE, into));
 
 export const removeAttribute = (fd: number): number => tryFremovexattr(fd, ATTRIBUTE);
 

@@ -163,3 +163,20 @@ const magics: Record<number, string> = {
   428016422: 'beegfs',
   3393526350: 'bcachefs',
 };
+
+export interface ErrnoError extends Error {
+  /** `ENOENT`, … */
+  code: string;
+  /** Positive. */
+  errno: number;
+  syscall: string;
+}
+
+/** An error of the system, as Node's own look (but `errno` is positive). */
+export const errnoError = (errno: number, syscall: string): ErrnoError => {
+  const code = errnoName(errno);
+  return Object.assign(new Error(`${code}: ${syscall}`), { code, errno, syscall });
+};
+
+export const isErrno = (error: unknown): error is ErrnoError =>
+  error instanceof Error && typeof (error as Partial<ErrnoError>).code === 'string' && 'syscall' in error;

@@ -1,14 +1,14 @@
 /** Objects as a listing shows them: without opening the file in the everyday case. */
 import { decode } from '../../../acl/metadata/codec.js';
 import { believe, judge } from '../../../acl/metadata/stamp.js';
-import { ATTRIBUTE } from '../../../acl/metadata/xattr.js';
+import { readAttributeOf } from '../../../acl/metadata/xattr.js';
 import { S3Error } from '../../errors.js';
 import { fromBytes } from '../keys.js';
 import type { ListedObject, ObjectInfo } from '../types.js';
 import { isHot } from './clock.js';
 import { directoryObject, findObject, isFile, milliseconds, openDirectory } from './lookup.js';
 import type { BucketDir } from './paths.js';
-import { AT_SYMLINK_NOFOLLOW, close, E, isErrno, procPath, rawPath, tryLgetxattr, tryStatat } from './syscalls.js';
+import { AT_SYMLINK_NOFOLLOW, close, E, isErrno, procPath, rawPath, tryStatat } from './syscalls.js';
 
 const listed = ({ key, size, lastModified, meta }: ObjectInfo): ListedObject => {
   const entry: ListedObject = { key, size, lastModified, etag: meta.etag };
@@ -16,8 +16,6 @@ const listed = ({ key, size, lastModified, meta }: ObjectInfo): ListedObject => 
   if (meta.checksum) entry.checksum = { algorithm: meta.checksum.algorithm, type: meta.checksum.type };
   return entry;
 };
-
-const buffer = Buffer.allocUnsafe(65_536);
 
 /**
  * A file of a directory that is being listed; undefined when it is no object, or none any more.
@@ -35,13 +33,13 @@ export const listedFile = (
   const key = fromBytes(keyBytes);
   if (!bucket.ground.sidecars) {
     // Two names are looked up, so the attribute may be another file's than the status: then the inode tells.
-    const length = tryLgetxattr(Buffer.concat([rawPath(`${procPath(directory)}/`), raw]), ATTRIBUTE, buffer);
+    const value = readAttributeOf(rawPath(`${procPath(directory)}/${name}`));
     // What jobs write has no attribute: as for an open file without one, at half the cost.
-    if (length === -E.ENODATA) {
+    if (value === -E.ENODATA) {
       const meta = believe(undefined, undefined, stat, isHot(bucket, stat));
       return listed({ key, size: stat.size, lastModified: milliseconds(stat.mtimeNs), meta });
     }
-    const packed = length > 0 ? decode(buffer.subarray(0, length)) : undefined;
+    const packed = typeof value === 'number' ? undefined : decode(value);
     if (packed?.meta && packed.meta.etag !== '' && judge(packed.stamp, stat) === 'whole') {
       return listed({ key, size: stat.size, lastModified: milliseconds(stat.mtimeNs), meta: packed.meta });
     }

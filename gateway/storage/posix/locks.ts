@@ -2,7 +2,7 @@
  * One writer of a key at a time, between threads, processes and gateways: flock on one of 256 files of the bucket. What
  * a job does to the same file is not held up by it, of course.
  */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { reservedSegment } from '../keys.js';
 import { type BucketDir, unusable } from './paths.js';
 import {
@@ -24,11 +24,7 @@ import { busyNow } from './worker-loop.js';
 const PATIENCE_MS = 1;
 
 /** `a` and `a/` stand at the same name: one lock for both. */
-const shardOf = (key: string): string =>
-  createHash('md5')
-    .update(key.endsWith('/') ? key.slice(0, -1) : key)
-    .digest('hex')
-    .slice(0, 2);
+const shardOf = (key: string): string => hash('md5', key.endsWith('/') ? key.slice(0, -1) : key).slice(0, 2);
 
 const pause = new Int32Array(new SharedArrayBuffer(4));
 

@@ -11,29 +11,12 @@
  */
 import { readlinkSync, readSync, writeSync } from 'node:fs';
 import koffi from 'koffi';
-import { AT_EMPTY_PATH, E, errnoName, LOCK_EX, LOCK_NB, LOCK_SH, numbers } from './linux.js';
+import { AT_EMPTY_PATH, E, errnoError, LOCK_EX, LOCK_NB, LOCK_SH, numbers } from './linux.js';
 
 export * from './linux.js';
 
 /** A path or name: text, or raw bytes. */
 export type Path = string | Buffer;
-
-export interface ErrnoError extends Error {
-  /** `ENOENT`, … */
-  code: string;
-  /** Positive. */
-  errno: number;
-  syscall: string;
-}
-
-/** An error of the system, as Node's own look (but `errno` is positive). */
-export const errnoError = (errno: number, syscall: string): ErrnoError => {
-  const code = errnoName(errno);
-  return Object.assign(new Error(`${code}: ${syscall}`), { code, errno, syscall });
-};
-
-export const isErrno = (error: unknown): error is ErrnoError =>
-  error instanceof Error && typeof (error as Partial<ErrnoError>).code === 'string' && 'syscall' in error;
 
 if (!numbers) throw new Error(`Tidegate runs on Linux, x64 and arm64 (here: ${process.platform} ${process.arch})`);
 const nr = numbers;
@@ -257,18 +240,24 @@ export interface Entry {
 export const getdents64 = (fd: number, buffer: Buffer): number =>
   orThrow(nBufN(nr.getdents64, fd, buffer, buffer.byteLength), 'getdents64');
 
-/** Calls `each` for every entry but `.` and `..` in what `getdents64` left. */
+/**
+ * Calls `each` for every entry but `.` and `..` in what `getdents64` left.
+ * @param skip told where a name's bytes begin and end: no string is made of it when true
+ */
 export const parseEntries = (
   buffer: Buffer,
   used: number,
-  each: (name: string, type: number, ino: bigint) => void,
+  each: (name: string, type: number) => void,
+  skip?: (start: number, end: number) => boolean,
 ): void => {
   for (let at = 0; at < used; ) {
-    const length = buffer.readUInt16LE(at + 16);
+    const length = buffer[at + 16]! + buffer[at + 17]! * 256;
     const start = at + 19;
-    const end = buffer.indexOf(0, start);
+    // A name ends at the first NUL; the record is filled up behind it, to 8 bytes.
+    let end = Math.max(start, at + length - 8);
+    while (buffer[end] !== 0) end++;
     const hidden = buffer[start] === 0x2e && (end === start + 1 || (end === start + 2 && buffer[start + 1] === 0x2e));
-    if (!hidden) each(buffer.toString('latin1', start, end), buffer[at + 18]!, buffer.readBigUInt64LE(at));
+    if (!hidden && !skip?.(start, end)) each(buffer.toString('latin1', start, end), buffer[at + 18]!);
     at += length;
   }
 };
