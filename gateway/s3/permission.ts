@@ -44,10 +44,18 @@ export interface Permission {
   storage: Storage;
 }
 
+interface First {
+  decision: Decision;
+  byTags: boolean;
+  holds: boolean;
+}
+
 /** What is left to ask of one object. */
 interface Guard {
   key: string;
   actions: readonly string[];
+  /** Any object of the bucket's owner is fine, whatever its ACL and tags. */
+  granted: boolean;
   /** The object was asked about, but for tags that a request sets. */
   passed: boolean;
 }
@@ -94,16 +102,21 @@ export function createPermission({ storage, identity, facts }: Asker): Permissio
     });
   }
 
-  /** The decision for an object of the bucket's owner with a private ACL, and whether it holds for every object. */
-  function first({ bucket }: Place, key: string, action: string): { decision: Decision; holds: boolean } {
+  /**
+   * The decision for an object of the bucket's owner with a private ACL; whether its tags could change it; whether it
+   * `holds` for every object.
+   */
+  function first({ bucket }: Place, key: string, action: string): First {
     const { bucketPolicy, ownership } = accessOf(bucket);
     const decision = ask(bucket, key, action);
-    if (bucketPolicy && asksForObject(bucketPolicy, action)) return { decision, holds: false };
+    if (bucketPolicy && asksForObject(bucketPolicy, action)) {
+      return { decision, byTags: true, holds: false };
+    }
     const byObject = contentActions.has(action) && ownership !== 'BucketOwnerEnforced';
     const denied = decision.statement?.effect === 'Deny';
     // Nobody is no object's owner: where no ACL could give it either, there is nothing to look for.
     const hopeless = !decision.allow && !identity.account && !aclNeeded(action);
-    return { decision, holds: !byObject || denied || hopeless };
+    return { decision, byTags: false, holds: !byObject || denied || hopeless };
   }
 
   async function permit(at: Place, key: string | undefined, action: string, known?: ObjectInfo): Promise<Decision> {
@@ -136,15 +149,21 @@ export function createPermission({ storage, identity, facts }: Asker): Permissio
   }
 
   function permitWhenOpened(at: Place, key: string, actions: readonly string[]): void {
+    let granted = true;
     for (const action of actions) {
-      const { decision, holds } = first(at, key, action);
+      const { decision, byTags, holds } = first(at, key, action);
       if (holds) demand(decision);
+      granted &&= decision.allow && !byTags;
     }
-    guards.set(at, { key, actions, passed: false });
+    guards.set(at, { key, actions, granted, passed: false });
   }
 
   function check({ bucket }: Place, guard: Guard, object: ObjectInfo, requestTags?: Tags['requestTags']): void {
-    for (const action of guard.actions) demand(ask(bucket, guard.key, action, object, requestTags));
+    // An ACL only gives: what is allowed without one is allowed with any.
+    const others = object.meta.owner !== undefined && object.meta.owner !== bucket.owner;
+    if (!guard.granted || others) {
+      for (const action of guard.actions) demand(ask(bucket, guard.key, action, object, requestTags));
+    }
     guard.passed = true;
   }
 

@@ -31,6 +31,15 @@ test('create, head, again, of another, delete', async () => {
   assert.is(made.status, 200);
   assert.is(made.headers.location, '/cycle');
   assert.is((await put('/cycle')).status, 200);
+  const others: Record<string, string>[] = [
+    { 'x-amz-acl': 'public-read' },
+    { 'x-amz-object-ownership': 'BucketOwnerEnforced' },
+  ];
+  for (const headers of others) {
+    assert.is(element(await put('/cycle', { headers }), 'Code'), 'BucketAlreadyExists');
+    assert.equal((await stage.storage.bucket('cycle'))?.config, {});
+  }
+  assert.is((await put('/cycle', { headers: { 'x-amz-acl': 'private' } })).status, 200);
   const other = await put('/cycle', { as: 'bert' });
   assert.is(other.status, 409);
   assert.is(element(other, 'Code'), 'BucketAlreadyExists');

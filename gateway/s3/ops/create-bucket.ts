@@ -29,9 +29,11 @@ export async function createBucket(context: Context): Promise<Reply> {
 
   const config = { ...access, ...(tags && Object.keys(tags).length > 0 && { tagging: JSON.stringify(tags) }) };
   const { bucket, made } = await makeBucket(storage, account, { name, directory, config }, context.maxBuckets);
-  // One's own bucket again is fine, but it must not seem to have an ACL that it does not have.
-  if (!made && writeAcl(accessOf(bucket).bucketAcl) !== access[kinds.acl]) {
-    const message = 'You own this bucket already, and its ACL is another: PutBucketAcl changes it';
+  // One's own bucket again is fine, but it must not seem to have an ACL or an ownership that it does not have.
+  const { bucketAcl, ownership } = accessOf(bucket);
+  const differs = writeAcl(bucketAcl) !== access[kinds.acl] || ownership !== (access[kinds.ownership] ?? ownership);
+  if (!made && differs) {
+    const message = 'You own this bucket already, and its ACL or ownership is another: it is not changed by this';
     throw new S3Error('BucketAlreadyExists', { message, fields: { BucketName: name } });
   }
   return { headers: { location: `/${name}` } };
