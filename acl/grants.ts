@@ -168,9 +168,6 @@ const bucketPermissions: ReadonlyMap<string, Permission> = new Map([
   ['s3:PutObject', 'WRITE'],
   // "Allows grantee to create, overwrite, and delete objects": but versions only the owner can destroy.
   ['s3:DeleteObject', 'WRITE'],
-  // S3 leaves these to whoever began the upload: an account that may write here.
-  ['s3:AbortMultipartUpload', 'WRITE'],
-  ['s3:ListMultipartUploadParts', 'WRITE'],
   ['s3:GetBucketAcl', 'READ_ACP'],
   ['s3:PutBucketAcl', 'WRITE_ACP'],
 ]);

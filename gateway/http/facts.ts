@@ -28,7 +28,7 @@ export function factsOf(input: FactsInput, known: Pick<RequestFacts, 'existingTa
     now,
     secure: wire.secure,
     tlsVersion: (socket as Partial<TLSSocket>).getProtocol?.()?.replace(/^TLSv/, ''),
-    header: (name) => field(form?.fields, name) ?? text(headers.get(name)),
+    header: (name) => (form && !ofRequest.has(name) ? field(form.fields, name) : text(headers.get(name))),
     query: (name) => wire.query.get(name),
     get copySource() {
       const value = headers.get('x-amz-copy-source');
@@ -46,9 +46,12 @@ export function factsOf(input: FactsInput, known: Pick<RequestFacts, 'existingTa
 
 const text = (value: string | undefined): string | undefined => (value === undefined ? undefined : decodeHeader(value));
 
+/** What a form says nothing about; all else is taken from its fields alone, as it is stored. */
+const ofRequest: ReadonlySet<string> = new Set(['user-agent', 'referer']);
+
 /** In a form the canned ACL is the field `acl`; all others are called as the headers that they stand for. */
-function field(fields: ReadonlyMap<string, string> | undefined, name: string): string | undefined {
-  return fields?.get(name === 'x-amz-acl' ? 'acl' : name) ?? fields?.get(name);
+function field(fields: ReadonlyMap<string, string>, name: string): string | undefined {
+  return (name === 'x-amz-acl' ? fields.get('acl') : undefined) ?? fields.get(name);
 }
 
 /** The tags of an upload. A copy has those of its source, unless it replaces them. */

@@ -363,6 +363,7 @@ function createContext(
     async permit(at, key, action, object) {
       await permission.permit(at, key, action, object);
     },
+    permitNew: permission.permitNew,
     byRole: decision?.by === 'role',
     body: form?.file ?? body,
     form,

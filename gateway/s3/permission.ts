@@ -40,6 +40,8 @@ export interface Permission {
    * @throws S3Error AccessDenied
    */
   permitWhenOpened(at: Place, key: string, actions: readonly string[]): void;
+  /** Of what a new object of `owner` gets besides its bytes. @throws S3Error AccessDenied */
+  permitNew(at: Place, key: string, action: string, owner: string): void;
   /** The store, which asks for what `permitWhenOpened` has left open. */
   storage: Storage;
 }
@@ -56,8 +58,8 @@ interface Guard {
   actions: readonly string[];
   /** Any object of the bucket's owner is fine, whatever its ACL and tags. */
   granted: boolean;
-  /** The object was asked about, but for tags that a request sets. */
-  passed: boolean;
+  /** The object that was asked about, but for tags that a request sets. */
+  passed?: ObjectInfo;
 }
 
 export function createPermission({ storage, identity, facts }: Asker): Permission {
@@ -69,7 +71,7 @@ export function createPermission({ storage, identity, facts }: Asker): Permissio
     bucket: Bucket,
     key: string | undefined,
     action: string,
-    object?: ObjectInfo,
+    object?: Pick<ObjectInfo, 'meta'>,
     requestTags?: Tags['requestTags'],
   ): Decision {
     const access = accessOf(bucket);
@@ -155,7 +157,15 @@ export function createPermission({ storage, identity, facts }: Asker): Permissio
       if (holds) demand(decision);
       granted &&= decision.allow && !byTags;
     }
-    guards.set(at, { key, actions, granted, passed: false });
+    guards.set(at, { key, actions, granted });
+  }
+
+  function permitNew({ bucket }: Place, key: string, action: string, owner: string): void {
+    const object = { meta: { etag: '', headers: {}, user: {}, owner } };
+    const decision = ask(bucket, key, action, object);
+    // WRITE on a bucket is for objects with all that belongs to them; of the anonymous they are the bucket owner's.
+    const whole = decision.by === 'default' && ask(bucket, key, 's3:PutObject', object).by === 'acl';
+    if (!whole) demand(decision);
   }
 
   function check({ bucket }: Place, guard: Guard, object: ObjectInfo, requestTags?: Tags['requestTags']): void {
@@ -164,7 +174,7 @@ export function createPermission({ storage, identity, facts }: Asker): Permissio
     if (!guard.granted || others) {
       for (const action of guard.actions) demand(ask(bucket, guard.key, action, object, requestTags));
     }
-    guard.passed = true;
+    guard.passed = object;
   }
 
   function guardOf(at: Place, key: string): Guard | undefined {
@@ -212,7 +222,8 @@ export function createPermission({ storage, identity, facts }: Asker): Permissio
       });
       check(at, guard, info, change.tags ?? undefined);
     }
-    return storage.updateMeta(at, key, change);
+    // The caller may have taken its time since: what stands there now may be another's.
+    return storage.updateMeta(at, key, guard?.passed ? { ...change, of: guard.passed.meta } : change);
   };
 
   return {
@@ -221,6 +232,7 @@ export function createPermission({ storage, identity, facts }: Asker): Permissio
     permit,
     permitUploader,
     permitWhenOpened,
+    permitNew,
     storage: guarded,
   };
 }

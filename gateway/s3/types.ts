@@ -22,6 +22,12 @@ export interface Context {
   otherPlace(bucketName: string, key: string, action: string): Promise<Place>;
   /** May the caller do this to a key, too? `object`: when it is open already. @throws S3Error AccessDenied, NoSuchKey */
   permit(at: Place, key: string, action: string, object?: ObjectInfo): Promise<void>;
+  /**
+   * May the caller give this (ACL, tags) to the object that it is about to write?
+   * @param owner canonical id of the owner that it will have
+   * @throws S3Error AccessDenied
+   */
+  permitNew(at: Place, key: string, action: string, owner: string): void;
   /** The caller was let in by a role: what he writes is the bucket owner's. */
   byRole: boolean;
   /** The decoded payload (aws-chunked undone, signatures checked as it is read). */

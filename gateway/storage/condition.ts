@@ -1,6 +1,6 @@
 /** The guards of a write (`If-Match`, `If-None-Match`, `x-amz-if-match-*`), decided against what stands there. Pure. */
 import { S3Error } from '../errors.js';
-import type { WriteCondition } from './types.js';
+import type { MetaChange, WriteCondition } from './types.js';
 
 export interface Current {
   /** Without quotes. */
@@ -37,6 +37,11 @@ export function checkWrite(condition: WriteCondition | undefined, current: Curre
     if (!current) throw new S3Error('NoSuchKey');
     if (current.size !== ifMatchSize) throw failed('x-amz-if-match-size');
   }
+}
+
+/** Under the lock, like `checkWrite`: what was permitted for one object must not happen to another. @throws S3Error OperationAborted */
+export function requireSame(meant: MetaChange['of'], current: NonNullable<MetaChange['of']>): void {
+  if (meant && (meant.owner !== current.owner || meant.acl !== current.acl)) throw new S3Error('OperationAborted');
 }
 
 const matches = (wanted: string, etag: string) => wanted === '*' || wanted === etag;

@@ -4,7 +4,7 @@
  */
 import type { ObjectMeta } from '../../acl/metadata/types.js';
 import { S3Error } from '../errors.js';
-import { checkWrite } from './condition.js';
+import { checkWrite, requireSame } from './condition.js';
 import { createDigests, loadDigests } from './digest.js';
 import { assertStorableKey, compareUtf8, fromBytes, parentsOf, toBytes } from './keys.js';
 import { listPage, sortedCursor } from './listing.js';
@@ -101,7 +101,8 @@ export function createMemoryStorage(options: MemoryOptions = {}): Storage {
       rooms.delete(bucket.name);
     },
     async putConfig(bucket, kind, text) {
-      const { config } = roomOf(bucket).bucket;
+      const { config, created, owner } = roomOf(bucket).bucket;
+      if (created !== bucket.created || owner !== bucket.owner) throw new S3Error('NoSuchBucket');
       const after = typeof text === 'function' ? text(config[kind]) : text;
       if (after === undefined) delete config[kind];
       else config[kind] = after;
@@ -134,8 +135,9 @@ export function createMemoryStorage(options: MemoryOptions = {}): Storage {
       room.objects.delete(key);
       room.sorted = undefined;
     },
-    async updateMeta(at, key, { tags, acl }) {
+    async updateMeta(at, key, { tags, acl, of }) {
       const stored = find(at, key);
+      requireSame(of, stored.info.meta);
       if (tags === null) delete stored.info.meta.tags;
       else if (tags) stored.info.meta.tags = structuredClone(tags);
       if (acl === null) delete stored.info.meta.acl;

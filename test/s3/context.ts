@@ -81,6 +81,7 @@ export async function createWorld(): Promise<World> {
         place: await placeOf('b'),
         otherPlace: placeOf,
         permit: async () => {},
+        permitNew: () => {},
         byRole: false,
         isAccount: async (id) => id === account.uuid,
         body,

@@ -20,6 +20,7 @@ import {
 
 const test = suite('permissions: policies');
 test.after(() => stage.close());
+const writeWithAcl = ['s3:PutObject', 's3:PutObjectAcl'];
 
 test('a policy: put, shown as it was, obeyed, taken away', async () => {
   const b = await bucket();
@@ -126,7 +127,7 @@ test('conditions: address, agent, tags of the object and of the request', async 
 
   await policy(
     b,
-    statement(b, { Action: 's3:PutObject', Condition: { StringEquals: { 's3:x-amz-acl': 'public-read' } } }),
+    statement(b, { Action: writeWithAcl, Condition: { StringEquals: { 's3:x-amz-acl': 'public-read' } } }),
   );
   await putDenied(`/${b}/a`, null);
   await done(put(`/${b}/a`, { as: null, body: 'x', headers: { 'x-amz-acl': 'public-read' } }));
@@ -233,7 +234,7 @@ test('a form needs PutObject on its key, and may bring an ACL', async () => {
   };
   await denied(post('in/a'));
   const condition = { Condition: { StringEquals: { 's3:x-amz-acl': 'public-read' } } };
-  await policy(b, statement(b, { Action: 's3:PutObject', Resource: `${b}/in/*`, ...condition }));
+  await policy(b, statement(b, { Action: writeWithAcl, Resource: `${b}/in/*`, ...condition }));
   await denied(post('out/a', { acl: 'public-read' }));
   await denied(post('in/a'));
   await done(post('in/a', { acl: 'public-read' }));

@@ -11,6 +11,7 @@ import {
 } from '../checksums.js';
 import { multipartEtag, quoteEtag } from '../etag.js';
 import { writeCondition } from '../object-headers.js';
+import { ownUpload } from '../own-upload.js';
 import { readDocument } from '../payload.js';
 import type { Context, Handler, XmlValue } from '../types.js';
 import { type CompletedPart, readCompleteMultipartUpload } from '../xml/shapes.js';
@@ -27,7 +28,7 @@ export const completeMultipartUpload: Handler = async (context) => {
 
   let upload: Upload;
   try {
-    upload = await storage.upload(place, key, id);
+    upload = await ownUpload(context, id);
   } catch (error) {
     return { body: { xml: result(context, await completedBefore(context, id, error)) } };
   }

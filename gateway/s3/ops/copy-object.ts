@@ -47,8 +47,8 @@ export const copyObject: Handler = async (context) => {
   }
 
   // "The ACL is not preserved": the copy has the one that this request asks for.
-  const access = await newObjectAccess(context);
-  const source = await openSource(context, { withTags: !replaceTags });
+  const access = await newObjectAccess(context, { key, headers, tags: replacedTags?.tags });
+  const source = await openSource(context, replaceTags ? {} : { tagsFor: access.owner });
   const work = async () => {
     try {
       const { info } = source;
@@ -90,10 +90,10 @@ export const copyObject: Handler = async (context) => {
 /**
  * Opens what `x-amz-copy-source` names, under its own authorisation, and checks the `x-amz-copy-source-if-*` headers on
  * it. The caller closes it.
- * @param withTags they are copied too, which "you must have permission for" of its own: s3:GetObjectTagging
+ * @param tagsFor they are copied too, to an object of this owner: with s3:GetObjectTagging and s3:PutObjectTagging
  * @throws S3Error InvalidArgument, NoSuchBucket, NoSuchKey, NoSuchVersion, AccessDenied, PreconditionFailed
  */
-export async function openSource(context: Context, { withTags }: { withTags: boolean }): Promise<OpenObject> {
+export async function openSource(context: Context, { tagsFor }: { tagsFor?: string }): Promise<OpenObject> {
   const { storage, headers } = context;
   refuseReadEncryption(new Map([...headers].filter(([name]) => name.startsWith('x-amz-copy-source-'))));
   const { bucket, key, versionId } = parseCopySource(headers.get('x-amz-copy-source') ?? '');
@@ -107,7 +107,10 @@ export async function openSource(context: Context, { withTags }: { withTags: boo
     throw new S3Error('NoSuchKey', { cause: error, fields: { Key: key } });
   });
   try {
-    if (withTags && source.info.meta.tags) await context.permit(from, key, 's3:GetObjectTagging', source.info);
+    if (tagsFor !== undefined && source.info.meta.tags) {
+      await context.permit(from, key, 's3:GetObjectTagging', source.info);
+      context.permitNew(context.place, context.key, 's3:PutObjectTagging', tagsFor);
+    }
     checkCopyConditions(headers, { etag: source.info.meta.etag, lastModified: source.info.lastModified });
     return source;
   } catch (error) {

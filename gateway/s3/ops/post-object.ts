@@ -1,4 +1,4 @@
-import { S3Error } from '../../errors.js';
+import { invalidArgument, S3Error } from '../../errors.js';
 import type { Headers } from '../../http/types.js';
 import { quoteEtag } from '../etag.js';
 import { encodeHeader } from '../header-text.js';
@@ -43,6 +43,10 @@ export const postObject: Handler = async (context) => {
 
 /** The fields as the headers that they stand for, in the one-character-a-byte form that headers have. */
 function formHeaders({ fields }: Form): Headers {
+  // Conditions would be asked about the one, and the other be stored.
+  if (fields.has('acl') && fields.has('x-amz-acl')) {
+    throw invalidArgument('acl', fields.get('acl') ?? '', 'The fields acl and x-amz-acl exclude each other');
+  }
   const headers = new Map<string, string>();
   for (const [name, value] of fields) headers.set(name === 'acl' ? 'x-amz-acl' : name, encodeHeader(value));
   return headers;

@@ -34,7 +34,7 @@ export async function storeObject(
   refuseUnsupportedWrite(headers);
   const system = systemHeaders(headers);
   const user = userMetadata(headers);
-  const access = await newObjectAccess(context, headers);
+  const access = await newObjectAccess(context, { key, headers, tags });
   const promise = payloadPromise(context, headers);
   const body = objectBody(context);
   return context.storage.put(context.place, key, body, {

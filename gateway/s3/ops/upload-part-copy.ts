@@ -2,6 +2,7 @@ import { checksumElements, receivedChecksum } from '../checksums.js';
 import { parseCopyRange } from '../copy-source.js';
 import { quoteEtag } from '../etag.js';
 import { timestamp } from '../listing-reply.js';
+import { ownUpload } from '../own-upload.js';
 import type { Handler } from '../types.js';
 import { openSource, requireSize, requireUnchanged } from './copy-object.js';
 import { partDigests, partNumber } from './upload-part.js';
@@ -11,8 +12,8 @@ export const uploadPartCopy: Handler = async (context) => {
   const { storage, place, key, headers, query } = context;
   const number = partNumber(query);
   const id = query.get('uploadId') ?? '';
-  const { checksum } = await storage.upload(place, key, id);
-  const source = await openSource(context, { withTags: false });
+  const { checksum } = await ownUpload(context, id);
+  const source = await openSource(context, {});
   const work = async () => {
     try {
       const { info } = source;

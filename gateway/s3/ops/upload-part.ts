@@ -4,6 +4,7 @@ import type { Query } from '../../http/types.js';
 import type { Digest } from '../../storage/types.js';
 import { checksumHeader, checksumMismatch, digestOf, receivedChecksum } from '../checksums.js';
 import { quoteEtag } from '../etag.js';
+import { ownUpload } from '../own-upload.js';
 import { objectBody, payloadPromise } from '../payload.js';
 import type { Handler } from '../types.js';
 
@@ -17,7 +18,7 @@ export const uploadPart: Handler = async (context) => {
   }
   const promise = payloadPromise(context);
   const body = objectBody(context);
-  const upload = await storage.upload(place, key, id);
+  const upload = await ownUpload(context, id);
   const wanted = upload.checksum?.algorithm;
   const given = promise.checksum?.algorithm;
   if (wanted && given && wanted !== given) throw checksumMismatch(wanted, given);

@@ -129,6 +129,8 @@ export const createBuckets = ({ root, pool, documents, groundOf, directoryMode }
 
     putConfig: async (bucket, kind, text) => {
       const changed = await documents.update<Bucket>('buckets', bucket.name, (current) => {
+        // Deleted and made anew meanwhile, perhaps by another account: not the bucket that was meant.
+        if (current.created !== bucket.created || current.owner !== bucket.owner) throw new S3Error('NoSuchBucket');
         const { [kind]: before, ...config } = current.config ?? {};
         const after = typeof text === 'function' ? text(before) : text;
         return { ...current, config: after === undefined ? config : { ...config, [kind]: after } };

@@ -6,7 +6,7 @@ import { clearRecord, saveRecord } from '../../../acl/metadata/store.js';
 import type { ObjectMeta } from '../../../acl/metadata/types.js';
 import { readAttribute } from '../../../acl/metadata/xattr.js';
 import { S3Error } from '../../errors.js';
-import { checkWrite } from '../condition.js';
+import { checkWrite, requireSame } from '../condition.js';
 import type { MetaChange, ObjectInfo, WriteCondition } from '../types.js';
 import { tickFor } from './clock.js';
 import { withKeyLock } from './locks.js';
@@ -209,6 +209,7 @@ const update = (bucket: BucketDir, key: string, change: MetaChange): Published =
   const found = required(findObject(bucket, key, true));
   const { fd, stat, loaded, info } = found;
   try {
+    requireSame(change.of, info.meta);
     const { packed } = loaded;
     const meta: ObjectMeta = { ...info.meta };
     if (change.tags === null) delete meta.tags;
