@@ -342,6 +342,14 @@ function createContext(
   const payload = authenticated?.payload ?? (reads ? unsignedPayload(headers) : undefined);
   const { body, trailers } = reads ? wireBody(request, payload) : { body: noBody, trailers: new Map() };
   const names = new Map<string, Promise<string>>();
+  // Its sender decides how long a document takes: what it may do is asked for when it is complete, of what is there then.
+  const document: Body = {
+    length: body.length,
+    async read(sink) {
+      await body.read(sink);
+      if (place) Object.assign(place, (await permittedPlace(request, caller, permission)).place);
+    },
+  };
   return {
     storage: permission.storage,
     identity,
@@ -365,7 +373,7 @@ function createContext(
     },
     permitNew: permission.permitNew,
     byRole: decision?.by === 'role',
-    body: form?.file ?? body,
+    body: form?.file ?? (operation.body === 'xml' ? document : body),
     form,
     trailers,
     payloadSha256: payload?.kind === 'sha256' ? payload.hex : undefined,

@@ -40,8 +40,12 @@ export interface Permission {
    * @throws S3Error AccessDenied
    */
   permitWhenOpened(at: Place, key: string, actions: readonly string[]): void;
-  /** Of what a new object of `owner` gets besides its bytes. @throws S3Error AccessDenied */
-  permitNew(at: Place, key: string, action: string, owner: string): void;
+  /**
+   * Of what a new object of `owner` gets besides its bytes.
+   * @param tags that it gets, when the request does not name them itself
+   * @throws S3Error AccessDenied
+   */
+  permitNew(at: Place, key: string, action: string, owner: string, tags?: Tags['requestTags']): void;
   /** The store, which asks for what `permitWhenOpened` has left open. */
   storage: Storage;
 }
@@ -160,9 +164,9 @@ export function createPermission({ storage, identity, facts }: Asker): Permissio
     guards.set(at, { key, actions, granted });
   }
 
-  function permitNew({ bucket }: Place, key: string, action: string, owner: string): void {
+  function permitNew({ bucket }: Place, key: string, action: string, owner: string, tags?: Tags['requestTags']): void {
     const object = { meta: { etag: '', headers: {}, user: {}, owner } };
-    const decision = ask(bucket, key, action, object);
+    const decision = ask(bucket, key, action, object, tags);
     // WRITE on a bucket is for objects with all that belongs to them; of the anonymous they are the bucket owner's.
     const whole = decision.by === 'default' && ask(bucket, key, 's3:PutObject', object).by === 'acl';
     if (!whole) demand(decision);

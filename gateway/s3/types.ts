@@ -1,5 +1,6 @@
 /** What an S3 operation is: a row of the table in `operations.ts`, a handler, a request context, a reply. */
 import type { Identity } from '../../acl/identity.js';
+import type { ObjectMeta } from '../../acl/metadata/types.js';
 import type { S3Error } from '../errors.js';
 import type { Headers, Query } from '../http/types.js';
 import type { Body, Bucket, ObjectInfo, Place, Storage } from '../storage/types.js';
@@ -25,9 +26,10 @@ export interface Context {
   /**
    * May the caller give this (ACL, tags) to the object that it is about to write?
    * @param owner canonical id of the owner that it will have
+   * @param tags that it gets, when the request does not name them itself
    * @throws S3Error AccessDenied
    */
-  permitNew(at: Place, key: string, action: string, owner: string): void;
+  permitNew(at: Place, key: string, action: string, owner: string, tags?: ObjectMeta['tags']): void;
   /** The caller was let in by a role: what he writes is the bucket owner's. */
   byRole: boolean;
   /** The decoded payload (aws-chunked undone, signatures checked as it is read). */

@@ -81,6 +81,10 @@ test('the tags that a copy brings along are tags that somebody sets', async () =
   const headers = { 'x-amz-copy-source': `/${b}/mine` };
   await denied(put(`/${b}/copy`, { as: 'bert', headers }));
   await done(put(`/${b}/copy`, { as: 'bert', headers: { ...headers, 'x-amz-tagging-directive': 'REPLACE' } }));
+  const condition = { StringEquals: { 's3:RequestObjectTag/a': 'b' } };
+  const deny = { Effect: 'Deny', Action: 's3:PutObjectTagging', Condition: condition };
+  await policy(b, statement(b, byBert(deny)));
+  await denied(put(`/${b}/copy`, { as: 'bert', headers }));
 });
 
 /** A form of nobody. */
@@ -168,8 +172,22 @@ test('the configuration of a bucket does not land on another account’s of the 
     await done(stage.send(`/${b}`, { method: 'DELETE', as: 'bert' }));
     await done(put(`/${b}`));
   });
-  assert.match(answer, /NoSuchBucket/);
+  assert.match(answer, /NoSuchBucket|AccessDenied/);
   await refused(get(`/${b}?policy`), 'NoSuchBucketPolicy');
+});
+
+test('rights that are taken away while a document comes are not used', async () => {
+  const b = await bucket();
+  const given = () => policy(b, statement(b, byBert({ Action: ['s3:PutBucketPolicy', 's3:PutBucketTagging'] })));
+  await given();
+  const open = JSON.stringify({ Version: '2012-10-17', Statement: [statement(b)] });
+  const closed = () => done(stage.send(`/${b}?policy`, { method: 'DELETE' }));
+  assert.match(await slowly(`/${b}?policy`, open, closed), /AccessDenied/);
+  await refused(get(`/${b}?policy`), 'NoSuchBucketPolicy');
+  await given();
+  const block = `<PublicAccessBlockConfiguration><BlockPublicPolicy>true</BlockPublicPolicy></PublicAccessBlockConfiguration>`;
+  const blocked = () => done(put(`/${b}?publicAccessBlock`, { body: block }));
+  assert.match(await slowly(`/${b}?policy`, open, blocked), /AccessDenied/);
 });
 
 test.run();

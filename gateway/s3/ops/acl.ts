@@ -61,8 +61,7 @@ export const putObjectAcl: Handler = async (context) => {
  *   MissingSecurityHeader for neither, and what their parts throw
  */
 async function requestedByPut(context: Context, place: AclPlace): Promise<Acl> {
-  const { ownership, publicAccessBlock } = accessOf(context.place.bucket);
-  requireAcls(ownership);
+  requireAcls(accessOf(context.place.bucket).ownership);
   const byHeaders = requestedAcl((name) => context.headers.get(name), place);
   const document = await readDocument(context, maxBytes);
   if (byHeaders && document.byteLength > 0) throw new S3Error('UnexpectedContent');
@@ -70,6 +69,9 @@ async function requestedByPut(context: Context, place: AclPlace): Promise<Acl> {
     throw new S3Error('MissingSecurityHeader', { fields: { MissingHeaderName: 'x-amz-acl' } });
   }
   const acl = byHeaders ?? readAccessControlPolicy(document, place.owner);
+  // As it is now: the document may have taken its time.
+  const { ownership, publicAccessBlock } = accessOf(context.place.bucket);
+  requireAcls(ownership);
   refusePublicAcl(publicAccessBlock, acl);
   await requireGrantees(context, acl);
   return acl;

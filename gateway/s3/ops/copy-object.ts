@@ -108,8 +108,9 @@ export async function openSource(context: Context, { tagsFor }: { tagsFor?: stri
   });
   try {
     if (tagsFor !== undefined && source.info.meta.tags) {
+      const { tags } = source.info.meta;
       await context.permit(from, key, 's3:GetObjectTagging', source.info);
-      context.permitNew(context.place, context.key, 's3:PutObjectTagging', tagsFor);
+      context.permitNew(context.place, context.key, 's3:PutObjectTagging', tagsFor, tags);
     }
     checkCopyConditions(headers, { etag: source.info.meta.etag, lastModified: source.info.lastModified });
     return source;
