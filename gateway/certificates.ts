@@ -13,7 +13,8 @@ export type Certificate = Pick<SecureContextOptions, 'cert' | 'key'>;
 
 /** Reads both; throws a Complaint when a file is unreadable or the key does not belong to the certificate. */
 export async function readCertificate(files: CertificateFiles): Promise<Certificate> {
-  const [cert, key] = await Promise.all([read('certificate', files.cert), read('key', files.key)]);
+  const cert = await read('certificate', files.cert);
+  const key = await read('key', files.key);
   try {
     createSecureContext({ cert, key });
   } catch (error) {
