@@ -139,7 +139,11 @@ function askPlace(question: Question, request: PolicyRequest & { bucketOwner: st
   if (documents.publicAccessBlock?.restrictPublicBuckets && documents.bucketPolicy?.public && !isBucketOwner) {
     return say(question, 'deny', false, 'the bucket has a public policy, and its public access block restricts it');
   }
-  if (!ofAnother && byPolicy?.effect === 'Allow') return byStatement(question, 'policy', 'bucket policy', byPolicy);
+  // Whoever may write the policy may do everything: `s3:*` for everybody must not hand the bucket over. S3 too wants
+  // the caller of the policy operations to "belong to the bucket owner's account"; here a role says that somebody does.
+  if (!ofAnother && byPolicy?.effect === 'Allow' && !policyCalls.has(action)) {
+    return byStatement(question, 'policy', 'bucket policy', byPolicy);
+  }
   const byAcl = ownership === 'BucketOwnerEnforced' ? undefined : askAcls(question, bucketOwner, objectOwner);
   return byAcl ?? say(question, 'default', false, refusal(isBucketOwner));
 }

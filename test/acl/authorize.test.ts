@@ -97,6 +97,21 @@ test('an owner can be denied, but never the calls that undo it', () => {
   }
 });
 
+test('a policy for everything and everybody does not hand over the policy itself', () => {
+  const bucketPolicy = policy(allow({ Action: 's3:*' }));
+  assert.is(may({ action: 's3:PutBucketTagging', bucketPolicy }), true);
+  for (const action of ['s3:GetBucketPolicy', 's3:PutBucketPolicy', 's3:DeleteBucketPolicy']) {
+    for (const identity of [alice, anonymous]) assert.is(may({ identity, action, bucketPolicy }), false);
+    assert.is(
+      may({
+        action,
+        roles: rolesPolicy({ bindings: [{ account: alice.account!.uuid, role: 'maintainer' }] }, 'b'),
+      }),
+      true,
+    );
+  }
+});
+
 // ---- bucket policy -----------------------------------------------------------------------------------------------
 
 test('a bucket policy lets other accounts and the anonymous in', () => {
