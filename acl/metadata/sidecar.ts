@@ -17,31 +17,23 @@ import {
 import { encode, type Packed } from './codec.js';
 import { type MetaGround, readWhole, writeWhole } from './files.js';
 
-/** An open file or directory. */
-export interface Subject {
-  fd: number;
-  stat: Stat;
-}
-
 /**
  * Another filesystem mounted inside the bucket numbers its inodes anew. A directory's name has its path in it: of a
  * directory nothing but the inode number is stamped (and its birth, where that is told), and the number is given again.
  */
-const nameOf = (bucket: MetaGround, { fd, stat }: Subject): string => {
+export const sidecarName = (bucket: MetaGround, fd: number, stat: Stat): string => {
   const name = stat.dev === bucket.dev ? `i${stat.ino}` : `i${stat.ino}-${stat.dev.toString(16)}`;
   if ((stat.mode & S_IFMT) !== S_IFDIR) return name;
   const path = pathOf(fd).slice(pathOf(bucket.fd).length);
   return `${name}-${createHash('sha256').update(path).digest('hex').slice(0, 16)}`;
 };
 
-export const readSidecar = (bucket: MetaGround, subject: Subject): Buffer | undefined =>
-  readWhole(bucket, nameOf(bucket, subject));
+export const readSidecar = (bucket: MetaGround, name: string): Buffer | undefined => readWhole(bucket, name);
 
 /** @param fresh only where there is none: what somebody has stored meanwhile stays */
-export const writeSidecar = (bucket: MetaGround, subject: Subject, packed: Packed, fresh = false): void => {
+export const writeSidecar = (bucket: MetaGround, name: string, packed: Packed, fresh = false): void => {
   const directory = bucket.area('meta');
   const temporary = `${NEW}${randomBytes(16).toString('hex')}`;
-  const name = nameOf(bucket, subject);
   writeWhole(bucket, temporary, encode(packed));
   // A link is create-only everywhere but on FAT, which has no links: there whoever comes first is overwritten.
   const linked = fresh ? tryLinkat(directory, temporary, directory, name) : -E.EPERM;
@@ -53,6 +45,6 @@ export const writeSidecar = (bucket: MetaGround, subject: Subject, packed: Packe
 /** How the names of sidecars begin that are not finished: a crash leaves them. */
 export const NEW = 'new-';
 
-export const dropSidecar = (bucket: MetaGround, subject: Subject): void => {
-  tryUnlinkat(bucket.area('meta'), nameOf(bucket, subject));
+export const dropSidecar = (bucket: MetaGround, name: string): void => {
+  tryUnlinkat(bucket.area('meta'), name);
 };

@@ -5,7 +5,7 @@
 import { E, errnoError, S_IFDIR, S_IFMT, type Stat } from '../../gateway/storage/posix/syscalls.js';
 import { belongsTo, decode, type Packed } from './codec.js';
 import type { MetaGround, Saved } from './files.js';
-import { dropSidecar, readSidecar, type Subject, writeSidecar } from './sidecar.js';
+import { dropSidecar, readSidecar, sidecarName, writeSidecar } from './sidecar.js';
 import { isOfDirectory, judge } from './stamp.js';
 import { readAttribute, readOverflow, removeAttribute, removeOverflow, writeAttribute } from './xattr.js';
 
@@ -27,7 +27,7 @@ const none: Loaded = { incomplete: false, forget: nothing, supersede: nothing };
 /** What is stored about an open file or directory. Never throws for what a user has written there. */
 export const loadRecord = (bucket: MetaGround, fd: number, stat: Stat): Loaded => {
   const value = bucket.ground.sidecars ? -E.EOPNOTSUPP : readAttribute(fd);
-  if (value === -E.EOPNOTSUPP) return loadSidecar(bucket, { fd, stat });
+  if (value === -E.EOPNOTSUPP) return loadSidecar(bucket, fd, stat);
   const decoded = typeof value === 'number' ? undefined : decode(value);
   if (!decoded || (isDirectory(stat) && !isOfDirectory(decoded.stamp, stat))) return none;
   const { overflow, ...packed } = decoded;
@@ -40,11 +40,11 @@ export const loadRecord = (bucket: MetaGround, fd: number, stat: Stat): Loaded =
   return { packed: meta ? { ...packed, meta } : packed, ...rest };
 };
 
-const loadSidecar = (bucket: MetaGround, subject: Subject): Loaded => {
-  const { stat } = subject;
-  const bytes = readSidecar(bucket, subject);
+const loadSidecar = (bucket: MetaGround, fd: number, stat: Stat): Loaded => {
+  const name = sidecarName(bucket, fd, stat);
+  const bytes = readSidecar(bucket, name);
   const packed = bytes && decode(bytes);
-  const forget = () => dropSidecar(bucket, subject);
+  const forget = () => dropSidecar(bucket, name);
   // An inode number is given again when its file is deleted: here a record of other content is another file's.
   const other = isDirectory(stat)
     ? !isOfDirectory(packed?.stamp, stat)
@@ -61,11 +61,11 @@ export const saveRecord = (bucket: MetaGround, fd: number, stat: Stat, packed: P
     const saved = writeAttribute(bucket, fd, stat.ino, packed, fresh);
     if (saved !== undefined) return saved;
   }
-  const subject = { fd, stat };
-  writeSidecar(bucket, subject, packed, fresh);
+  const name = sidecarName(bucket, fd, stat);
+  writeSidecar(bucket, name, packed, fresh);
   return {
-    restamp: (stamp) => writeSidecar(bucket, subject, { ...packed, stamp }),
-    undo: () => dropSidecar(bucket, subject),
+    restamp: (stamp) => writeSidecar(bucket, name, { ...packed, stamp }),
+    undo: () => dropSidecar(bucket, name),
   };
 };
 
@@ -76,5 +76,5 @@ export const clearRecord = (bucket: MetaGround, fd: number, stat: Stat): void =>
     if (result === 0 || result === -E.ENODATA) return;
     if (result !== -E.EOPNOTSUPP) throw errnoError(-result, 'fremovexattr');
   }
-  dropSidecar(bucket, { fd, stat });
+  dropSidecar(bucket, sidecarName(bucket, fd, stat));
 };

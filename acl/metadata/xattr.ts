@@ -4,6 +4,7 @@ import {
   E,
   errnoError,
   fsetxattr,
+  isErrno,
   tryFgetxattr,
   tryFremovexattr,
   tryFsetxattr,
@@ -71,6 +72,7 @@ export const writeAttribute = (
     restamp(packed.stamp);
   } catch (error) {
     undo();
+    if (isErrno(error) && error.errno === E.EOPNOTSUPP) return undefined;
     throw error;
   }
   return { undo, restamp };

@@ -17,7 +17,7 @@ import {
 
 const SECOND = 1_000_000_000n;
 /** The slowest tick of Linux (HZ = 100), assumed where it cannot be measured. */
-const COARSE = 10_000_000n;
+export const COARSE = 10_000_000n;
 /** Measured ticks by filesystem, in ns; 0 where every look gets a time of its own (multigrain, Linux 6.13). */
 const ticks = new Map<number, bigint>();
 

@@ -28,6 +28,8 @@ export interface PosixOptions {
   /** Permissions of new files and directories, before the process's umask. */
   fileMode?: number;
   directoryMode?: number;
+  /** Of the whole process; undefined leaves it as it is. */
+  umask?: number;
   /** Memory for transfers. */
   buffers?: BuffersOptions;
   /** Milliseconds after which a staged file of another machine is removed, where locks do not reach across. */
@@ -43,6 +45,7 @@ const SMALL_BYTES = 128 * 1024;
 /** Starts the store; rejects when a worker cannot start or the root cannot be used. */
 export const createPosixStorage = async (options: PosixOptions): Promise<Storage> => {
   const { durability = 'full', sidecars = false, fileMode = 0o644, directoryMode = 0o755, log } = options;
+  if (options.umask !== undefined) process.umask(options.umask);
   await mkdir(options.root, { recursive: true });
   const root = await realpath(options.root);
   await loadDigests();

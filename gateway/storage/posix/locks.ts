@@ -37,8 +37,10 @@ export const withKeyLock = <T>(bucket: BucketDir, key: string, work: () => T): T
   const fd = openLock(bucket, key);
   try {
     if (!acquire(fd, PATIENCE_MS)) busyNow();
+    bucket.held = fd;
     return work();
   } finally {
+    delete bucket.held;
     close(fd);
   }
 };

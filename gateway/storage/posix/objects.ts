@@ -229,7 +229,7 @@ const update = (bucket: BucketDir, key: string, change: MetaChange): Published =
     const whole = packed?.meta !== undefined && packed.meta.etag !== '' && judge(packed.stamp, stat) === 'whole';
     const stamp = { size: stat.size, mtimeNs: stat.mtimeNs, ino: stat.ino, bound: stat.ctimeNs };
     const saved = saveRecord(bucket, fd, stat, { stamp, meta: whole ? meta : { ...meta, etag: '' } });
-    const settled = settle(fd, saved, stamp, tickFor(bucket, stat.dev));
+    const settled = settle(bucket, fd, saved, stamp, tickFor(bucket, stat.dev));
     loaded.supersede();
     if (bucket.ground.durability === 'full') fsync(fd);
     if (whole) return { info: { ...info, meta }, settled };

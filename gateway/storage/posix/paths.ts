@@ -54,6 +54,8 @@ export interface BucketDir {
   readonly dev: number;
   /** A directory of `.tidegate`, opened (and made, where missing) at first use, closed with the bucket. */
   area(name: Area): number;
+  /** The lock of a key, while it is held: a file of the bucket's filesystem whose times mean nothing. */
+  held?: number;
 }
 
 /** The message of an error that asks the main thread to look whether the bucket still exists, and to prepare it again. */

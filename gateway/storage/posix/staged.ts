@@ -5,7 +5,7 @@ import type { Stamp } from '../../../acl/metadata/stamp.js';
 import { saveRecord } from '../../../acl/metadata/store.js';
 import type { ObjectMeta } from '../../../acl/metadata/types.js';
 import type { ObjectInfo } from '../types.js';
-import { knownTick, tickOf } from './clock.js';
+import { COARSE, knownTick, tickOf } from './clock.js';
 import { type BucketDir, machine, randomName } from './paths.js';
 import {
   close,
@@ -20,6 +20,7 @@ import {
   RENAME_NOREPLACE,
   RESOLVE_INSIDE,
   type Stat,
+  touch,
   tryFlock,
   tryLinkat,
   tryRenameat2,
@@ -123,14 +124,21 @@ export const stampFile = (bucket: BucketDir, fd: number, meta: ObjectMeta): Stam
   const { size, mtimeNs, ino } = stat;
   const stamp: Stamp = { size, mtimeNs, ino, bound: stat.ctimeNs + slackOf(stat.dev) };
   const saved = saveRecord(bucket, fd, stat, { stamp, meta });
-  return { stat, undo: saved.undo, settle: () => settle(fd, saved, stamp, tick, stat.ctimeNs) };
+  return { stat, undo: saved.undo, settle: () => settle(bucket, fd, saved, stamp, tick, stat.ctimeNs) };
 };
 
 /**
  * Raises the bound until it is not before the ctime. The size and mtime in the stamp stay those of our own content,
  * whatever the file has become meanwhile.
  */
-export const settle = (fd: number, saved: Saved, stamp: Stamp, tick: bigint, stampedNs?: bigint): bigint => {
+export const settle = (
+  bucket: BucketDir,
+  fd: number,
+  saved: Saved,
+  stamp: Stamp,
+  tick: bigint,
+  stampedNs?: bigint,
+): bigint => {
   let { bound } = stamp;
   const { ctimeNs: first, dev } = fstat(fd);
   let ctimeNs = first;
@@ -141,6 +149,21 @@ export const settle = (fd: number, saved: Saved, stamp: Stamp, tick: bigint, sta
     ({ ctimeNs } = fstat(fd));
   }
   const now = process.hrtime.bigint();
+  if (tick === 0n) return hasPassed(bucket, dev, bound) ? now : now + (bound - ctimeNs) + COARSE;
   // The ctime was the filesystem's clock at some time before now.
   return tick > 20_000_000n ? now : now + (bound - ctimeNs) + tick + 1n;
+};
+
+/**
+ * Whether every change from now on gets a later time than this one. Multigrain clocks give fine times only where they must:
+ * a change may be given the last tick, or the finest time that was handed out for any file, so it is not enough that the
+ * moment has passed. It must have been handed out.
+ */
+const hasPassed = ({ held }: BucketDir, dev: number, time: bigint): boolean => {
+  if (held === undefined || fstat(held).dev !== dev) return false;
+  for (let attempt = 0; attempt < 64; attempt++) {
+    touch(held);
+    if (fstat(held).ctimeNs > time) return true;
+  }
+  return false;
 };

@@ -298,6 +298,11 @@ export const futimens = (fd: number, mtimeNs: bigint): void => {
   orThrow(utimensatRaw(nr.utimensat, fd, null, times, 0), 'futimens');
 };
 
+/** Sets both times to now: whoever may write the file may do that. */
+export const touch = (fd: number): void => {
+  orThrow(utimensatRaw(nr.utimensat, fd, null, null, 0), 'futimens');
+};
+
 export const ftruncate = (fd: number, size: number): void => {
   orThrow(n2(nr.ftruncate, fd, size), 'ftruncate');
 };

@@ -48,7 +48,7 @@ const writer = async (which: number): Promise<void> => {
 };
 
 const bucketeer = async (): Promise<void> => {
-  for (let i = 0; ; i++) {
+  for (;;) {
     // What an interrupted deletion has left is made again.
     const made = await storage.createBucket({ name: 'brief', owner: 'owner' }, me).catch(() => undefined);
     const place = { bucket: made ?? (await storage.bucket('brief'))!, actor: me };

@@ -129,6 +129,32 @@ for (const sidecars of [false, true]) {
     assert.equal((await look('o')).meta.user, tagged.user);
   });
 
+  foreign('a change that only its ctime tells of is seen at once, every time', async () => {
+    for (let round = 0; round < 1500; round++) {
+      await put(bench.storage, bench.at, 'c', 'content');
+      statSync(bench.file('c'));
+      chmodSync(bench.file('c'), round % 2 ? 0o600 : 0o640);
+      assert.match((await bench.storage.head(bench.at, 'c')).meta.etag, synthetic, `round ${round}`);
+    }
+  });
+
+  foreign('a directory that was removed and made again is no object, though it has the same inode number', async () => {
+    const { storage, at } = bench;
+    for (let round = 0; round < 20; round++) {
+      await put(storage, at, `reuse${round}/`, '');
+      await put(storage, at, `reuse${round}/x`, 'x');
+      execFileSync('rm', ['-r', bench.file(`reuse${round}`)]);
+      for (const name of [`reuse${round}`, `other${round}`]) {
+        mkdirSync(bench.file(name));
+        await refused(storage.head(at, `${name}/`), 'NoSuchKey');
+        // Nor is it the gateway's, to be removed with its last object.
+        await put(storage, at, `${name}/y`, 'y');
+        await storage.remove(at, `${name}/y`);
+        assert.ok(statSync(bench.file(name)).isDirectory());
+      }
+    }
+  });
+
   foreign("a job's file is an object with a validator that changes with it", async () => {
     mkdirSync(bench.file('job'));
     writeFileSync(bench.file('job/out.nc'), 'result');

@@ -124,6 +124,35 @@ test('a full queue and a long wait are SlowDown; what was refused is not begun l
     assert.not(existsSync(mark));
   }));
 
+test('what a hanging call has in its hands is free when it has really ended, once', () =>
+  withPool({ workers: 1, queueLimit: 1, waitMs: 100, runMs: 200 }, async (pool) => {
+    const ended: string[] = [];
+    const options = (name: string) => ({ ended: () => void ended.push(name) });
+    const hanging = failure(pool.run('sleep', [800], options('hanging')));
+    await sleep(20);
+    const waiting = failure(pool.run('sleep', [0], options('waiting')));
+    const surplus = failure(pool.run('sleep', [0], options('surplus')));
+    for (const each of await Promise.all([hanging, waiting, surplus])) assert.is(each.code, 'SlowDown');
+    assert.equal(ended, ['surplus', 'waiting'], 'a worker is still at it');
+    await until('the end', 5_000, () => (ended.length === 3 ? true : undefined));
+    assert.is(await pool.run('echo', [1], options('good')), 1);
+    await failure(pool.run('bug', [], options('bad')));
+    assert.equal(ended.slice(3), ['good', 'bad']);
+  }));
+
+test('a preferred worker is taken unless it is at something long', () =>
+  withPool({ workers: 3 }, async (pool) => {
+    const ids = new Set<unknown>();
+    for (let i = 0; i < 20; i++) ids.add(await pool.run('sleep', [0], { prefer: 7 }));
+    assert.is(ids.size, 1);
+    const slow = pool.run('sleep', [500], { prefer: 7 });
+    await sleep(100);
+    const begun = Date.now();
+    assert.not.ok(ids.has(await pool.run('sleep', [0], { prefer: 7 })));
+    assert.ok(Date.now() - begun < 300);
+    await slow;
+  }));
+
 test('a call that hangs is answered SlowDown, and its late result goes to the one who closes what it holds', () =>
   withPool({ workers: 2, waitMs: 100, runMs: 200 }, async (pool) => {
     let orphan: unknown;

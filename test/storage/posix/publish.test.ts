@@ -207,6 +207,33 @@ publish('another filesystem mounted inside the bucket', async () => {
   }
 });
 
+publish('on a filesystem without attributes nothing is lost, however large the metadata', async () => {
+  if (!isRoot) return;
+  const root = tempDir();
+  try {
+    execFileSync('mount', ['-t', 'ramfs', 'ramfs', root], { stdio: 'ignore' });
+  } catch {
+    return; // not allowed to mount here
+  }
+  try {
+    const { storage, at } = await openBench({ root });
+    for (const size of [10, 5_000, 70_000]) {
+      const user = { big: 'x'.repeat(size) };
+      await put(storage, at, 'd/k', `content ${size}`, { user });
+      await storage.updateMeta(at, 'd/k', { tags: { a: `${size}` } });
+      const { meta } = await storage.head(at, 'd/k');
+      assert.equal([meta.etag, meta.user, meta.tags], [md5(`content ${size}`), user, { a: `${size}` }]);
+    }
+    await storage.remove(at, 'd/k');
+    assert.equal(readdirSync(at.bucket.path), ['.tidegate']);
+    assert.equal(readdirSync(join(at.bucket.path, '.tidegate/meta')), []);
+    await storage.deleteBucket(at);
+    await storage.close();
+  } finally {
+    execFileSync('umount', ['-l', root]);
+  }
+});
+
 publish('files belong to the actor, directories too', async () => {
   if (!isRoot) return;
   const { storage } = bench;
