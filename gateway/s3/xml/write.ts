@@ -2,6 +2,8 @@
 import type { XmlValue } from '../types.js';
 
 const namespace = 'http://s3.amazonaws.com/doc/2006-03-01/';
+/** Roots that S3 sends without a namespace. */
+const bare: ReadonlySet<string> = new Set(['Error', 'PostResponse']);
 export const declaration = '<?xml version="1.0" encoding="UTF-8"?>\n';
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what must not go out raw
@@ -50,13 +52,13 @@ function element(name: string, value: XmlValue, xmlns: string): string {
 }
 
 /**
- * A document with S3's namespace on its root (an `Error` has none). In an object, keys are element names, arrays repeat
+ * A document with S3's namespace on its root (but for the `bare` ones). In an object, keys are element names, arrays repeat
  * the element, undefined is left out, `@name` is an attribute, `#text` the text beside attributes.
  */
 export function writeXml(document: { [root: string]: XmlValue }, withDeclaration = true): string {
   const [entry, ...more] = Object.entries(document);
   if (!entry || more.length > 0) throw new TypeError('a document has one root');
   const [name, value] = entry;
-  const xmlns = name === 'Error' ? '' : ` xmlns="${namespace}"`;
+  const xmlns = bare.has(name) ? '' : ` xmlns="${namespace}"`;
   return (withDeclaration ? declaration : '') + element(name, value ?? {}, xmlns);
 }

@@ -26,7 +26,8 @@ test('elements, arrays, undefined, attributes', () => {
   );
 });
 
-test('an Error has no namespace; an empty root stays', () => {
+test('an Error and a PostResponse have no namespace; an empty root stays', () => {
+  assert.is(writeXml({ PostResponse: { Key: 'k' } }, false), '<PostResponse><Key>k</Key></PostResponse>');
   assert.is(writeXml({ Error: { Code: 'X' } }, false), '<Error><Code>X</Code></Error>');
   assert.is(writeXml({ A: undefined }), `${head}<A${ns}></A>`);
 });
