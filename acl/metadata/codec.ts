@@ -75,6 +75,7 @@ const packMeta = (meta: ObjectMeta): object => ({
     part.checksum === undefined ? [part.number, part.size] : [part.number, part.size, part.checksum],
   ),
   i: meta.uploadId,
+  w: meta.write,
   o: meta.owner,
   a: meta.acl,
 });
@@ -204,6 +205,10 @@ const isToken = (name: string): boolean => /^[!#$%&'*+.^_`|~0-9a-z-]+$/.test(nam
 // entity-tag without its quotes (RFC 9110, 8.8.3), the ASCII part of it.
 const isEtag = (value: unknown): value is string => typeof value === 'string' && /^[!#-~]{1,128}$/.test(value);
 
+/** See `ObjectMeta.write`. */
+export const isWriteId = (value: unknown): value is string =>
+  typeof value === 'string' && /^(Put|Post|Copy|CompleteMultipartUpload)-[0-9a-f]{32}$/.test(value);
+
 const readMeta = (value: unknown): ObjectMeta | undefined => {
   if (!isRecord(value)) return undefined;
   const { e: etag = '', i: uploadId, o: owner } = value;
@@ -238,6 +243,7 @@ const readMeta = (value: unknown): ObjectMeta | undefined => {
     if (!isText(owner)) return undefined;
     meta.owner = owner;
   }
+  if (isWriteId(value['w'])) meta.write = value['w'];
   // What is no ACL gives nothing to anybody: not a reason to lose the rest.
   if (isText(value['a'])) meta.acl = value['a'];
   return meta;

@@ -48,6 +48,11 @@ export interface ObjectMeta {
   parts?: PartSummary[];
   /** The multipart upload that made the object: makes a repeated CompleteMultipartUpload answer as the first did. */
   uploadId?: string;
+  /**
+   * The S3 write that made this content: `Put-`, `Post-`, `Copy-` or `CompleteMultipartUpload-` and 32 hex digits. Tells the
+   * sync engine which event it is, and that it has been told already.
+   */
+  write?: string;
   /** Canonical id of the account that wrote the object. */
   owner?: string;
   /** Its access control list, packed (`packAcl`, as JSON); absent: the owner alone. */

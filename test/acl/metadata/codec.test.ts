@@ -57,6 +57,7 @@ const meta: fc.Arbitrary<ObjectMeta> = fc.record(
       { maxLength: 4 },
     ),
     uploadId: text,
+    write: fc.constantFrom('Put', 'Copy').map((how) => `${how}-0123456789abcdef0123456789abcdef`),
     owner: text,
     acl: text,
   },
@@ -100,7 +101,7 @@ codec('any bytes give a record that could be encoded, or nothing, and touch no p
     fc.array(fc.oneof(fc.string(), fc.integer(), fc.constantFrom('__proto__', 'a', 'CRC32'))),
   );
   const shape = fc.dictionary(
-    fc.constantFrom('s', 'k', 'd', 'm', 'x', 'e', 'h', 'u', 't', 'c', 'p', 'i', 'o', '__proto__'),
+    fc.constantFrom('s', 'k', 'd', 'm', 'x', 'e', 'h', 'u', 't', 'c', 'p', 'i', 'w', 'o', '__proto__'),
     value,
   );
   fc.assert(fc.property(shape, (object) => check(versioned(Buffer.from(JSON.stringify(object))))));
