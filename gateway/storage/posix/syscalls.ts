@@ -1,29 +1,15 @@
 /**
- * The only module that knows libc. Thin, typed, synchronous calls; each throws an `ErrnoError` on failure, and where a
- * miss is an everyday answer there is a `try…` variant that returns `-errno` instead (an Error costs more than the call).
- *
- * Everything goes through the C library's `syscall(2)`: it exists in glibc and musl alike, knows openat2 and renameat2
- * whatever the library's age, and acts on the calling thread only, which matters for setfsuid, setgroups and capset
- * (glibc's own wrappers of the latter change every thread of the process).
- *
- * Paths are strings (stored as UTF-8) or Buffers of raw bytes. A NUL would cut a path short and name another file, so
- * it is refused with EINVAL.
+ * System calls: thin, typed and synchronous; each throws an `ErrnoError` on failure, and where a miss is an everyday
+ * answer there is a `try…` variant that returns `-errno` instead (an Error costs more than the call). How they reach the
+ * kernel is `libc.ts`'s.
  */
 import { readlinkSync, readSync, writeSync } from 'node:fs';
-import koffi from 'koffi';
-import { AT_EMPTY_PATH, E, errnoError, LOCK_EX, LOCK_NB, LOCK_SH, numbers } from './linux.js';
+import { bind, cPath, nr, orThrow, outcome, type Path } from './libc.js';
+import { AT_EMPTY_PATH, E, errnoError, LOCK_EX, LOCK_NB, LOCK_SH } from './linux.js';
 
+export type { Path } from './libc.js';
 export * from './linux.js';
 
-/** A path or name: text, or raw bytes. */
-export type Path = string | Buffer;
-
-if (!numbers) throw new Error(`Tidegate runs on Linux, x64 and arm64 (here: ${process.platform} ${process.arch})`);
-const nr = numbers;
-
-// One declaration per shape of arguments. `const char *` takes a string or a Buffer, `void *` a Buffer or null.
-const libc = koffi.load(null);
-const bind = (args: string): ((...args: unknown[]) => number) => libc.func(`long syscall(long number${args})`);
 const n1 = bind(', long a');
 const n2 = bind(', long a, long b');
 const n3 = bind(', long a, long b, long c');
@@ -40,20 +26,6 @@ const nBufN = bind(', long a, void *buffer, long size');
 const utimensatRaw = bind(', long dir, const char *path, void *times, long flags');
 const copyRaw = bind(', long in, void *inOffset, long out, void *outOffset, long length, long flags');
 const twoBufs = bind(', void *a, void *b');
-
-/** The result, or -errno. */
-const outcome = (result: number): number => (result < 0 ? -koffi.errno() : result);
-
-const orThrow = (result: number, syscall: string): number => {
-  if (result < 0) throw errnoError(koffi.errno(), syscall);
-  return result;
-};
-
-const NUL = Buffer.alloc(1);
-const cPath = (path: Path, syscall: string): Path => {
-  if (path.includes('\0')) throw errnoError(E.EINVAL, syscall);
-  return typeof path === 'string' ? path : Buffer.concat([path, NUL]);
-};
 
 /** Bytes of a latin1 "byte string", as `readEntries` hands names out. */
 export const rawPath = (latin1: string): Buffer => Buffer.from(latin1, 'latin1');

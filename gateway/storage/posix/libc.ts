@@ -1,0 +1,42 @@
+/**
+ * The only module that loads the C library. What it offers to `syscalls.ts` and `inotify.ts`: one declaration for each
+ * shape of arguments, and what a result means. Nobody else imports it.
+ *
+ * Everything goes through the C library's `syscall(2)`: it exists in glibc and musl alike, knows openat2 and renameat2
+ * whatever the library's age, and acts on the calling thread only, which matters for setfsuid, setgroups and capset
+ * (glibc's own wrappers of the latter change every thread of the process).
+ *
+ * Paths are strings (stored as UTF-8) or Buffers of raw bytes. A NUL would cut a path short and name another file, so
+ * it is refused with EINVAL.
+ */
+import koffi from 'koffi';
+import { E, errnoError, numbers } from './linux.js';
+
+/** A path or name: text, or raw bytes. */
+export type Path = string | Buffer;
+
+if (!numbers) throw new Error(`Tidegate runs on Linux, x64 and arm64 (here: ${process.platform} ${process.arch})`);
+/** The numbers of the system calls. */
+export const nr = numbers;
+
+const libc = koffi.load(null);
+
+/**
+ * `syscall` with these arguments after the number. `const char *` takes a string or a Buffer, `void *` a Buffer or null.
+ */
+export const bind = (args: string): ((...args: unknown[]) => number) => libc.func(`long syscall(long number${args})`);
+
+/** The result, or -errno. */
+export const outcome = (result: number): number => (result < 0 ? -koffi.errno() : result);
+
+export const orThrow = (result: number, syscall: string): number => {
+  if (result < 0) throw errnoError(koffi.errno(), syscall);
+  return result;
+};
+
+const NUL = Buffer.alloc(1);
+
+export const cPath = (path: Path, syscall: string): Path => {
+  if (path.includes('\0')) throw errnoError(E.EINVAL, syscall);
+  return typeof path === 'string' ? path : Buffer.concat([path, NUL]);
+};
