@@ -58,6 +58,14 @@ const mode = z
   // The gateway itself must be able to read back and replace what it made.
   .refine((value) => (value & 0o600) === 0o600 && value <= 0o7777);
 
+/** Nothing of the owner's may be taken away: the gateway must be able to read back what it made. */
+const mask = z
+  .string()
+  .trim()
+  .regex(/^0{0,2}[0-7]{1,3}$/)
+  .transform((value) => Number.parseInt(value, 8))
+  .refine((value) => (value & 0o700) === 0);
+
 const domains = z
   .union([z.array(z.string()), z.string().transform((value) => value.split(',').map((part) => part.trim()))])
   .transform((list) => list.filter((domain) => domain !== '').map((domain) => domain.toLowerCase()))
@@ -209,15 +217,22 @@ export const settings = {
     schema: mode,
     default: '0644',
     placeholder: 'MODE',
-    help: 'permissions of files that uploads make (octal)',
+    help: 'permissions of files that uploads make (octal), before the umask',
     allowed: 'octal permissions with read and write for the owner, such as "0640"',
   }),
   dirMode: define({
     schema: mode.refine((value) => (value & 0o700) === 0o700),
     default: '0755',
     placeholder: 'MODE',
-    help: 'permissions of directories that uploads make (octal)',
+    help: 'permissions of directories that uploads make (octal), before the umask',
     allowed: 'octal permissions with all rights for the owner, such as "0750"',
+  }),
+  umask: define({
+    schema: mask.optional(),
+    default: undefined,
+    placeholder: 'MASK',
+    help: 'permissions taken from both (octal); the one it is started with when not given; a default ACL of the directory counts instead',
+    allowed: 'octal permissions without those of the owner, such as "0027"',
   }),
   logLevel: define({
     schema: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']),

@@ -1,8 +1,8 @@
 /** Builds the concrete parts: the service area for the commands, the whole gateway for `serve`. */
-import { access, constants, realpath, stat } from 'node:fs/promises';
+import { access, chmod, constants, mkdir, realpath, stat } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
-import { ensureDir, pathExists } from 'fs-extra/esm';
+import { pathExists } from 'fs-extra/esm';
 import { createRegistry, type KeyWithSecret, type NewAccount, type Registry } from '../acl/registry.js';
 import { readCertificate, watchCertificate } from './certificates.js';
 import { Complaint, errnoOf, reasonOf } from './complaint.js';
@@ -11,6 +11,7 @@ import { openSealer } from './master-key.js';
 import { createLog, type Log } from './observe/log.js';
 import { createGateway, type Gateway } from './server.js';
 import { createPosixStorage } from './storage/posix/index.js';
+import { identityStatement } from './storage/posix/privileges.js';
 import { type ProbeResult, probe } from './storage/posix/probe.js';
 import type { Storage } from './storage/types.js';
 
@@ -39,7 +40,7 @@ export async function withService(
 }
 
 async function openService(config: Config, log?: Log): Promise<Service> {
-  const { root, durability, fileMode, dirMode, stagingAge, uploadAge } = config;
+  const { root, durability, fileMode, dirMode, umask, stagingAge, uploadAge } = config;
   const storage = await createPosixStorage({
     root,
     durability,
@@ -51,6 +52,7 @@ async function openService(config: Config, log?: Log): Promise<Service> {
     workers: config.workers === 'auto' ? Math.max(4, 2 * availableParallelism()) : config.workers,
     // `auto` is decided for each bucket's filesystem by the store; `xattr` has been checked before.
     sidecars: config.metadata === 'sidecar',
+    ...(umask === undefined ? {} : { umask }),
     ...(log === undefined ? {} : { log }),
   });
   try {
@@ -67,7 +69,9 @@ async function checkRoot(root: string, make: boolean): Promise<void> {
   try {
     if (make) {
       await refuseNested(root);
-      await ensureDir(root);
+      const made = await mkdir(root, { recursive: true });
+      // Every owner works below it as himself, whatever umask the gateway was started with.
+      if (made !== undefined && process.geteuid?.() === 0) await chmod(root, 0o755);
     }
     if (!(await stat(root)).isDirectory()) throw new Complaint(`the root ${root} is not a directory`);
     await access(root, constants.R_OK | constants.W_OK | constants.X_OK);
@@ -142,6 +146,8 @@ export async function startGateway(config: Config, firstAccount: NewAccount): Pr
   const gateway = createGateway({ ...config, storage, identities: registry.identities, tls, log });
   try {
     const url = await listen(gateway, config);
+    const { message, problem } = identityStatement();
+    log[problem ? 'warn' : 'info'](message);
     // After listening: a start that fails for a taken port must not have used up the one showing of the secret.
     const firstKey = await registry.ensureFirst(firstAccount);
     const certificate =

@@ -63,11 +63,11 @@ config('variables of others with our prefix are let be', async () => {
 });
 
 config('the same value may come as text or as JSON has it', async () => {
-  file({ port: '8080', workers: 4, hostStyle: ['S3.example.org'], uploadAge: '36h', fileMode: '0600' });
+  file({ port: '8080', workers: 4, hostStyle: ['S3.example.org'], uploadAge: '36h', fileMode: '0600', umask: '0027' });
   const found = await load();
   assert.equal(
-    [found.port, found.workers, found.hostStyle, found.uploadAge, found.fileMode],
-    [8080, 4, ['s3.example.org'], 36 * 3_600_000, 0o600],
+    [found.port, found.workers, found.hostStyle, found.uploadAge, found.fileMode, found.umask],
+    [8080, 4, ['s3.example.org'], 36 * 3_600_000, 0o600, 0o027],
   );
   const env = { TIDEGATE_HOST_STYLE: 'a.example, b.example' };
   assert.equal((await load({ env })).hostStyle, ['a.example', 'b.example']);
@@ -130,6 +130,9 @@ config('values that a lenient reader would take are refused', async () => {
     ['fileMode', 644],
     ['fileMode', '0444'],
     ['dirMode', '0600'],
+    ['umask', '0700'],
+    ['umask', '18'],
+    ['umask', 22],
     ['hostStyle', 'http://x'],
     ['allowFrom', '10.0.0.0/33'],
     ['trustedProxies', ['proxy.example.org']],

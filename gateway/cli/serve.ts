@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import type { KeyWithSecret } from '../../acl/registry.js';
 import { type Config, loadConfig, settingDocs, settings } from '../config.js';
 import { startGateway } from '../main.js';
+import { shedPrivileges } from '../storage/posix/privileges.js';
 import { personFor, warningOf } from './person.js';
 import { type CommonOptions, example, subCommand } from './run.js';
 
@@ -17,6 +18,7 @@ export function addServeCommand(program: Command): void {
     else serve.option(flag, text);
   }
   serve.action(async (_: unknown, command: Command) => {
+    shedPrivileges();
     const options: CommonOptions & Record<string, unknown> = command.optsWithGlobals();
     const flags = Object.fromEntries(Object.keys(settings).map((name) => [name, options[name]]));
     await run(await loadConfig({ flags, file: options.config }));

@@ -10,6 +10,7 @@ import {
   close,
   E,
   errnoError,
+  fchmod,
   fchown,
   fsync,
   isErrno,
@@ -53,6 +54,8 @@ const makeDirectories = (root: string, owner: string, name: string, actor: Actor
     const top = openat2(AT_FDCWD, root, O_RDONLY | O_DIRECTORY, 0, NO_LINKS);
     open.push(top);
     const home = enter(ensure(top, owner, 0o755, undefined));
+    // The owner goes through it as himself: no umask may close it.
+    if (home.made && canSwitch) fchmod(home.fd, 0o755);
     if (home.made) fsync(top);
     const bucket = enter(ensure(home.fd, name, mode, actor));
     enter(ensure(bucket.fd, reservedSegment, 0o700, actor));

@@ -6,7 +6,7 @@
  */
 import { S3Error } from '../../errors.js';
 import type { Actor } from '../types.js';
-import { CAP_SYS_RESOURCE, dropCapability, setfsgid, setfsuid, setgroups } from './syscalls.js';
+import { setfsgid, setfsuid, setgroups } from './syscalls.js';
 
 const ownUid = process.geteuid?.() ?? -1;
 const ownGid = process.getegid?.() ?? -1;
@@ -19,15 +19,19 @@ export const actorKey = (actor: Actor | undefined): string =>
   actor === undefined ? '' : `${actor.uid}:${actor.gid}:${actor.groups.join(',')}`;
 
 let current: string | undefined = '';
+let worn: Actor | undefined;
 
 /**
  * Makes this thread access files as `actor`; undefined is the gateway itself. Nothing happens when it does already, or
  * when the process has only its own identity. Throws when the kernel refuses: then nothing may be touched.
  */
 export const become = (actor: Actor | undefined): void => {
-  if (!canSwitch) return;
   const wanted = actorKey(actor);
   if (wanted === current) return;
+  if (!canSwitch) {
+    [current, worn] = [wanted, actor];
+    return;
+  }
   const uid = actor?.uid ?? ownUid;
   const gid = actor?.gid ?? ownGid;
   // Should anything below fail, the identity is a mixture: forget it, so that the next call sets all three again.
@@ -41,10 +45,19 @@ export const become = (actor: Actor | undefined): void => {
     throw new S3Error('InternalError', { message: `The gateway is not allowed to act as uid ${uid}, gid ${gid}.` });
   }
   current = wanted;
+  worn = actor;
 };
 
-/** Gives up, for this thread, what would let a write pass a disk quota: that of the actor must hold. */
-export const dropPrivileges = (): void => {
-  if (!canSwitch) return;
-  dropCapability(CAP_SYS_RESOURCE);
+/** As whom this thread works at the moment; undefined is the gateway itself. */
+export const acting = (): Actor | undefined => worn;
+
+/** Runs `work` as somebody else, and is who it was again, whatever happens. */
+export const as = <T>(actor: Actor | undefined, work: () => T): T => {
+  const before = worn;
+  become(actor);
+  try {
+    return work();
+  } finally {
+    become(before);
+  }
 };

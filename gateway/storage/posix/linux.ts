@@ -35,6 +35,9 @@ const x64 = {
   statx: 332,
   openat2: 437,
   ioctl: 16,
+  prctl: 157,
+  fcntl: 72,
+  faccessat2: 439,
 };
 
 const arm64: typeof x64 = {
@@ -66,6 +69,9 @@ const arm64: typeof x64 = {
   copyFileRange: 285,
   statx: 291,
   openat2: 437,
+  prctl: 167,
+  fcntl: 25,
+  faccessat2: 439,
 };
 
 /** By architecture, for the test that compares them. */
@@ -101,6 +107,7 @@ export const AT_SYMLINK_NOFOLLOW = 0x100;
 export const AT_REMOVEDIR = 0x200;
 export const AT_SYMLINK_FOLLOW = 0x400;
 export const AT_EMPTY_PATH = 0x1000;
+export const AT_EACCESS = 0x200;
 
 export const RENAME_NOREPLACE = 1;
 export const RENAME_EXCHANGE = 2;
@@ -127,7 +134,18 @@ export const CLOCK_REALTIME = 0;
 /** The clock that local filesystems without multigrain timestamps stamp with. */
 export const CLOCK_REALTIME_COARSE = 5;
 
-export const CAP_SYS_RESOURCE = 24;
+// capabilities(7), by number.
+export const CAP_CHOWN = 0;
+export const CAP_DAC_OVERRIDE = 1;
+export const CAP_FOWNER = 3;
+export const CAP_SETGID = 6;
+export const CAP_SETUID = 7;
+export const CAP_NET_BIND_SERVICE = 10;
+
+export const PR_CAPBSET_READ = 23;
+export const PR_CAPBSET_DROP = 24;
+export const PR_CAP_AMBIENT = 47;
+export const PR_CAP_AMBIENT_CLEAR_ALL = 4;
 
 /** errno values by name, e.g. `E.ENOENT`. */
 export const E = os.errno;

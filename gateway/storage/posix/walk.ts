@@ -172,8 +172,10 @@ export function walk(bucket: BucketDir, base: string, shallow: boolean, stretch 
 
   const begin = (): void => {
     const fd = openDirectory(bucket.fd, base === '' ? '' : base.slice(0, -1));
-    // The bucket itself must be readable; a prefix need not be there.
-    if (fd < 0 && base === '') throw errnoError(-fd, 'openat2');
+    // The bucket itself must be there; a prefix need not be. Neither may be closed to the one who asks: as with find(1),
+    // what cannot be looked into is left out below, but where one begins it is an error.
+    const closed = fd === -E.EACCES || fd === -E.EPERM;
+    if (fd < 0 && (base === '' || closed)) throw errnoError(-fd, 'openat2');
     if (fd >= 0) enter(base, fd);
   };
   let begun = false;

@@ -2,7 +2,8 @@
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { S3Error } from '../../errors.js';
 import type { Actor } from '../types.js';
-import { become, dropPrivileges } from './identity.js';
+import { become } from './identity.js';
+import { dropPrivileges } from './privileges.js';
 import { isErrno } from './syscalls.js';
 
 /** Synchronous functions by name. What they take and return is cloned between the threads. */

@@ -1,0 +1,93 @@
+/**
+ * What root may do and the gateway does not need. A gateway that runs as root could pass disk quotas (CAP_SYS_RESOURCE),
+ * trace processes or load modules; it keeps what switching identities and its own files take.
+ */
+import { readFileSync } from 'node:fs';
+import { canSwitch } from './identity.js';
+import {
+  CAP_CHOWN,
+  CAP_DAC_OVERRIDE,
+  CAP_FOWNER,
+  CAP_NET_BIND_SERVICE,
+  CAP_SETGID,
+  CAP_SETUID,
+  keepCapabilities,
+  PR_CAP_AMBIENT,
+  PR_CAP_AMBIENT_CLEAR_ALL,
+  PR_CAPBSET_DROP,
+  PR_CAPBSET_READ,
+  tryExecve,
+  tryPrctl,
+} from './syscalls.js';
+
+/** All of the first three hold only while a thread is the gateway itself: leaving fsuid 0 takes them away. */
+const kept = { CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_SETGID, CAP_SETUID, CAP_NET_BIND_SERVICE };
+const mask = Object.values(kept).reduce((sum, capability) => sum | (1n << BigInt(capability)), 0n);
+
+/** Drops the rest for the calling thread, and for the threads it starts. */
+export const dropPrivileges = (): void => {
+  if (canSwitch) keepCapabilities(mask);
+};
+
+/** One set of capabilities of this thread: `CapPrm`, `CapEff`, … as /proc shows them. */
+const capabilities = (set: string): bigint => {
+  const status = readFileSync('/proc/thread-self/status', 'utf8');
+  return BigInt(`0x${new RegExp(`^${set}:\\s*([0-9a-f]+)`, 'm').exec(status)?.[1] ?? '0'}`);
+};
+
+/** Says that this process was executed for that already: never in circles. */
+const MARK = 'TIDEGATE_PRIVILEGES_DROPPED';
+
+/**
+ * Drops them for every thread of the process. A thread can do so only for itself, and Node has started some before any of
+ * our code runs: so the program is executed anew, in the same process, with a bounding set (capabilities(7)) that leaves
+ * no more. Returns when there is nothing to drop, or when it cannot be done so; then the threads that are started from now
+ * on, those that work on files among them, are without.
+ */
+export const shedPrivileges = (): void => {
+  const marked = process.env[MARK] !== undefined;
+  delete process.env[MARK];
+  if (!canSwitch) return;
+  // A parent that talks to us through a channel of Node's would lose it.
+  const whole = (capabilities('CapPrm') & ~mask) === 0n || marked || process.send !== undefined;
+  const bounded = !whole && boundBy(mask);
+  keepCapabilities(mask);
+  if (!bounded) return;
+  const env = Object.entries({ ...process.env, [MARK]: '1' }).map(([name, value]) => `${name}=${value}`);
+  tryExecve(process.execPath, [process.argv0, ...process.execArgv, ...process.argv.slice(1)], env);
+};
+
+const boundBy = (most: bigint): boolean => {
+  tryPrctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL);
+  for (let capability = 0; tryPrctl(PR_CAPBSET_READ, capability) >= 0; capability++) {
+    if ((most >> BigInt(capability)) & 1n) continue;
+    if (tryPrctl(PR_CAPBSET_DROP, capability) < 0) return false; // without CAP_SETPCAP
+  }
+  return true;
+};
+
+/** Who the gateway is to the kernel and what follows from it: for the log, at the start. */
+export const identityStatement = (): { message: string; problem: boolean } => {
+  const [uid, gid] = [process.geteuid!(), process.getegid!()];
+  if (!canSwitch) {
+    const message =
+      `not root: single identity, all files are worked on as uid ${uid}, gid ${gid}, whoever owns the bucket or asks; ` +
+      'its rights and quotas hold for everybody';
+    return { message, problem: false };
+  }
+  const effective = capabilities('CapEff');
+  const has = ([, capability]: [string, number]) => ((effective >> BigInt(capability)) & 1n) === 1n;
+  const missing = Object.entries(kept).filter((entry) => !has(entry) && entry[1] !== CAP_NET_BIND_SERVICE);
+  const names = Object.entries(kept)
+    .filter(has)
+    .map(([name]) => name);
+  if (missing.length > 0) {
+    const message = `as root, but without ${missing.map(([name]) => name).join(', ')}: files cannot be worked on as their owners`;
+    return { message, problem: true };
+  }
+  const everywhere = (capabilities('CapBnd') & ~mask) === 0n;
+  const message =
+    'as root: the files of a bucket are worked on as its owner or requester, with uid, gid and groups; ' +
+    `kept ${names.join(', ')}, dropped all other capabilities${everywhere ? '' : ' in the threads that work on files'}`;
+  return { message, problem: false };
+};
