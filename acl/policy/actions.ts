@@ -55,5 +55,20 @@ export const actionsByLowerCase: ReadonlyMap<string, string> = new Map([...actio
 /** The actions that an object's owner, and not the bucket's, decides about. */
 export const contentActions: ReadonlySet<string> = new Set(contents);
 
+const ofVersions: ReadonlyMap<string, string> = new Map(
+  s3(`
+    GetObject DeleteObject GetObjectAttributes GetObjectTorrent GetObjectAcl PutObjectAcl
+    GetObjectTagging PutObjectTagging DeleteObjectTagging
+  `).map((action) => [action, action.replace(/(?<=:(Get|Put|Delete)Object)/, 'Version')]),
+);
+
+/**
+ * What a request needs that names a version: "To retrieve a specific version, you need s3:GetObjectVersion", and not
+ * s3:GetObject. The action itself where there is no such pair.
+ * @param versionId as the request has it, perhaps ''; undefined when it names none
+ */
+export const versionAction = (action: string, versionId: string | undefined): string =>
+  versionId === undefined ? action : (ofVersions.get(action) ?? action);
+
 /** An owner keeps them whatever his bucket's policy says: else a slip would make the bucket unmanageable for good. */
 export const policyCalls: ReadonlySet<string> = new Set(s3('GetBucketPolicy PutBucketPolicy DeleteBucketPolicy'));

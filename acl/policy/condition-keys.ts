@@ -48,6 +48,7 @@ export const factKeys: readonly string[] = [
   's3:authtype',
   's3:signatureage',
   's3:tlsversion',
+  's3:objectcreationoperation',
   's3:locationconstraint',
 ];
 

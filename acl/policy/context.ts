@@ -23,6 +23,8 @@ export interface RequestFacts {
     /** Milliseconds since the signature was made; of presigned requests. */
     age?: number | undefined;
   };
+  /** Puts an object in its place (PutObject, CopyObject, CompleteMultipartUpload); false where that is only prepared. */
+  createsObject?: boolean | undefined;
   /** Of the CreateBucket document. */
   locationConstraint?: string | undefined;
   /** Of the object as it is. Needed only if a policy's `keys` ask (`asksForTags`). */
@@ -69,6 +71,8 @@ function single(facts: RequestFacts, key: string): string | undefined {
       return facts.signature?.type;
     case 's3:signatureage':
       return facts.signature?.age?.toString();
+    case 's3:objectcreationoperation':
+      return facts.createsObject?.toString();
     case 's3:locationconstraint':
       return facts.locationConstraint;
     default:

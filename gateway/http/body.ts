@@ -201,6 +201,25 @@ export async function readAll(
   return whole;
 }
 
+/**
+ * The same payload, held to the signed SHA-256 of the whole: for a form, of which the store sees the file alone. `read`
+ * rejects with XAmzContentSHA256Mismatch at the end.
+ */
+export function checkedBody(body: Body, payload: PayloadCheck | undefined): Body {
+  if (payload?.kind !== 'sha256') return body;
+  return {
+    length: body.length,
+    async read(sink) {
+      const hash = createHash('sha256');
+      await body.read((piece) => {
+        hash.update(piece);
+        return sink(piece);
+      });
+      checkSha256(payload.hex, hash.digest('hex'));
+    },
+  };
+}
+
 /** Throws XAmzContentSHA256Mismatch unless the two (hex) are the same. */
 export function checkSha256(promised: string, computed: string): void {
   if (promised === computed) return;

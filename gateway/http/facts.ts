@@ -10,6 +10,8 @@ import { objectTags, readTagging } from '../s3/xml/shapes.js';
 import type { Headers, WireRequest } from './types.js';
 
 export interface FactsInput {
+  /** AWS's name of what is asked for. */
+  operation: string;
   wire: WireRequest;
   /** With those that a presigned URL carries in its query. */
   headers: Headers;
@@ -28,7 +30,11 @@ export function factsOf(input: FactsInput, known: Pick<RequestFacts, 'existingTa
     now,
     secure: wire.secure,
     tlsVersion: (socket as Partial<TLSSocket>).getProtocol?.()?.replace(/^TLSv/, ''),
-    header: (name) => (form && !ofRequest.has(name) ? field(form.fields, name) : text(headers.get(name))),
+    header: (name) => {
+      if (form && !ofRequest.has(name)) return conditional.has(name) ? undefined : field(form.fields, name);
+      const value = text(headers.get(name));
+      return name === 'if-none-match' && creates.get(input.operation) && value !== '*' ? undefined : value;
+    },
     query: (name) => wire.query.get(name),
     get copySource() {
       const value = headers.get('x-amz-copy-source');
@@ -37,6 +43,7 @@ export function factsOf(input: FactsInput, known: Pick<RequestFacts, 'existingTa
       return `${bucket}/${key}`;
     },
     signature: signatureOf(input),
+    createsObject: creates.get(input.operation),
     existingTags: known.existingTags,
     get requestTags() {
       return known.requestTags ?? requestTags(input);
@@ -45,6 +52,18 @@ export function factsOf(input: FactsInput, known: Pick<RequestFacts, 'existingTa
 }
 
 const text = (value: string | undefined): string | undefined => (value === undefined ? undefined : decodeHeader(value));
+
+/** "For multipart uploads you must specify the s3:ObjectCreationOperation condition key to exempt" what only prepares one. */
+const creates: ReadonlyMap<string, boolean> = new Map([
+  ...['PutObject', 'CopyObject', 'PostObject', 'CompleteMultipartUpload'].map((name) => [name, true] as const),
+  ...['CreateMultipartUpload', 'UploadPart', 'UploadPartCopy'].map((name) => [name, false] as const),
+]);
+
+/**
+ * A form has no conditions: a field of such a name guards nothing, so no policy that demands one is met with it. Neither is
+ * it with `If-None-Match: "etag"`, which S3 does not take on a write, and which lets another object be replaced.
+ */
+const conditional: ReadonlySet<string> = new Set(['if-match', 'if-none-match']);
 
 /** What a form says nothing about; all else is taken from its fields alone, as it is stored. */
 const ofRequest: ReadonlySet<string> = new Set(['user-agent', 'referer']);

@@ -17,10 +17,10 @@ import type { Log } from '../observe/log.js';
 import { createRequestLog, type RequestLine } from '../observe/requests.js';
 import { accessOf } from '../s3/access.js';
 import { createPermission, type Permission } from '../s3/permission.js';
-import { resolve } from '../s3/resolve.js';
+import { actionsOf, resolve } from '../s3/resolve.js';
 import type { Context, Operation } from '../s3/types.js';
 import type { Body, Bucket, Place, Storage } from '../storage/types.js';
-import { createBody } from './body.js';
+import { checkedBody, createBody } from './body.js';
 import { factsOf } from './facts.js';
 import { limitLength, readPostForm } from './post-form.js';
 import { ClientGone, type Exchange, sendError, sendReply } from './reply.js';
@@ -59,7 +59,6 @@ interface Progress {
   account?: Account;
   /** Address of the client, behind proxies that are believed. */
   client?: string;
-  /** See `Reply`. */
   failures?: readonly S3Error[];
 }
 
@@ -217,7 +216,8 @@ async function identify(request: Request): Promise<Caller> {
   if (operation.body !== 'form') return { identity: identity(authenticated?.accessKey), authenticated };
 
   // The signature of a form is in the form: it has to be read up to its file before anybody is known.
-  const form = await readPostForm(wire.headers.get('content-type'), wireBody(request, authenticated?.payload).body);
+  const body = checkedBody(wireBody(request, authenticated?.payload).body, authenticated?.payload);
+  const form = await readPostForm(wire.headers.get('content-type'), body);
   const bucket = target.bucket ?? '';
   const policy = authenticated ? undefined : await verifyPostPolicy(form.fields, { bucket, now, lookup });
   const file = policy?.range ? limitLength(form.file, policy.range.min, policy.range.max) : form.file;
@@ -228,13 +228,13 @@ async function identify(request: Request): Promise<Caller> {
   };
 }
 
-function permissionOf({ options, exchange, wire, headers, now }: Request, caller: Caller): Permission {
+function permissionOf({ options, exchange, wire, headers, operation, now }: Request, caller: Caller): Permission {
   const { identity, authenticated, form } = caller;
   const { socket } = exchange.incoming;
   return createPermission({
     storage: options.storage,
     identity,
-    facts: (known) => factsOf({ wire, headers, socket, now, authenticated, form }, known),
+    facts: (known) => factsOf({ operation: operation.name, wire, headers, socket, now, authenticated, form }, known),
   });
 }
 
@@ -263,15 +263,15 @@ async function permitted(
   permission: Permission,
   place: Place,
 ): Promise<Decision | undefined> {
-  const { action, also } = operation;
   const key = form ? form.fields.get('key') : target.key;
+  const [action, ...also] = actionsOf(operation, query);
   if (operation.eachKey) {
     // Without a policy one key is as good as another: a document of a thousand keys is not read for nobody.
     const { bucketPolicy } = accessOf(place.bucket);
     return identity.account || bucketPolicy ? undefined : permission.permit(place, undefined, action);
   }
   if (operation.looks && key !== undefined) {
-    permission.permitWhenOpened(place, key, also === undefined ? [action] : [action, also]);
+    permission.permitWhenOpened(place, key, [action, ...also]);
     return undefined;
   }
   if (operation.uploader && key !== undefined) {
@@ -339,7 +339,7 @@ function createContext(
   const { identities, region, maxBuckets } = options;
   const reads = operation.body === 'xml' || operation.body === 'stream';
   // The anonymous sign nothing, but their clients send payloads in chunks too, and say what its SHA-256 is.
-  const payload = authenticated?.payload ?? (reads ? unsignedPayload(headers) : undefined);
+  const payload = reads ? (authenticated?.payload ?? unsignedPayload(headers)) : undefined;
   const { body, trailers } = reads ? wireBody(request, payload) : { body: noBody, trailers: new Map() };
   const names = new Map<string, Promise<string>>();
   // Its sender decides how long a document takes: what it may do is asked for when it is complete, of what is there then.

@@ -244,7 +244,7 @@ export function createPermission({ storage, identity, facts }: Asker): Permissio
 /** Its conditions ask for the tags that the object has, or for those that the body of PutObjectTagging sets. */
 function asksForObject(policy: Policy, action: string): boolean {
   if (asksForTags(policy)) return true;
-  if (action !== 's3:PutObjectTagging') return false;
+  if (action !== 's3:PutObjectTagging' && action !== 's3:PutObjectVersionTagging') return false;
   return [...policy.keys].some((key) => key.startsWith(REQUEST_TAG) || key === 's3:requestobjecttagkeys');
 }
 

@@ -1,5 +1,6 @@
 /** Which operation a request asks for. Pure; the table is data. */
-import { S3Error } from '../errors.js';
+import { versionAction } from '../../acl/policy/actions.js';
+import { invalidArgument, S3Error } from '../errors.js';
 import type { Headers, Query, Target } from '../http/types.js';
 import type { Operation } from './types.js';
 
@@ -14,14 +15,16 @@ export interface Resolvable {
  * The most specific row that fits: more sub-resource parameters, a fixed value, a header. Among equals the first.
  * Parameters that no row knows (`x-id` of the SDKs, anything of a client's own) change nothing.
  *
- * A known sub-resource never falls through to the plain row: `DELETE /bucket/key?acl` is no DeleteObject.
- * @throws S3Error MethodNotAllowed when the method does not exist for the resource
+ * A known sub-resource never falls through to the plain row: `DELETE /bucket/key?acl` is no DeleteObject, and a part that
+ * lost its upload is no object: stored as one, it would replace what the whole upload was to become.
+ * @throws S3Error MethodNotAllowed when the method does not exist for the resource, InvalidArgument for a part of no upload
  */
 export function resolve(request: Resolvable, table: readonly Operation[]): Operation {
   const { method, target, query, headers } = request;
   const level = target.bucket === undefined ? 'service' : target.key === undefined ? 'bucket' : 'object';
   const { rows, subResources } = indexOf(table)[level];
   const asked = new Set(query.params.map(({ name }) => name).filter((name) => subResources.has(name)));
+  if (level === 'object' && method !== 'GET' && method !== 'HEAD') requireUploadOfPart(query);
 
   let best: Operation | undefined;
   let bestScore = -1;
@@ -37,6 +40,20 @@ export function resolve(request: Resolvable, table: readonly Operation[]): Opera
     fields: { Method: method, ResourceType: resource.toUpperCase() },
     headers: { allow: allowed(rows, asked).join(', ') },
   });
+}
+
+/** The IAM actions that a request of this operation needs: others for one that names a version of an object. */
+export function actionsOf({ action, also, level }: Operation, query: Query): [string, ...string[]] {
+  const version = level === 'object' ? query.get('versionId') : undefined;
+  const first = versionAction(action, version);
+  return also === undefined ? [first] : [first, versionAction(also, version)];
+}
+
+/** GetObject and HeadObject know part numbers without an upload; nothing that writes or deletes does. */
+function requireUploadOfPart(query: Query): void {
+  const number = query.get('partNumber');
+  if (number === undefined || query.has('uploadId')) return;
+  throw invalidArgument('partNumber', number, 'A part number needs the upload id of a multipart upload');
 }
 
 interface Level {

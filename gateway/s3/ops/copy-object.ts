@@ -1,4 +1,5 @@
 import type { Checksum, ChecksumAlgorithm, ObjectMeta } from '../../../acl/metadata/types.js';
+import { versionAction } from '../../../acl/policy/actions.js';
 import { invalidArgument, S3Error } from '../../errors.js';
 import type { Headers } from '../../http/types.js';
 import type { ObjectInfo, OpenObject } from '../../storage/types.js';
@@ -97,7 +98,7 @@ export async function openSource(context: Context, { tagsFor }: { tagsFor?: stri
   const { storage, headers } = context;
   refuseReadEncryption(new Map([...headers].filter(([name]) => name.startsWith('x-amz-copy-source-'))));
   const { bucket, key, versionId } = parseCopySource(headers.get('x-amz-copy-source') ?? '');
-  const from = await context.otherPlace(bucket, key, 's3:GetObject');
+  const from = await context.otherPlace(bucket, key, versionAction('s3:GetObject', versionId));
   if (namesOtherVersion(versionId)) {
     throw new S3Error('NoSuchVersion', { fields: { Key: key, VersionId: versionId! } });
   }
@@ -109,7 +110,7 @@ export async function openSource(context: Context, { tagsFor }: { tagsFor?: stri
   try {
     if (tagsFor !== undefined && source.info.meta.tags) {
       const { tags } = source.info.meta;
-      await context.permit(from, key, 's3:GetObjectTagging', source.info);
+      await context.permit(from, key, versionAction('s3:GetObjectTagging', versionId), source.info);
       context.permitNew(context.place, context.key, 's3:PutObjectTagging', tagsFor, tags);
     }
     checkCopyConditions(headers, { etag: source.info.meta.etag, lastModified: source.info.lastModified });

@@ -1,3 +1,4 @@
+import { versionAction } from '../../../acl/policy/actions.js';
 import { S3Error } from '../../errors.js';
 import type { WriteCondition } from '../../storage/types.js';
 import { bareEtag } from '../etag.js';
@@ -51,7 +52,7 @@ function requireIntegrity({ headers, payloadSha256 }: Context): void {
 async function deleteEntry(context: Context, entry: DeleteEntry): Promise<S3Error | undefined> {
   const { storage, place } = context;
   try {
-    await context.permit(place, entry.key, 's3:DeleteObject');
+    await context.permit(place, entry.key, versionAction('s3:DeleteObject', entry.versionId));
     if (!namesOtherVersion(entry.versionId)) await removeObject(storage, place, entry.key, entryCondition(entry));
     return undefined;
   } catch (error) {
