@@ -16,6 +16,7 @@ import {
   requireWellFormed,
 } from './checksums.js';
 import type { Context } from './types.js';
+import { maxXmlBytes } from './xml/read.js';
 
 /** "You can upload objects up to 5 GB in size" with one PUT or as one part. */
 export const maxPutBytes = 5 * 1024 ** 3;
@@ -93,7 +94,10 @@ function tooLarge(size: number): S3Error {
 }
 
 /** A request body that is a document: whole in memory, and what it promised checked. Throws MaxMessageLengthExceeded. */
-export async function readDocument(context: Context, maxBytes = 8 * 1024 * 1024): Promise<Uint8Array> {
+export async function readDocument(context: Context, maxBytes = maxXmlBytes): Promise<Uint8Array> {
+  const tooLong = () =>
+    new S3Error('MaxMessageLengthExceeded', { fields: { MaxMessageLengthBytes: String(maxBytes) } });
+  if ((context.body.length ?? 0) > maxBytes) throw tooLong();
   const promise = payloadPromise(context);
   // CRC64NVME needs its module before the first byte.
   await loadDigests();
@@ -102,7 +106,7 @@ export async function readDocument(context: Context, maxBytes = 8 * 1024 * 1024)
   let size = 0;
   await context.body.read((chunk) => {
     size += chunk.length;
-    if (size > maxBytes) throw new S3Error('MaxMessageLengthExceeded');
+    if (size > maxBytes) throw tooLong();
     digests.update(chunk);
     // A copy: the sender of the chunk reuses it.
     chunks.push(Buffer.from(chunk));

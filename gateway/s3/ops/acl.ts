@@ -10,9 +10,6 @@ import { readDocument } from '../payload.js';
 import type { Context, Handler, Reply } from '../types.js';
 import { accessControlPolicy, readAccessControlPolicy } from '../xml/access-shapes.js';
 
-/** 100 grants with the longest ids and display names. */
-const maxBytes = 128 * 1024;
-
 const told = async (acl: Acl, { displayName }: Context): Promise<Reply> => ({
   body: { xml: await accessControlPolicy(acl, displayName) },
 });
@@ -63,7 +60,7 @@ export const putObjectAcl: Handler = async (context) => {
 async function requestedByPut(context: Context, place: AclPlace): Promise<Acl> {
   requireAcls(accessOf(context.place.bucket).ownership);
   const byHeaders = requestedAcl((name) => context.headers.get(name), place);
-  const document = await readDocument(context, maxBytes);
+  const document = await readDocument(context);
   if (byHeaders && document.byteLength > 0) throw new S3Error('UnexpectedContent');
   if (!byHeaders && document.byteLength === 0) {
     throw new S3Error('MissingSecurityHeader', { fields: { MissingHeaderName: 'x-amz-acl' } });

@@ -14,6 +14,7 @@ import { writeCondition } from '../object-headers.js';
 import { ownUpload } from '../own-upload.js';
 import { readDocument } from '../payload.js';
 import type { Context, Handler, XmlValue } from '../types.js';
+import { maxListBytes } from '../xml/read.js';
 import { type CompletedPart, readCompleteMultipartUpload } from '../xml/shapes.js';
 
 /** "Your proposed upload is smaller than the minimum allowed object size. Each part must be at least 5 MB, except the last." */
@@ -24,7 +25,7 @@ export const completeMultipartUpload: Handler = async (context) => {
   const { storage, place, key, query } = context;
   const id = query.get('uploadId') ?? '';
   const condition = writeCondition(context.headers);
-  const listed = inOrder(readCompleteMultipartUpload(await readPlainDocument(context)));
+  const listed = inOrder(await readCompleteMultipartUpload(await readPlainDocument(context)));
 
   let upload: Upload;
   try {
@@ -45,7 +46,7 @@ export const completeMultipartUpload: Handler = async (context) => {
 /** `x-amz-checksum-*` of this request speaks of the object, not of the XML. */
 function readPlainDocument(context: Context): Promise<Uint8Array> {
   const headers = new Map([...context.headers].filter(([name]) => !/^x-amz-(checksum-|sdk-checksum)/.test(name)));
-  return readDocument({ ...context, headers });
+  return readDocument({ ...context, headers }, maxListBytes);
 }
 
 /**

@@ -5,6 +5,7 @@ import { bareEtag } from '../etag.js';
 import { namesOtherVersion } from '../object-headers.js';
 import { readDocument } from '../payload.js';
 import type { Context, Handler, XmlValue } from '../types.js';
+import { maxListBytes } from '../xml/read.js';
 import { type DeleteEntry, readDelete } from '../xml/shapes.js';
 import { removeObject, timeSeconds } from './delete-object.js';
 
@@ -14,7 +15,7 @@ const width = 16;
 /** https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html */
 export const deleteObjects: Handler = async (context) => {
   requireIntegrity(context);
-  const { quiet, objects } = readDelete(await readDocument(context));
+  const { quiet, objects } = await readDelete(await readDocument(context, maxListBytes));
   const failures: (S3Error | undefined)[] = new Array(objects.length);
   let next = 0;
   const worker = async () => {

@@ -2,6 +2,7 @@
  * XML of a request body → a small tree. sax in strict mode still lets through two roots, empty input, repeated
  * attributes and DOCTYPE: all of these are refused here, so that no two readers can understand one document differently.
  */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import sax from 'sax';
 import { S3Error } from '../../errors.js';
 
@@ -15,9 +16,16 @@ export interface XmlElement {
   text: string;
 }
 
-/** DeleteObjects with 1,000 keys of 1,024 bytes, each byte as a character reference of six bytes, fits. */
-export const maxXmlBytes = 8 * 1024 * 1024;
+/** Of the lists of keys and parts: 1,000 keys of 1,024 bytes, each byte as a character reference of six bytes, fit. */
+export const maxListBytes = 8 * 1024 * 1024;
+/** Of all other documents: 100 grants with the longest ids, ten tags with every character escaped. */
+export const maxXmlBytes = 128 * 1024;
 const maxDepth = 24;
+/** Characters that are parsed in one go, and milliseconds after which others get their turn. */
+const sliceLength = 16 * 1024;
+const maxTurn = 8;
+/** Characters of one start tag. A larger one would have to be looked through in one go. */
+const maxTag = 64 * 1024;
 
 // XML 1.0 section 2.2: these may not stand in a document.
 // biome-ignore lint/suspicious/noControlCharactersInRegex: that is what is looked for
@@ -55,19 +63,50 @@ function decode(bytes: Uint8Array): string {
 }
 
 /**
- * Reads a document whose root element is `root`.
+ * Reads a small document whose root element is `root`.
  * @throws S3Error MalformedXML for anything that is not one well-formed document without DOCTYPE in UTF-8;
- *   MaxMessageLengthExceeded above `maxBytes`.
+ *   MaxMessageLengthExceeded above `maxXmlBytes`.
  */
-export function readXml(bytes: Uint8Array, root: string, maxBytes = maxXmlBytes): XmlElement {
-  if (bytes.byteLength > maxBytes) throw new S3Error('MaxMessageLengthExceeded');
+export function readXml(bytes: Uint8Array, root: string): XmlElement {
+  if (bytes.byteLength > maxXmlBytes) throw new S3Error('MaxMessageLengthExceeded');
   const source = decode(bytes);
-  if (forbidden.test(source)) throw malformed('a character that XML does not allow');
+  const reader = createReader(source, root, Number.POSITIVE_INFINITY);
+  reader.to(source.length);
+  return reader.end();
+}
 
+/**
+ * Reads a document that may be large, and lets other requests have their turn meanwhile.
+ * @param maxElements elements in all: what has more cannot be what is asked for
+ * @throws S3Error as `readXml`; MaxMessageLengthExceeded above `maxListBytes`
+ */
+export async function readLongXml(bytes: Uint8Array, root: string, maxElements: number): Promise<XmlElement> {
+  if (bytes.byteLength > maxListBytes) throw new S3Error('MaxMessageLengthExceeded');
+  const source = decode(bytes);
+  const reader = createReader(source, root, maxElements);
+  let began = performance.now();
+  for (let at = 0; at < source.length; at += sliceLength) {
+    reader.to(Math.min(at + sliceLength, source.length));
+    if (performance.now() - began < maxTurn) continue;
+    await nextTurn();
+    began = performance.now();
+  }
+  return reader.end();
+}
+
+interface Reader {
+  /** Parses up to this position. */
+  to(position: number): void;
+  end(): XmlElement;
+}
+
+function createReader(source: string, root: string, maxElements: number): Reader {
   const parser = sax.parser(true, { position: true });
   parser.ENTITIES = entities;
   const open: XmlElement[] = [];
   let document: XmlElement | undefined;
+  let elements = 0;
+  let done = 0;
 
   const text = (data: string) => {
     const top = open.at(-1);
@@ -90,9 +129,13 @@ export function readXml(bytes: Uint8Array, root: string, maxBytes = maxXmlBytes)
   };
   parser.ontext = text;
   parser.oncdata = text;
+  parser.onattribute = () => {
+    if (parser.position - parser.startTagPosition > maxTag) throw malformed('a start tag too long');
+  };
   parser.onopentag = (tag) => {
     if (open.length === 0 && document) throw malformed('two roots');
     if (open.length >= maxDepth) throw malformed('too deep');
+    if (++elements > maxElements) throw malformed('too many elements');
     // sax drops a repeated attribute without a word: count what the tag itself says.
     const raw = source.slice(parser.startTagPosition - 1, parser.position).replace(/"[^"]*"|'[^']*'/g, '');
     const attributes = tag.attributes as Record<string, string>;
@@ -112,14 +155,27 @@ export function readXml(bytes: Uint8Array, root: string, maxBytes = maxXmlBytes)
     // A reference may name half of a surrogate pair, which no UTF-8 text can hold.
     if (/\p{Cs}/u.test(element.text) || element.text.includes('\0')) throw malformed('not a character');
   };
-  try {
-    parser.write(source).close();
-  } catch (error) {
-    throw error instanceof S3Error ? error : malformed('not well-formed', error);
-  }
-  if (!document || open.length > 0) throw malformed('no document');
-  if (document.name !== root) throw malformed(`the root is ${document.name}`);
-  return document;
+  const guarded = (work: () => void) => {
+    try {
+      work();
+    } catch (error) {
+      throw error instanceof S3Error ? error : malformed('not well-formed', error);
+    }
+  };
+  return {
+    to(position) {
+      const slice = source.slice(done, position);
+      if (forbidden.test(slice)) throw malformed('a character that XML does not allow');
+      guarded(() => parser.write(slice));
+      done = position;
+    },
+    end() {
+      guarded(() => parser.close());
+      if (!document || open.length > 0) throw malformed('no document');
+      if (document.name !== root) throw malformed(`the root is ${document.name}`);
+      return document;
+    },
+  };
 }
 
 function local(name: string): string {

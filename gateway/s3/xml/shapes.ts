@@ -1,7 +1,7 @@
 /** The request documents that S3 operations take, typed and validated. */
 import type { ChecksumAlgorithm } from '../../../acl/metadata/types.js';
 import { S3Error } from '../../errors.js';
-import { child, childText, onlyChildren, readXml, type XmlElement } from './read.js';
+import { child, childText, onlyChildren, readLongXml, readXml, type XmlElement } from './read.js';
 
 function malformed(why: string): S3Error {
   return new S3Error('MalformedXML', { cause: new Error(why) });
@@ -45,8 +45,8 @@ export interface DeleteEntry {
 }
 
 /** 1 to 1,000 entries. @throws S3Error MalformedXML */
-export function readDelete(bytes: Uint8Array): { quiet: boolean; objects: DeleteEntry[] } {
-  const root = readXml(bytes, 'Delete');
+export async function readDelete(bytes: Uint8Array): Promise<{ quiet: boolean; objects: DeleteEntry[] }> {
+  const root = await readLongXml(bytes, 'Delete', 2 + 1000 * 6);
   onlyChildren(root, 'Object', 'Quiet');
   const objects = root.children.filter((each) => each.name === 'Object').map(readDeleteEntry);
   if (objects.length === 0 || objects.length > 1000) throw malformed(`${objects.length} objects`);
@@ -101,8 +101,8 @@ const checksumElements: readonly [name: string, algorithm: ChecksumAlgorithm][] 
  * The parts in the order given; whether they are in order and exist is not looked at.
  * @throws S3Error MalformedXML for none, more than 10,000, or a number outside 1 to 10,000
  */
-export function readCompleteMultipartUpload(bytes: Uint8Array): CompletedPart[] {
-  const root = readXml(bytes, 'CompleteMultipartUpload');
+export async function readCompleteMultipartUpload(bytes: Uint8Array): Promise<CompletedPart[]> {
+  const root = await readLongXml(bytes, 'CompleteMultipartUpload', 1 + 10_000 * 8);
   onlyChildren(root, 'Part');
   if (root.children.length === 0 || root.children.length > 10_000) throw malformed(`${root.children.length} parts`);
   return root.children.map((part) => {

@@ -1,9 +1,11 @@
+import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { S3Error } from '../../../gateway/errors.js';
 import type { XmlValue } from '../../../gateway/s3/types.js';
-import { readXml, type XmlElement } from '../../../gateway/s3/xml/read.js';
+import { maxListBytes, maxXmlBytes, readLongXml, readXml, type XmlElement } from '../../../gateway/s3/xml/read.js';
 import { writeXml } from '../../../gateway/s3/xml/write.js';
 
 const test = suite('xml/read');
@@ -91,16 +93,67 @@ test('the same attribute value may hold an equals sign', () => {
   assert.is(read('<A x="a=b" y="c"/>').attributes['x'], 'a=b');
 });
 
-test('above the limit', () => {
-  assert.throws(
-    () => readXml(Buffer.from('<A></A>'), 'A', 5),
-    (e: S3Error) => e.code === 'MaxMessageLengthExceeded',
+const longCode = (text: string, maxElements = 1000) =>
+  readLongXml(Buffer.from(text), 'A', maxElements).then(
+    () => 'accepted',
+    (error: S3Error) => error.code,
   );
+
+test('above the limits', async () => {
+  assert.is(code(`<A>${'x'.repeat(maxXmlBytes)}</A>`), 'MaxMessageLengthExceeded');
+  assert.is(await longCode(`<A>${'x'.repeat(maxListBytes)}</A>`), 'MaxMessageLengthExceeded');
+  assert.is(await longCode(`<A>${'<B/>'.repeat(999)}</A>`), 'accepted');
+  assert.is(await longCode(`<A>${'<B/>'.repeat(1000)}</A>`), 'MalformedXML');
 });
 
-test('long text comes whole', () => {
+test('long text comes whole', async () => {
   const long = 'é'.repeat(300_000);
-  assert.is(read(`<A>${long}</A>`).text, long);
+  assert.is((await readLongXml(Buffer.from(`<A>${long}</A>`), 'A', 1)).text, long);
+});
+
+test('wherever a long document is cut, it says the same', async () => {
+  for (let shift = 0; shift < 40; shift++) {
+    const text = `<A>${'.'.repeat(16 * 1024 - 40 + shift)}</A>`;
+    for (const piece of ['<B x="a=b" y=\'>\'>&#x20AC;&amp;<![CDATA[<]]>🦀</B>', '<!-- a --><B/><B\n>é</B>']) {
+      const nested = `<A><C>${text.slice(3, -4)}</C>${piece}</A>`;
+      assert.equal(plain(await readLongXml(Buffer.from(nested), 'A', 9)), plain(read(nested)), `${shift} ${piece}`);
+    }
+    assert.is(
+      await longCode(text.replace('</A>', '<B x="1" x="2"/></A>').replace(/\.+/, (dots) => `<C>${dots}</C>`)),
+      'MalformedXML',
+    );
+  }
+});
+
+test('no document of eight megabytes keeps others waiting', async () => {
+  const full = (piece: string, close = '') =>
+    `<A>${piece.repeat(Math.floor((maxListBytes - 100) / (piece.length + close.length)))}${close}</A>`;
+  const documents = [
+    full('<B/>'),
+    full('<B></B>'),
+    full('<B>&#x1;</B>'),
+    full('&amp;'),
+    full('x'),
+    full('<!-- -->'),
+    full('<?p i?>'),
+    full('<![CDATA[]]>'),
+    `<A x="${'x'.repeat(maxListBytes - 100)}"/>`,
+    `<A ${Array.from({ length: 400_000 }, (_, i) => `a${i}=""`).join(' ')}/>`,
+    `<A><${'B'.repeat(maxListBytes - 100)}/></A>`,
+    `<A><Key>${'&#x1;'.repeat(1024)}</Key>${`<B><Key>${'&#x1;'.repeat(1024)}</Key></B>`.repeat(1000)}</A>`,
+  ];
+  for (const document of documents) {
+    const bytes = Buffer.from(document);
+    const waits = monitorEventLoopDelay({ resolution: 5 });
+    waits.enable();
+    await sleep(20);
+    waits.reset();
+    await readLongXml(bytes, 'A', 80_001).catch(() => {});
+    await sleep(20);
+    waits.disable();
+    // Half a second and two where it was done in one go: the bound leaves room for a machine that has other work.
+    assert.ok(waits.max < 150e6, `${document.slice(0, 40)}: ${(waits.max / 1e6).toFixed(0)} ms`);
+  }
 });
 
 test('what is written is read as it was, whatever the text', () => {
