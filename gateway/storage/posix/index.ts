@@ -41,6 +41,8 @@ export interface PosixOptions {
 
 /** Bodies up to this size are collected and hashed on the main thread, and stored in one hop. */
 const SMALL_BYTES = 128 * 1024;
+/** Milliseconds in which a small body comes from a sender that does not take its time. */
+const PROMPT_MS = 20;
 
 /** Starts the store; rejects when a worker cannot start or the root cannot be used. */
 export const createPosixStorage = async (options: PosixOptions): Promise<Storage> => {
@@ -85,6 +87,12 @@ export const createPosixStorage = async (options: PosixOptions): Promise<Storage
     return told(published);
   };
 
+  /** Asked when a staged file is there: its directory is then that of this bucket, or is gone. @throws NoSuchBucket */
+  const requireStillThere = async ({ name, created, owner }: Bucket): Promise<void> => {
+    const now = await buckets.bucket(name);
+    if (now?.created !== created || now.owner !== owner) throw new S3Error('NoSuchBucket');
+  };
+
   /** From a payload in a staged file to an object. */
   const putStaged = async (
     at: Place,
@@ -96,9 +104,10 @@ export const createPosixStorage = async (options: PosixOptions): Promise<Storage
     let begun = false;
     const { actor } = at;
     const { lane, id, received } = await inBucket(at, (ground) =>
-      transfer(context, ground, actor, request.digests, length, (...where) => {
+      transfer(context, ground, actor, request.digests, length, async (...where) => {
         if (begun) throw new S3Error('NoSuchBucket');
         begun = true;
+        await requireStillThere(at.bucket);
         return fill(...where);
       }),
     );
@@ -114,10 +123,17 @@ export const createPosixStorage = async (options: PosixOptions): Promise<Storage
 
   const put = async (at: Place, key: string, body: Body, request: PutRequest): Promise<ObjectInfo> => {
     assertStorableKey(key);
-    if (body.length !== undefined && body.length <= SMALL_BYTES) {
-      return putSmall(at, key, await collect(body, body.length), request);
+    if (body.length === undefined || body.length > SMALL_BYTES) {
+      return putStaged(at, key, body.length, request, (lane, id) => receiveBody(context, at.actor, body, lane, id));
     }
-    return putStaged(at, key, body.length, request, (lane, id) => receiveBody(context, at.actor, body, lane, id));
+    const small = collect(body, body.length);
+    if (await isPrompt(small)) return putSmall(at, key, await small, request);
+    // Whoever was let in may wait until another bucket has the place of this one. Staged from now on, the file goes with the
+    // bucket that it was meant for.
+    return putStaged(at, key, body.length, request, async (lane, id) => {
+      const bytes = await small;
+      if (bytes.length > 0) await pool.run('transferWrite', [id, bytes], { actor: at.actor, lane, context: 'write' });
+    });
   };
 
   const open = async (at: Place, key: string): Promise<OpenObject> => {
@@ -207,6 +223,19 @@ export const createPosixStorage = async (options: PosixOptions): Promise<Storage
 
 /** The pages of one listing go to one worker, which has the sorted names of large directories (`names.ts`). */
 const laneOf = ({ path }: Bucket): number => createHash('md5').update(path).digest().readUInt32BE();
+
+/** Whether it settles within a moment. */
+const isPrompt = async (work: Promise<unknown>): Promise<boolean> => {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<boolean>((resolve) => (timer = setTimeout(resolve, PROMPT_MS, false)));
+  try {
+    return await Promise.race([work.then(() => true), late]);
+  } finally {
+    clearTimeout(timer);
+    // Looked at later, if at all: the transfer may fail first.
+    work.catch(() => {});
+  }
+};
 
 /** A body of known length, whole. */
 const collect = async (body: Body, length: number): Promise<Uint8Array> => {
