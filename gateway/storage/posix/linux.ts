@@ -37,6 +37,7 @@ const x64 = {
   ioctl: 16,
   prctl: 157,
   fcntl: 72,
+  execve: 59,
   faccessat2: 439,
 };
 
@@ -71,6 +72,7 @@ const arm64: typeof x64 = {
   openat2: 437,
   prctl: 167,
   fcntl: 25,
+  execve: 221,
   faccessat2: 439,
 };
 

@@ -3,6 +3,7 @@
  * trace processes or load modules; it keeps what switching identities and its own files take.
  */
 import { readFileSync } from 'node:fs';
+import { keepCapabilities, tryExecve, tryPrctl } from './credentials.js';
 import { canSwitch } from './identity.js';
 import {
   CAP_CHOWN,
@@ -11,14 +12,11 @@ import {
   CAP_NET_BIND_SERVICE,
   CAP_SETGID,
   CAP_SETUID,
-  keepCapabilities,
   PR_CAP_AMBIENT,
   PR_CAP_AMBIENT_CLEAR_ALL,
   PR_CAPBSET_DROP,
   PR_CAPBSET_READ,
-  tryExecve,
-  tryPrctl,
-} from './syscalls.js';
+} from './linux.js';
 
 /** All of the first three hold only while a thread is the gateway itself: leaving fsuid 0 takes them away. */
 const kept = { CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_SETGID, CAP_SETUID, CAP_NET_BIND_SERVICE };

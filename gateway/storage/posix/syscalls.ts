@@ -25,8 +25,6 @@ const nBuf = bind(', long a, void *buffer');
 const nBufN = bind(', long a, void *buffer, long size');
 const utimensatRaw = bind(', long dir, const char *path, void *times, long flags');
 const copyRaw = bind(', long in, void *inOffset, long out, void *outOffset, long length, long flags');
-const twoBufs = bind(', void *a, void *b');
-const prctlRaw = bind(', long option, long a, long b, long c, long d');
 
 /** Bytes of a latin1 "byte string", as `readEntries` hands names out. */
 export const rawPath = (latin1: string): Buffer => Buffer.from(latin1, 'latin1');
@@ -360,40 +358,4 @@ export const setfsgid = (gid: number): number => n1(nr.setfsgid, gid);
 /** Supplementary groups of this thread. */
 export const setgroups = (groups: readonly number[]): void => {
   orThrow(nBuf(nr.setgroups, groups.length, Uint32Array.from(groups)), 'setgroups');
-};
-
-const capHeader = Uint32Array.of(0x20080522, 0); // _LINUX_CAPABILITY_VERSION_3, this thread
-const capData = new Uint32Array(6); // effective, permitted, inheritable: the lower 32 bits of each, then the upper
-
-/**
- * Leaves this thread, for good, no capabilities but those of `kept` (a bit for each) that it has; what a program that it
- * executes would inherit goes as well.
- */
-export const keepCapabilities = (kept: bigint): void => {
-  orThrow(twoBufs(nr.capget, capHeader, capData), 'capget');
-  for (const word of [0, 1]) {
-    const mask = Number((kept >> BigInt(32 * word)) & 0xffffffffn);
-    const [effective, permitted, inheritable] = [3 * word, 3 * word + 1, 3 * word + 2];
-    capData[effective] = (capData[effective]! & mask) >>> 0;
-    capData[permitted] = (capData[permitted]! & mask) >>> 0;
-    capData[inheritable] = 0;
-  }
-  orThrow(twoBufs(nr.capset, capHeader, capData), 'capset');
-};
-
-/** prctl(2); returns its result or -errno. */
-export const tryPrctl = (option: number, argument: number): number =>
-  outcome(prctlRaw(nr.prctl, option, argument, 0, 0, 0));
-
-const F_SETFD = 2;
-
-/**
- * Becomes another program, with one thread and the standard streams of this one; returns -errno when it cannot, and else
- * not at all.
- */
-export const tryExecve = (path: string, argv: readonly string[], env: readonly string[]): number => {
-  // Node keeps them from its children; those that it starts are given them anew.
-  for (const stream of [0, 1, 2]) n3(nr.fcntl, stream, F_SETFD, 0);
-  const execve = libc.func('int execve(const char *path, const char **argv, const char **env)');
-  return outcome(execve(path, [...argv, null], [...env, null]) as number);
 };
