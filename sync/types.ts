@@ -105,8 +105,13 @@ export interface Hint {
   dir: DirBytes;
   /** One entry of the directory; undefined: all of them. */
   name?: string;
-  /** With everything below. */
+  /** With everything below: of the entry, or of the directory. */
   deep?: boolean;
+  /**
+   * To be called when what was found there is durable. Only a source that can tell everything again has it: until then it
+   * keeps what made the hint, and after a crash it gives the hint again. Never calling it costs a repetition, no more.
+   */
+  settled?: () => void;
 }
 
 /** Where hints come from. Started by the leader of a bucket, stopped when it ends or loses the bucket. */
@@ -118,8 +123,8 @@ export interface Source {
 
 export interface HintSink {
   hint(hint: Hint): void;
-  /** Hints were dropped (a queue overflowed): everything below has to be looked at. */
-  lost(dir: DirBytes, why: string): void;
+  /** Hints were dropped (a queue overflowed): everything below has to be looked at. `settled` as in `Hint`. */
+  lost(dir: DirBytes, why: string, settled?: () => void): void;
 }
 
 // ---- BucketSync --------------------------------------------------------------------------------------------------

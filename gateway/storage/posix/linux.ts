@@ -39,6 +39,11 @@ const x64 = {
   fcntl: 72,
   execve: 59,
   faccessat2: 439,
+  inotifyAddWatch: 254,
+  inotifyRmWatch: 255,
+  ppoll: 271,
+  eventfd2: 290,
+  inotifyInit1: 294,
 };
 
 const arm64: typeof x64 = {
@@ -74,6 +79,11 @@ const arm64: typeof x64 = {
   fcntl: 25,
   execve: 221,
   faccessat2: 439,
+  eventfd2: 19,
+  inotifyInit1: 26,
+  inotifyAddWatch: 27,
+  inotifyRmWatch: 28,
+  ppoll: 73,
 };
 
 /** By architecture, for the test that compares them. */
