@@ -11,6 +11,7 @@ import type { Identities } from '../acl/registry.js';
 import { createPipeline } from './http/pipeline.js';
 import type { Log } from './observe/log.js';
 import { operations } from './s3/operations.js';
+import type { ChangeRecorder } from './s3/recorded.js';
 import type { Operation } from './s3/types.js';
 import { writeXml } from './s3/xml/write.js';
 import type { Storage } from './storage/types.js';
@@ -35,6 +36,8 @@ export interface GatewayOptions extends Partial<AddressSettings> {
   idleMs?: number;
   /** Milliseconds that `close` waits for requests in work. Default 30 s. */
   drainMs?: number;
+  /** Writes down what requests change, for the sync engine; undefined: nothing is written down. */
+  changes?: ChangeRecorder | undefined;
   /** The table, for tests. */
   operations?: readonly Operation[];
 }

@@ -43,12 +43,14 @@ export interface Totals {
 // ---- events ------------------------------------------------------------------------------------------------------
 
 /** Names as S3 has them, without the prefix `s3:`. */
-export type EventName =
-  | 'ObjectCreated:Put'
-  | 'ObjectCreated:Post'
-  | 'ObjectCreated:Copy'
-  | 'ObjectCreated:CompleteMultipartUpload'
-  | 'ObjectRemoved:Delete';
+export const eventNames = [
+  'ObjectCreated:Put',
+  'ObjectCreated:Post',
+  'ObjectCreated:Copy',
+  'ObjectCreated:CompleteMultipartUpload',
+  'ObjectRemoved:Delete',
+] as const;
+export type EventName = (typeof eventNames)[number];
 
 /** Through which door a change came. */
 export type Door = 's3' | 'filesystem';

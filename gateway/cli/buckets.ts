@@ -2,6 +2,7 @@
 import { createInterface } from 'node:readline/promises';
 import type { Command } from 'commander';
 import type { KeyEntry } from '../../acl/registry.js';
+import { removeSyncDirectory } from '../../sync/places.js';
 import { Complaint } from '../complaint.js';
 import { S3Error } from '../errors.js';
 import { type Service, withService } from '../main.js';
@@ -114,6 +115,7 @@ async function remove(options: BucketOptions): Promise<void> {
     const at: Place = { bucket, actor: account.actor };
     const objects = options.force === true ? await empty(service.storage, at, options) : 0;
     await service.storage.deleteBucket(at);
+    await removeSyncDirectory(service.config.root, bucket);
     const deleted = options.force === true ? ` and ${objects} objects in it` : '';
     print(options, { deleted: name, objects }, `deleted bucket ${name}${deleted}\n`);
   });

@@ -5,44 +5,26 @@
 import { randomBytes } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { nobody, unpackActAs } from '../../acl/act-as.js';
-import type { Addresses } from '../../acl/addresses.js';
 import type { Decision } from '../../acl/authorize.js';
 import { type Account, anonymous, type Identity } from '../../acl/identity.js';
-import type { Identities } from '../../acl/registry.js';
 import { authenticate, hoistedHeaders, unsignedPayload } from '../auth/authenticate.js';
 import { verifyPostPolicy } from '../auth/post-policy.js';
 import type { Authenticated, PayloadCheck, SecretLookup } from '../auth/types.js';
 import { S3Error } from '../errors.js';
-import type { Log } from '../observe/log.js';
 import { createRequestLog, type RequestLine } from '../observe/requests.js';
 import { accessOf } from '../s3/access.js';
 import { createPermission, type Permission } from '../s3/permission.js';
+import { recordChanges } from '../s3/recorded.js';
 import { actionsOf, resolve } from '../s3/resolve.js';
 import type { Context, Operation } from '../s3/types.js';
 import type { Body, Bucket, Place, Storage } from '../storage/types.js';
 import { checkedBody, createBody } from './body.js';
 import { factsOf } from './facts.js';
+import type { PipelineOptions } from './options.js';
 import { limitLength, readPostForm } from './post-form.js';
 import { ClientGone, type Exchange, sendError, sendReply } from './reply.js';
 import { parseTarget, parseWire } from './target.js';
 import type { Headers, Target, WireRequest } from './types.js';
-
-export interface PipelineOptions {
-  storage: Storage;
-  identities: Identities;
-  /** From where requests may come. */
-  addresses: Addresses;
-  operations: readonly Operation[];
-  log: Log;
-  /** Domains of virtual-host addressing. */
-  hostStyle: readonly string[];
-  region: string;
-  maxBuckets: number;
-  /** Requests in work at once; above it SlowDown. */
-  maxRequests: number;
-  /** Milliseconds that a client may be silent in the middle of its body. */
-  idleMs: number;
-}
 
 export interface Pipeline {
   /** Answers one request. Never rejects. `awaitsContinue`: the client sent `Expect: 100-continue`. */
@@ -228,13 +210,29 @@ async function identify(request: Request): Promise<Caller> {
   };
 }
 
-function permissionOf({ options, exchange, wire, headers, operation, now }: Request, caller: Caller): Permission {
+function permissionOf(request: Request, caller: Caller): Permission {
+  const { exchange, wire, headers, operation, now } = request;
   const { identity, authenticated, form } = caller;
   const { socket } = exchange.incoming;
   return createPermission({
-    storage: options.storage,
+    storage: recordedStorage(request, identity),
     identity,
     facts: (known) => factsOf({ operation: operation.name, wire, headers, socket, now, authenticated, form }, known),
+  });
+}
+
+function recordedStorage({ options, exchange, wire, operation }: Request, { account }: Identity): Storage {
+  const { storage, changes, log } = options;
+  const { requestId } = exchange;
+  if (!changes) return storage;
+  return recordChanges({
+    storage,
+    changes,
+    operation: operation.name,
+    requester: account?.uuid,
+    sourceIp: wire.remoteAddress,
+    requestId,
+    failed: (err, { name, key }) => log.error({ err, requestId, event: name, key }, 'change not recorded'),
   });
 }
 

@@ -130,10 +130,11 @@ export function createMemoryStorage(options: MemoryOptions = {}): Storage {
     async remove(at, key, condition) {
       const room = roomOf(at.bucket);
       const current = room.objects.get(key)?.info;
-      if (!current) return;
+      if (!current) return false;
       checkWrite(condition, { ...current, etag: current.meta.etag });
       room.objects.delete(key);
       room.sorted = undefined;
+      return true;
     },
     async updateMeta(at, key, { tags, acl, of }) {
       const stored = find(at, key);

@@ -9,7 +9,7 @@ import type { Checksum, ChecksumAlgorithm, ChecksumType, ObjectMeta } from '../.
 
 // ---- small JSON documents of the service (accounts, keys, buckets) ----------------------------------------------
 
-export type DocumentKind = 'accounts' | 'groups' | 'names' | 'keys' | 'buckets' | 'service';
+export type DocumentKind = 'accounts' | 'groups' | 'names' | 'keys' | 'buckets' | 'webhooks' | 'service';
 
 /**
  * The service area: JSON documents, shared by all gateways and commands of one root. A change is in force for every
@@ -240,8 +240,8 @@ export interface Storage {
   put(at: Place, key: string, body: Body, request: PutRequest): Promise<ObjectInfo>;
   /** Independent bytes from an open object; `digests: []` lets the kernel copy and calls `seal` with no digest. */
   copy(source: OpenObject, at: Place, key: string, request: PutRequest): Promise<ObjectInfo>;
-  /** Deleting what is not there is no error. */
-  remove(at: Place, key: string, condition?: WriteCondition): Promise<void>;
+  /** Deleting what is not there is no error. Resolves to whether an object was there. */
+  remove(at: Place, key: string, condition?: WriteCondition): Promise<boolean>;
   updateMeta(at: Place, key: string, change: MetaChange): Promise<ObjectInfo>;
   list(at: Place, request: ListRequest): Promise<ListPage>;
 

@@ -75,6 +75,7 @@ test('a key that DeleteObjects cannot delete is logged with the cause, and told 
     remove: async (_at, key) => {
       if (key === 'bad') throw new Error('the disk is on fire');
       if (key === 'denied') throw new S3Error('AccessDenied');
+      return true;
     },
   };
   return staged(

@@ -115,7 +115,8 @@ export const keyTests: Tests = (test, bench) => {
     await bench.storage.remove(at, 'dir/x');
     assert.equal(await keysOf(bench.storage, at), ['dir/'], 'a marker outlives what was in it');
     await put(bench.storage, at, 'dir/y');
-    await bench.storage.remove(at, 'dir/');
+    assert.is(await bench.storage.remove(at, 'dir/'), true, 'the object went, the directory stays');
+    assert.is(await bench.storage.remove(at, 'dir/'), false);
     assert.equal(await keysOf(bench.storage, at), ['dir/y']);
     await refused(bench.storage.head(at, 'dir/'), 'NoSuchKey');
     await bench.storage.remove(at, 'dir/y');

@@ -213,12 +213,12 @@ export const objectTests: Tests = (test, bench) => {
   test('deletes', async () => {
     const at = await bench.place();
     await put(bench.storage, at, 'a/b/c');
-    await bench.storage.remove(at, 'a/b/c');
+    assert.is(await bench.storage.remove(at, 'a/b/c'), true);
     await refused(bench.storage.head(at, 'a/b/c'), 'NoSuchKey');
     await refused(bench.storage.open(at, 'a/b/c'), 'NoSuchKey');
-    await bench.storage.remove(at, 'a/b/c');
-    await bench.storage.remove(at, 'never/was');
-    await bench.storage.remove(at, 'dir/');
+    for (const key of ['a/b/c', 'never/was', 'dir/', 'no//key']) {
+      assert.is(await bench.storage.remove(at, key), false, `there was no ${key}`);
+    }
     // The directories that the gateway made are no obstacle.
     await put(bench.storage, at, 'a', 'now a file');
     assert.equal(await keysOf(bench.storage, at), ['a']);

@@ -196,8 +196,8 @@ export const createPosixStorage = async (options: PosixOptions): Promise<Storage
     },
     remove: async (at, key, condition) => {
       // What no path can hold is not there.
-      if (!isStorableKey(key)) return;
-      await inBucket(at, (ground) =>
+      if (!isStorableKey(key)) return false;
+      return inBucket(at, (ground) =>
         pool.run('removeObject', [ground, key, condition], { actor: at.actor, context: 'write' }),
       );
     },

@@ -135,12 +135,14 @@ export const objectOps = {
     });
   },
 
-  removeObject(ground: Ground, key: string, condition: WriteCondition | undefined): void {
-    withBucket(ground, 'write', (bucket) => {
+  /** Whether an object was there. */
+  removeObject(ground: Ground, key: string, condition: WriteCondition | undefined): boolean {
+    return withBucket(ground, 'write', (bucket) => {
       const removed = withKeyLock(bucket, key, () =>
         key.endsWith('/') ? removeDirectoryObject(bucket, key, condition) : removeFile(bucket, key, condition),
       );
-      if (removed) removeEmptyParents(bucket, key);
+      if (removed === 'name') removeEmptyParents(bucket, key);
+      return removed !== 'nothing';
     });
   },
 
@@ -149,9 +151,12 @@ export const objectOps = {
   },
 };
 
-const removeFile = (bucket: BucketDir, key: string, condition: WriteCondition | undefined): boolean => {
+/** What went: the name with the object, the object of a directory that stays, or nothing. */
+type Removed = 'name' | 'object' | 'nothing';
+
+const removeFile = (bucket: BucketDir, key: string, condition: WriteCondition | undefined): Removed => {
   const parent = findParent(bucket, key);
-  if (!parent) return false;
+  if (!parent) return 'nothing';
   try {
     let found: Found | undefined;
     let unreadable = false;
@@ -162,15 +167,15 @@ const removeFile = (bucket: BucketDir, key: string, condition: WriteCondition | 
       if (condition || (error as { code?: string }).code !== 'EACCES') throw error;
       unreadable = true;
     }
-    if (!found && !unreadable) return false;
+    if (!found && !unreadable) return 'nothing';
     try {
       checkWrite(condition, current(found));
       const result = tryUnlinkat(parent.fd, parent.base);
-      if (absent(result) || result === -E.EISDIR) return false;
+      if (absent(result) || result === -E.EISDIR) return 'nothing';
       if (result < 0) throw errnoError(-result, 'unlink');
       found?.loaded.forget();
       syncDirectory(bucket, parent.fd);
-      return true;
+      return 'name';
     } finally {
       if (found) close(found.fd);
     }
@@ -179,13 +184,13 @@ const removeFile = (bucket: BucketDir, key: string, condition: WriteCondition | 
   }
 };
 
-const removeDirectoryObject = (bucket: BucketDir, key: string, condition: WriteCondition | undefined): boolean => {
+const removeDirectoryObject = (bucket: BucketDir, key: string, condition: WriteCondition | undefined): Removed => {
   const found = findObject(bucket, key, true);
-  if (!found) return false;
+  if (!found) return 'nothing';
   const parent = findParent(bucket, key);
   const directory = parent && openDirectory(bucket, parent.fd, parent.base);
   try {
-    if (!parent || !directory) return false;
+    if (!parent || !directory) return 'nothing';
     checkWrite(condition, current(found));
     const { made, marker } = directory.loaded.packed ?? {};
     if (made) saveRecord(bucket, directory.fd, directory.stat, { made, stamp: directoryStamp(directory.stat) });
@@ -195,9 +200,9 @@ const removeDirectoryObject = (bucket: BucketDir, key: string, condition: WriteC
     if (made && tryUnlinkat(parent.fd, parent.base, AT_REMOVEDIR) === 0) {
       directory.loaded.forget();
       syncDirectory(bucket, parent.fd);
-      return true;
+      return 'name';
     }
-    return false;
+    return 'object';
   } finally {
     if (directory) close(directory.fd);
     parent?.close();

@@ -1,0 +1,26 @@
+/** What the way of a request needs of the gateway. */
+import type { Addresses } from '../../acl/addresses.js';
+import type { Identities } from '../../acl/registry.js';
+import type { Log } from '../observe/log.js';
+import type { ChangeRecorder } from '../s3/recorded.js';
+import type { Operation } from '../s3/types.js';
+import type { Storage } from '../storage/types.js';
+
+export interface PipelineOptions {
+  storage: Storage;
+  identities: Identities;
+  /** From where requests may come. */
+  addresses: Addresses;
+  operations: readonly Operation[];
+  log: Log;
+  /** Domains of virtual-host addressing. */
+  hostStyle: readonly string[];
+  region: string;
+  maxBuckets: number;
+  /** Requests in work at once; above it SlowDown. */
+  maxRequests: number;
+  /** Milliseconds that a client may be silent in the middle of its body. */
+  idleMs: number;
+  /** Writes down what requests change; undefined: nobody asks for it. */
+  changes?: ChangeRecorder | undefined;
+}

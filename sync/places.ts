@@ -1,0 +1,43 @@
+/** Where the sync engine keeps what it knows of a bucket: in the service area, mode 0700, as the gateway itself. */
+import { readdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Bucket } from '../gateway/storage/types.js';
+
+type Named = Pick<Bucket, 'name' | 'created'>;
+
+/** ISO 8601 without what a file name does not need: `20260101T000000000Z`. */
+const compact = (time: string): string => time.replace(/[^0-9A-Za-z]/g, '');
+const nameOf = ({ name, created }: Named): string => `${name}.${compact(created)}`;
+const areaOf = (root: string): string => join(root, '.tidegate', 'sync');
+
+/**
+ * `<root>/.tidegate/sync/<bucket name>.<created>`: a bucket that is made anew under the same name has another one.
+ * Nobody makes it in advance; whoever writes there does.
+ */
+export const syncDirectory = (root: string, bucket: Named): string => join(areaOf(root), nameOf(bucket));
+
+export const inboxDirectory = (sync: string): string => join(sync, 'inbox');
+export const feedDirectory = (sync: string): string => join(sync, 'feed');
+export const deliveriesDirectory = (sync: string): string => join(sync, 'deliveries');
+
+/** Of a bucket that is deleted. What a leader or a late request makes again meanwhile is left to the next sweep. */
+export async function removeSyncDirectory(root: string, bucket: Named): Promise<void> {
+  await rm(syncDirectory(root, bucket), { recursive: true, force: true, maxRetries: 3 });
+}
+
+/**
+ * Removes the directories of buckets that are gone: deleted by a process that died in between, or made again by one that
+ * was late. Answers their names.
+ */
+export async function sweepSyncDirectories(root: string, listBuckets: () => Promise<Named[]>): Promise<string[]> {
+  const found = await readdir(areaOf(root)).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return [];
+    throw error;
+  });
+  if (found.length === 0) return [];
+  // Looked up afterwards: a bucket is registered before anything is written about it.
+  const known = new Set((await listBuckets()).map(nameOf));
+  const gone = found.filter((name) => !known.has(name));
+  for (const name of gone) await rm(join(areaOf(root), name), { recursive: true, force: true, maxRetries: 3 });
+  return gone;
+}

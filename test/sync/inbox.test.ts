@@ -1,0 +1,302 @@
+// timeout: 180
+/** What gateways write down reaches the leader: all of it, in order, whatever dies. */
+import { type ChildProcess, fork } from 'node:child_process';
+import {
+  appendFileSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import type { Bucket } from '../../gateway/storage/types.js';
+import { createRecorder, hostHash, openInbox, STALE_MS } from '../../sync/inbox.js';
+import { drain, forget, type Positions, parseChange } from '../../sync/inbox-reader.js';
+import { inboxDirectory, sweepSyncDirectories, syncDirectory } from '../../sync/places.js';
+import { tempDir } from '../support/temp.js';
+import { until } from '../support/time.js';
+import { change } from './changes.js';
+
+const test = suite('sync/inbox');
+const inboxOf = () => join(tempDir(), 'sync', 'inbox');
+/** A file of a gateway on another machine. */
+const foreign = (directory: string, name: string, content: string) => {
+  mkdirSync(directory, { recursive: true });
+  const path = join(directory, name);
+  writeFileSync(path, content);
+  return path;
+};
+const lines = (...changes: object[]) => changes.map((one) => `${JSON.stringify(one)}\n`).join('');
+
+test('what is recorded is drained, once', async () => {
+  const directory = inboxOf();
+  assert.equal(drain(directory, {}), { changes: [], positions: {}, more: false, garbage: 0 });
+  const inbox = openInbox(directory);
+  const first = change('日本語/ a+b\n"', { requester: 'anna', sourceIp: '192.0.2.1', requestId: 'R' });
+  const removal = change('gone', { name: 'ObjectRemoved:Delete', write: `Delete-${'0'.repeat(32)}` });
+  delete removal.size;
+  delete removal.etag;
+  await inbox.record(first);
+  const one = drain(directory, {});
+  assert.equal(one.changes, [first]);
+  await inbox.record(removal);
+  const two = drain(directory, one.positions);
+  assert.equal(two.changes, [removal]);
+  assert.equal(drain(directory, two.positions).changes, []);
+  assert.equal(drain(directory, {}).changes, [first, removal], 'positions that were lost give everything again');
+  assert.is(statSync(directory).mode & 0o777, 0o700);
+  assert.is(statSync(join(directory, readdirSync(directory)[0]!)).mode & 0o777, 0o600);
+  await inbox.close();
+});
+
+test('the changes of one turn are one write', async () => {
+  const directory = inboxOf();
+  const inbox = openInbox(directory);
+  await inbox.record(change('first'));
+  const writes = await countWrites(async () => {
+    await Promise.all(Array.from({ length: 500 }, (_, at) => inbox.record(change(`k${at}`))));
+  });
+  assert.is(drain(directory, {}).changes.length, 501);
+  assert.ok(writes >= 1 && writes <= 4, `${writes} writes`);
+  await inbox.close();
+});
+
+/** Write calls of this process, as the kernel counts them; reading them costs none. */
+async function countWrites(work: () => Promise<void>): Promise<number> {
+  const count = () => Number(/syscw: (\d+)/.exec(readFileSync('/proc/self/io', 'latin1'))?.[1]);
+  const before = count();
+  await work();
+  return count() - before;
+}
+
+test('files roll, and are forgotten when they are taken; the current one stays', async () => {
+  const directory = inboxOf();
+  const inbox = openInbox(directory, { rollBytes: 500 });
+  for (let at = 0; at < 20; at++) await inbox.record(change(`k${at}`));
+  const names = readdirSync(directory).sort();
+  assert.ok(names.length > 3);
+  assert.equal(forget(directory, {}), [], 'nothing is taken yet');
+  const drained = drain(directory, {});
+  assert.equal(
+    drained.changes.map(({ key }) => key),
+    Array.from({ length: 20 }, (_, at) => `k${at}`),
+  );
+  assert.equal(forget(directory, drained.positions).sort(), names.slice(0, -1));
+  assert.equal(readdirSync(directory), names.slice(-1));
+  await inbox.record(change('last'));
+  const after = drain(directory, drained.positions);
+  assert.equal(
+    after.changes.map(({ key }) => key),
+    ['last'],
+  );
+  assert.equal(Object.keys(after.positions).sort(), readdirSync(directory).sort(), 'positions of what is there only');
+  await inbox.close();
+});
+
+test('across files by time, within one as they stand; no file is taken past what another still holds', async () => {
+  const directory = inboxOf();
+  const at = (key: string, time: number) => change(key, { time });
+  foreign(directory, '00000001-1-00000001-1.jsonl', lines(at('a', 10), at('c', 30), at('d', 5), at('f', 60)));
+  foreign(directory, '00000002-1-00000002-1.jsonl', lines(at('b', 20), at('e', 40), at('g', 70)));
+  const keys = ({ changes }: { changes: readonly { key: string }[] }) => changes.map(({ key }) => key).join('');
+  assert.is(keys(drain(directory, {})), 'abcdefg');
+  // In small pieces the order is the same.
+  let [all, positions]: [string, Positions] = ['', {}];
+  for (let more = true; more; ) {
+    const piece = drain(directory, positions, { maxBytes: 300 });
+    assert.ok(piece.changes.length > 0 && piece.changes.length < 7, 'a piece');
+    all += keys(piece);
+    ({ positions, more } = piece);
+  }
+  assert.is(all, 'abcdefg');
+});
+
+test('garbage is left out and counted, a torn line waits', async () => {
+  const directory = inboxOf();
+  const [good, next] = [change('good'), change('next')];
+  const whole = JSON.stringify(next);
+  const bad = ['', 'garbage', '{}', 'null', '[1]', JSON.stringify({ ...good, name: 'ObjectBurnt' })];
+  const path = foreign(
+    directory,
+    '00000001-1-00000001-1.jsonl',
+    `${bad.join('\n')}\n${lines(good)}\xff\0\n${whole.slice(0, 40)}`,
+  );
+  foreign(directory, 'README', lines(good));
+  const first = drain(directory, {});
+  assert.equal(first.changes, [good]);
+  assert.is(first.garbage, bad.length + 1);
+  assert.equal(forget(directory, first.positions), [], 'its writer may go on');
+  appendFileSync(path, `${whole.slice(40)}\n`);
+  const second = drain(directory, first.positions);
+  assert.equal(second.changes, [next]);
+  // A line without an end does not stop what stands behind it.
+  appendFileSync(path, `${'x'.repeat(5000)}\n${lines(good)}`);
+  let [found, positions]: [number, Positions] = [0, second.positions];
+  for (let more = true; more; ) {
+    const piece = drain(directory, positions, { maxBytes: 1000 });
+    found += piece.changes.length;
+    ({ positions, more } = piece);
+  }
+  assert.is(found, 1);
+});
+
+test('parseChange takes what it may take only', () => {
+  const good = change('k');
+  assert.equal(parseChange(JSON.stringify(good)), good);
+  const wrong: object[] = [
+    { write: 'Put-1' },
+    { write: 7 },
+    { key: '' },
+    { key: null },
+    { time: '2026' },
+    { time: null },
+    { size: '1' },
+    { etag: 5 },
+    { requester: {} },
+    { name: undefined },
+  ];
+  for (const one of wrong) assert.is(parseChange(JSON.stringify({ ...good, ...one })), undefined, JSON.stringify(one));
+});
+
+test('whose gateway has ended or was silent for long is forgotten, a torn tail included', async () => {
+  const directory = inboxOf();
+  const dead = `${hostHash}-999999999-00000001-00000001.jsonl`;
+  const mine = `${hostHash}-${process.pid}-00000002-00000001.jsonl`;
+  const other = '00000001-999999999-00000003-00000001.jsonl';
+  const silent = '00000001-1-00000004-00000001.jsonl';
+  for (const name of [dead, mine, other, silent]) foreign(directory, name, `${lines(change(name))}{"torn`);
+  const old = Date.now() / 1000 - STALE_MS / 1000 - 1;
+  utimesSync(join(directory, silent), old, old);
+  const { positions, changes } = drain(directory, {});
+  assert.is(changes.length, 4);
+  assert.equal(forget(directory, { ...positions, [dead]: 0 }), [silent], 'what is not taken stays');
+  foreign(directory, silent, lines(change('late')));
+  assert.equal(forget(directory, positions).sort(), [dead]);
+  assert.equal(readdirSync(directory).sort(), [mine, other, silent].sort());
+});
+
+test('a disk that refuses is told; afterwards it goes on in a new file', async () => {
+  const directory = inboxOf();
+  mkdirSync(join(directory, '..'), { recursive: true });
+  writeFileSync(directory, 'no directory');
+  const inbox = openInbox(directory);
+  const failure = await inbox.record(change('lost')).catch((error: NodeJS.ErrnoException) => error.code);
+  assert.is(failure, 'ENOTDIR');
+  rmSync(directory);
+  await inbox.record(change('kept'));
+  assert.equal(
+    drain(directory, {}).changes.map(({ key }) => key),
+    ['kept'],
+  );
+  await inbox.close();
+});
+
+test('kill -9 at any moment: what was acknowledged is there, once', async () => {
+  const directory = inboxOf();
+  const acknowledged = new Set<string>();
+  const seen: string[] = [];
+  let positions: Positions = {};
+  const take = () => {
+    for (let more = true; more; ) {
+      const piece = drain(directory, positions, { maxBytes: 50_000 });
+      assert.is(piece.garbage, 0);
+      seen.push(...piece.changes.map(({ key }) => key));
+      ({ positions, more } = piece);
+      forget(directory, positions);
+    }
+  };
+  for (let round = 0; round < 6; round++) {
+    const children = [0, 1].map((which) => {
+      const path = fileURLToPath(new URL('./inbox-child.js', import.meta.url));
+      const child: ChildProcess = fork(path, [directory, `${round}.${which}`]);
+      child.on('message', (key: string) => acknowledged.add(key));
+      return child;
+    });
+    const before = acknowledged.size;
+    await until('the children write', 20_000, () => (acknowledged.size > before + 200 ? true : undefined));
+    for (let look = 0; look < 4; look++) {
+      take();
+      await sleep((round * 13 + look * 7) % 41);
+    }
+    for (const child of children) {
+      const ended = new Promise((resolve) => child.once('close', resolve));
+      child.kill('SIGKILL');
+      await ended;
+    }
+  }
+  take();
+  const unique = new Set(seen);
+  assert.is(unique.size, seen.length, 'nothing twice');
+  for (const key of acknowledged) assert.ok(unique.has(key), `${key} was acknowledged`);
+  for (const writer of new Set(seen.map((key) => key.split('/')[0]))) {
+    const numbers = seen.filter((key) => key.startsWith(`${writer}/`)).map((key) => Number(key.split('/')[1]));
+    assert.equal(
+      numbers,
+      numbers.toSorted((a, b) => a - b),
+      'in the order of each writer',
+    );
+  }
+  take();
+  assert.equal(readdirSync(directory), [], 'nothing is left of the dead');
+});
+
+test('a recorder for all buckets; deleted ones leave nothing', async () => {
+  const root = tempDir();
+  const told: string[] = [];
+  const recorder = createRecorder({ root, onRecorded: ({ name }) => told.push(name) });
+  const bucket = (name: string, created = '2026-01-02T03:04:05.678Z'): Bucket => ({
+    name,
+    created,
+    owner: 'o',
+    path: '/x',
+    config: {},
+  });
+  const [one, again, two] = [bucket('b.one'), bucket('b.one', '2026-01-02T03:04:05.679Z'), bucket('two')];
+  for (const each of [one, again, two]) await recorder.record(each, change(each.created));
+  assert.equal(told, ['b.one', 'b.one', 'two']);
+  for (const each of [one, again, two]) {
+    const { changes } = drain(inboxDirectory(syncDirectory(root, each)), {});
+    assert.equal(
+      changes.map(({ key }) => key),
+      [each.created],
+    );
+  }
+  await recorder.forget(one);
+  const names = () => readdirSync(join(root, '.tidegate/sync')).sort();
+  assert.equal(names(), ['b.one.20260102T030405679Z', 'two.20260102T030405678Z']);
+  await recorder.record(one, change('late'));
+  assert.equal(await sweepSyncDirectories(root, async () => [again, two]), ['b.one.20260102T030405678Z']);
+  assert.is(names().length, 2);
+  assert.equal(await sweepSyncDirectories(tempDir(), async () => []), []);
+  await recorder.close();
+});
+
+test('a file that was taken away while its writer slept is written again', async () => {
+  const directory = inboxOf();
+  const inbox = openInbox(directory, { rollMs: 1000 });
+  await inbox.record(change('b'));
+  for (const each of readdirSync(directory)) rmSync(join(directory, each));
+  // As for a process that is stopped between its look at the clock and its write.
+  const { now } = Date;
+  let asked = 0;
+  Date.now = () => now() + (asked++ < 3 ? 0 : 5000);
+  try {
+    await inbox.record(change('c'));
+  } finally {
+    Date.now = now;
+  }
+  assert.equal(
+    drain(directory, {}).changes.map(({ key }) => key),
+    ['c'],
+  );
+  await inbox.close();
+});
+
+test.run();
