@@ -66,18 +66,34 @@ export const isHot = (bucket: BucketDir, stat: Stat): boolean => {
 export const tickFor = (bucket: BucketDir, dev: number): bigint =>
   ticks.get(dev) ?? (dev === bucket.dev ? measureIn(bucket, dev) : undefined) ?? COARSE;
 
-const measureIn = (bucket: BucketDir, dev: number): bigint | undefined => {
+/** How far a filesystem's clock is from ours, in ns, and until when that holds (`performance.now()`). */
+const offsets = new Map<number, { ns: bigint; until: number }>();
+const OFFSET_MS = 10_000;
+
+/** Nanoseconds since the epoch by the clock that stamps the files: a file server's may differ from ours. */
+export const filesystemNow = (bucket: BucketDir, dev: number): bigint => {
+  const known = offsets.get(dev);
+  if (known && performance.now() < known.until) return clockGettime() + known.ns;
+  const ns = (dev === bucket.dev ? inStaging(bucket, (fd) => fstat(fd).ctimeNs - clockGettime()) : undefined) ?? 0n;
+  offsets.set(dev, { ns, until: performance.now() + OFFSET_MS });
+  return clockGettime() + ns;
+};
+
+const measureIn = (bucket: BucketDir, dev: number): bigint | undefined => inStaging(bucket, (fd) => tickOf(fd, dev));
+
+/** Looks at a new file that nobody knows of; undefined for whoever may only read. */
+const inStaging = (bucket: BucketDir, look: (fd: number) => bigint): bigint | undefined => {
   try {
     const directory = bucket.area('staging');
     const name = randomName();
     const fd = openat2(directory, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600, RESOLVE_INSIDE);
     tryUnlinkat(directory, name);
     try {
-      return tickOf(fd, dev);
+      return look(fd);
     } finally {
       close(fd);
     }
   } catch {
-    return undefined; // whoever may only read cannot measure
+    return undefined;
   }
 };

@@ -30,19 +30,22 @@ export interface GroundSettings {
   directoryMode: number;
 }
 
-export const createContext = (
-  pool: Pool,
-  buffers: Buffers,
-  documents: Documents,
+/** How files of a bucket are worked on. */
+export const groundFor = ({ path }: Bucket, settings: GroundSettings): Ground => ({ path, ...settings });
+
+type InBucket = Pick<StoreContext, 'groundOf' | 'inBucket'> & { stands(bucket: Bucket): Promise<boolean> };
+
+/** What working in buckets takes, also for others than the store itself. */
+export const createInBucket = (
+  pool: Pick<Pool, 'run'>,
+  documents: Pick<Documents, 'get'>,
   settings: GroundSettings,
-): StoreContext => {
-  const groundOf = ({ path }: Bucket): Ground => ({ path, ...settings });
+): InBucket => {
+  const groundOf = (bucket: Bucket): Ground => groundFor(bucket, settings);
   const stands = async ({ name, created }: Bucket): Promise<boolean> =>
     (await documents.get<Bucket>('buckets', name))?.created === created;
   return {
-    pool,
-    buffers,
-    documents,
+    stands,
     groundOf,
     inBucket: async (at, work) => {
       const ground = groundOf(at.bucket);
@@ -55,6 +58,22 @@ export const createContext = (
         return await work(ground);
       }
     },
+  };
+};
+
+export const createContext = (
+  pool: Pool,
+  buffers: Buffers,
+  documents: Documents,
+  settings: GroundSettings,
+): StoreContext => {
+  const { stands, groundOf, inBucket } = createInBucket(pool, documents, settings);
+  return {
+    pool,
+    buffers,
+    documents,
+    groundOf,
+    inBucket,
     explained: async (at, error) => {
       const gone = error instanceof S3Error && error.code === 'NoSuchBucket';
       const there = async () => (await pool.run('hasDirectory', [at.bucket.path])) && (await stands(at.bucket));

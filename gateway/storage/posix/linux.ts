@@ -44,6 +44,10 @@ const x64 = {
   ppoll: 271,
   eventfd2: 290,
   inotifyInit1: 294,
+  setpriority: 141,
+  fadvise64: 221,
+  ioprioSet: 251,
+  cachestat: 451,
 };
 
 const arm64: typeof x64 = {
@@ -84,6 +88,10 @@ const arm64: typeof x64 = {
   inotifyAddWatch: 27,
   inotifyRmWatch: 28,
   ppoll: 73,
+  ioprioSet: 30,
+  setpriority: 140,
+  fadvise64: 223,
+  cachestat: 451,
 };
 
 /** By architecture, for the test that compares them. */
@@ -104,6 +112,7 @@ export const O_NONBLOCK = fs.O_NONBLOCK;
 export const O_DIRECTORY = fs.O_DIRECTORY;
 export const O_NOFOLLOW = fs.O_NOFOLLOW;
 export const O_CLOEXEC = 0o2000000;
+export const O_NOATIME = 0o1000000;
 export const O_PATH = 0o10000000;
 export const O_TMPFILE = 0o20000000 | O_DIRECTORY;
 

@@ -94,7 +94,8 @@ export interface StampedFile {
  */
 const slacks = new Map<number, bigint>();
 const [LEAST_SLACK, MOST_SLACK] = [30_000n, 20_000_000n];
-const slackOf = (dev: number): bigint => slacks.get(dev) ?? LEAST_SLACK;
+/** What `stampFile` and others that stamp allow for, see `slacks`. */
+export const slackOf = (dev: number): bigint => slacks.get(dev) ?? LEAST_SLACK;
 const learn = (dev: number, taken: bigint): void => {
   const slack = 2n * taken;
   slacks.set(dev, slack < LEAST_SLACK ? LEAST_SLACK : slack > MOST_SLACK ? MOST_SLACK : slack);

@@ -5,6 +5,7 @@ import { documentOps } from './documents-ops.js';
 import { objectOps } from './objects.js';
 import { probeOps } from './probe.js';
 import { reapOps } from './reap.js';
+import { stampOps } from './stamp-ops.js';
 import { transferOps } from './transfer.js';
 import { uploadOps } from './upload-ops.js';
 import { walkOps } from './walk.js';
@@ -16,6 +17,7 @@ const ops = {
   ...objectOps,
   ...probeOps,
   ...reapOps,
+  ...stampOps,
   ...transferOps,
   ...uploadOps,
   ...walkOps,

@@ -1,0 +1,65 @@
+/** System calls for work that must not be in anybody's way: whether a file is being written, the page cache, priorities. */
+import { bind, nr, outcome } from './libc.js';
+import { E } from './linux.js';
+
+const n3 = bind(', long a, long b, long c');
+const n4 = bind(', long a, long b, long c, long d');
+const nBufBufN = bind(', long fd, void *range, void *result, long flags');
+
+// ---- who writes --------------------------------------------------------------------------------------------------
+
+const [F_SETSIG, F_SETLEASE] = [10, 1024];
+const [F_RDLCK, F_UNLCK] = [0, 2];
+const SIGURG = 23;
+
+/**
+ * Whether somebody on this machine has a regular file open for writing, or writable in his memory; undefined where that
+ * cannot be told (not our file and no CAP_LEASE, NFS, FUSE, Lustre).
+ *
+ * "A read lease can be placed only on a file descriptor that is opened read-only", and only while there is no writer
+ * (fcntl(2)). It is given back in the next system call. Who opens the file for writing in between waits that long, and we
+ * are sent a signal, which would end the process if it were the default SIGIO: so it is one that is ignored by default.
+ * @param fd open for reading only
+ */
+export const isOpenForWriting = (fd: number): boolean | undefined => {
+  if (outcome(n3(nr.fcntl, fd, F_SETSIG, SIGURG)) < 0) return undefined;
+  const result = outcome(n3(nr.fcntl, fd, F_SETLEASE, F_RDLCK));
+  if (result === -E.EAGAIN) return true;
+  if (result < 0) return undefined;
+  n3(nr.fcntl, fd, F_SETLEASE, F_UNLCK);
+  return false;
+};
+
+// ---- the page cache ----------------------------------------------------------------------------------------------
+
+export const POSIX_FADV_SEQUENTIAL = 2;
+export const POSIX_FADV_DONTNEED = 4;
+
+/** Only advice: what the filesystem says to it is of no interest. @param length 0: to the end */
+export const fadvise = (fd: number, offset: number, length: number, advice: number): void => {
+  n4(nr.fadvise64, fd, offset, length, advice);
+};
+
+const range = new BigUint64Array(2);
+const cached = new BigUint64Array(5);
+
+/** Bytes of a file that are in the page cache; undefined where that cannot be told (cachestat: Linux 6.5). */
+export const cachedBytes = (fd: number, size: number): number | undefined => {
+  range[0] = 0n;
+  range[1] = BigInt(size);
+  if (outcome(nBufBufN(nr.cachestat, fd, range, cached, 0)) < 0) return undefined;
+  return Number(cached[0]!) * 4096;
+};
+
+// ---- priorities --------------------------------------------------------------------------------------------------
+
+const [PRIO_PROCESS, IOPRIO_WHO_PROCESS, IOPRIO_CLASS_BE] = [0, 1, 2];
+
+/**
+ * Makes the calling thread give way: nice 10, and the last of the eight best-effort levels for the disk. Not the class
+ * "idle": under a disk that is always busy it would get nothing, and the files would never get their ETags.
+ */
+export const giveWay = (): void => {
+  n3(nr.setpriority, PRIO_PROCESS, 0, 10);
+  n3(nr.ioprioSet, IOPRIO_WHO_PROCESS, 0, (IOPRIO_CLASS_BE << 13) | 7);
+};

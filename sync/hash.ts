@@ -1,0 +1,183 @@
+/**
+ * Gives files that jobs wrote their ETag: digests the content in threads that serve nothing else, and stores the record.
+ *
+ * A file is read in slices, one message each. So many files take turns in a thread, a limit of the rate holds for all of
+ * them together, and a file that changes while it is read is given up at once.
+ */
+import { setTimeout as pause } from 'node:timers/promises';
+import type { Fingerprint } from '../acl/metadata/stamp.js';
+import { S3Error } from '../gateway/errors.js';
+import { createInBucket, type GroundSettings, untilSettled } from '../gateway/storage/posix/context.js';
+import { createPool } from '../gateway/storage/posix/pool.js';
+import type { StampHow, StampResult, StampStep } from '../gateway/storage/posix/stamp-ops.js';
+import type { Documents, Place } from '../gateway/storage/types.js';
+import type { SyncSettings } from './types.js';
+
+export type { StampResult } from '../gateway/storage/posix/stamp-ops.js';
+
+export interface Stamper {
+  /**
+   * Digests the content of a file and stores its record, as `at.actor`. Never rejects for what a user or a job can cause.
+   *
+   * What needs nothing is told at once (`stamped`, 0 bytes): an S3 upload to which nothing has happened, a directory.
+   * @param seen what the caller saw of the file: if it is otherwise by now, the answer is `busy`, and he looks again
+   */
+  stamp(at: Place, key: string, seen: Fingerprint, how: Omit<StampHow, 'checksum'>): Promise<StampResult>;
+  /** Files that wait for their turn: for back-pressure. */
+  readonly waiting: number;
+  /** What waits or runs is told `busy`; nothing is left half-way. */
+  close(): Promise<void>;
+}
+
+export interface StamperOptions extends Pick<SyncSettings, 'hashers' | 'hashRate' | 'checksum'> {
+  ground: GroundSettings;
+  /** To make sure of a bucket whose user has removed its `.tidegate`. */
+  documents: Pick<Documents, 'get'>;
+}
+
+const MIB = 1 << 20;
+/** Some 5 ms of a thread: so long a small file waits for a slice of a large one. */
+const SLICE = 4 * MIB;
+/** Files that are being hashed in one thread, by size (bytes, below): a file waits for those of its own kind only. */
+const kinds = [
+  { below: SLICE + 1, slots: 2 },
+  { below: 256 * MIB, slots: 1 },
+  { below: 16_384 * MIB, slots: 1 },
+  { below: Number.POSITIVE_INFINITY, slots: 1 },
+];
+const AGAIN_MS = 1_000;
+/** A thread may be at the fsync of a file that a job has just filled the cache with. */
+const WAIT_MS = 300_000;
+
+interface Job {
+  at: Place;
+  key: string;
+  seen: Fingerprint;
+  how: StampHow;
+  resolve(result: StampResult): void;
+}
+
+const busy: StampResult = { outcome: 'busy', retryMs: AGAIN_MS };
+
+/** Starts the threads. */
+export const createStamper = (options: StamperOptions): Stamper => {
+  const { hashers, hashRate, checksum } = options;
+  const pool = createPool({ workers: hashers, waitMs: WAIT_MS });
+  const { inBucket } = createInBucket(pool, options.documents, options.ground);
+  const throttle = createThrottle(hashRate);
+  const slice = hashRate > 0 ? Math.min(SLICE, Math.max(64 * 1024, Math.round(hashRate / 10))) : SLICE;
+  const queues: Job[][] = kinds.map(() => []);
+  /** By lane and kind. */
+  const active = Array.from({ length: hashers }, () => kinds.map(() => 0));
+  const running = new Set<Promise<void>>();
+  let closing = false;
+
+  const hash = async ({ at, key, seen, how }: Job, lane: number): Promise<StampResult> => {
+    const { actor } = at;
+    const settings = { actor, lane, context: 'write' } as const;
+    let open: number | undefined;
+    const abort = (id: number) => void pool.run('stampAbort', [id], { actor, lane }).catch(() => {});
+    try {
+      if (!how.trusted) await throttle.ready();
+      let step: StampStep = await inBucket(at, (ground) =>
+        pool.run('stampBegin', [ground, key, seen, how, slice], {
+          ...settings,
+          orphan: (late) => {
+            if ('id' in (late as StampStep)) abort((late as { id: number }).id);
+          },
+        }),
+      );
+      throttle.spent(step.read);
+      while ('id' in step) {
+        const { id, settled }: { id: number; settled?: bigint } = step;
+        open = id;
+        if (closing) return busy;
+        if (settled !== undefined) await untilSettled(settled);
+        else await throttle.ready();
+        step = await inBucket(at, () => pool.run('stampStep', [id, slice], settings));
+        throttle.spent(step.read);
+      }
+      open = undefined;
+      return step.done;
+    } catch (error) {
+      return ofError(error);
+    } finally {
+      if (open !== undefined) abort(open);
+    }
+  };
+
+  /** The lane with the fewest files, of those with room for one of this kind. */
+  const laneFor = (kind: number): number | undefined => {
+    let best: number | undefined;
+    const load = (lane: number): number => active[lane]!.reduce((sum, count) => sum + count, 0);
+    for (let lane = 0; lane < hashers; lane++) {
+      if (active[lane]![kind]! >= kinds[kind]!.slots) continue;
+      if (best === undefined || load(lane) < load(best)) best = lane;
+    }
+    return best;
+  };
+
+  const start = (kind: number): void => {
+    for (let lane = laneFor(kind); lane !== undefined && queues[kind]!.length > 0; lane = laneFor(kind)) {
+      const job = queues[kind]!.shift()!;
+      const counts = active[lane]!;
+      counts[kind]!++;
+      const run = hash(job, lane).then((result) => {
+        counts[kind]!--;
+        running.delete(run);
+        job.resolve(result);
+        start(kind);
+      });
+      running.add(run);
+    }
+  };
+
+  return {
+    stamp: (at, key, seen, how) =>
+      new Promise<StampResult>((resolve) => {
+        if (closing) {
+          resolve(busy);
+          return;
+        }
+        const kind = how.trusted ? 0 : kinds.findIndex(({ below }) => seen.size < below);
+        queues[kind]!.push({ at, key, seen, how: { ...how, checksum }, resolve });
+        start(kind);
+      }),
+    get waiting() {
+      return queues.reduce((sum, queue) => sum + queue.length, 0);
+    },
+    close: async () => {
+      closing = true;
+      for (const queue of queues) for (const { resolve } of queue.splice(0)) resolve(busy);
+      throttle.open();
+      await Promise.all(running);
+      await pool.close();
+    },
+  };
+};
+
+const ofError = (error: unknown): StampResult => {
+  if (error instanceof S3Error && error.code === 'NoSuchBucket') return { outcome: 'gone' };
+  // A lock that is taken for long, or a mount that does not answer.
+  if (error instanceof S3Error && (error.code === 'SlowDown' || error.code === 'ServiceUnavailable')) return busy;
+  const { cause } = error as { cause?: unknown };
+  const told = cause instanceof Error ? cause : error;
+  return { outcome: 'failed', reason: told instanceof Error ? told.message : String(told) };
+};
+
+/** Keeps an average: whoever wants to read waits until what was read before is paid for. @param rate bytes per second; 0: none */
+const createThrottle = (rate: number) => {
+  let free = 0;
+  const stop = new AbortController();
+  return {
+    ready: async (): Promise<void> => {
+      for (let wait: number; !stop.signal.aborted && (wait = free - performance.now()) > 0; ) {
+        await pause(Math.ceil(wait), undefined, { signal: stop.signal }).catch(() => {});
+      }
+    },
+    spent: (bytes: number): void => {
+      if (rate > 0) free = Math.max(free, performance.now()) + (bytes / rate) * 1000;
+    },
+    open: (): void => stop.abort(),
+  };
+};
