@@ -6,7 +6,11 @@
  */
 import { createHash, randomUUID } from 'node:crypto';
 import type { Documents } from '../gateway/storage/types.js';
+import { AccountError } from './account-error.js';
+import { fold } from './iam/names.js';
 import type { Account, AccountGroup } from './identity.js';
+
+export { AccountError } from './account-error.js';
 
 export interface NewAccount extends Pick<Account, 'displayName' | 'group' | 'actor'> {
   kind?: Account['kind'];
@@ -14,22 +18,17 @@ export interface NewAccount extends Pick<Account, 'displayName' | 'group' | 'act
   fspaths?: string[];
   /** Refuse a name that another account has; the account outlives its keys. */
   unique?: boolean;
+  /** See `Account`. */
+  limited?: boolean;
+  path?: string;
 }
 
 /** What may change of an account. */
 export type AccountChange = Partial<Omit<Account, 'uuid' | 'created' | 'named' | 'user'>> & {
   user?: string | undefined;
 };
-
-/** What was asked for cannot be done; the message says why. The codes are IAM's. */
-export class AccountError extends Error {
-  override name = 'AccountError';
-  readonly code: 'EntityAlreadyExists' | 'NoSuchEntity' | 'LimitExceeded' | 'DeleteConflict' | 'InvalidInput';
-  constructor(code: AccountError['code'], message: string) {
-    super(message);
-    this.code = code;
-  }
-}
+/** Being renamed gives an account a name of its own, too. */
+type Written = AccountChange & { named?: true | undefined };
 
 export interface Accounts {
   /** @throws AccountError EntityAlreadyExists, InvalidInput */
@@ -64,6 +63,9 @@ interface Claim {
 
 /** Names are any Unicode, ids of documents are not. */
 const idOf = (name: string): string => createHash('sha256').update(name).digest('hex').slice(0, 40);
+/** Of a claim: to IAM two names that differ by case alone are one. */
+const claimOf = (name: string): string => idOf(fold(name));
+const same = (one: string, other: string): boolean => fold(one) === fold(other);
 
 export const draftAccount = ({
   displayName,
@@ -72,6 +74,8 @@ export const draftAccount = ({
   actor,
   user,
   unique,
+  limited,
+  path,
   fspaths = [],
 }: NewAccount): Account => ({
   uuid: randomUUID(),
@@ -81,6 +85,8 @@ export const draftAccount = ({
   actor,
   ...(user === undefined ? {} : { user }),
   ...(unique ? { named: true } : {}),
+  ...(limited ? { limited: true } : {}),
+  ...(path === undefined || path === '/' ? {} : { path }),
   fspaths,
   enabled: true,
   created: new Date().toISOString(),
@@ -103,7 +109,7 @@ export function createAccounts(documents: Documents): Accounts {
     if (!isName(name) || isUuid(name)) {
       throw new AccountError('InvalidInput', `a name has 1 to 64 letters without ':', not ${JSON.stringify(name)}`);
     }
-    const others = (await accounts()).filter((each) => each.displayName === name && each.uuid !== uuid);
+    const others = (await accounts()).filter((each) => same(each.displayName, name) && each.uuid !== uuid);
     if (others.length > 0) throw taken(name);
   }
 
@@ -115,12 +121,12 @@ export function createAccounts(documents: Documents): Accounts {
   async function claim(name: string, uuid: string): Promise<void> {
     const mine: Claim = { name, account: uuid };
     for (;;) {
-      if (await documents.create<Claim>('names', idOf(name), mine)) return;
-      const found = await documents.get<Claim>('names', idOf(name));
+      if (await documents.create<Claim>('names', claimOf(name), mine)) return;
+      const found = await documents.get<Claim>('names', claimOf(name));
       if (found === undefined) continue;
       const holder = found.account === uuid ? undefined : await account(found.account);
-      if (holder?.displayName === name) throw taken(name);
-      const now = await documents.update<Claim>('names', idOf(name), (current) =>
+      if (holder && same(holder.displayName, name)) throw taken(name);
+      const now = await documents.update<Claim>('names', claimOf(name), (current) =>
         current.account === found.account ? mine : current,
       );
       if (now?.account === uuid) return;
@@ -128,7 +134,7 @@ export function createAccounts(documents: Documents): Accounts {
   }
 
   const giveUp = (name: string, uuid: string) =>
-    documents.update<Claim>('names', idOf(name), (current) => (current.account === uuid ? undefined : current));
+    documents.update<Claim>('names', claimOf(name), (current) => (current.account === uuid ? undefined : current));
 
   async function createAccount(wanted: NewAccount): Promise<Account> {
     const { unique = false } = wanted;
@@ -150,18 +156,29 @@ export function createAccounts(documents: Documents): Accounts {
     const { displayName = before.displayName } = change;
     const renamed = displayName !== before.displayName;
     if (renamed) await refuseTaken(displayName, uuid);
-    const write = (values: AccountChange) =>
-      documents.update<Account>('accounts', uuid, (current) => ({ ...current, ...values }) as Account);
-    const after = await write(change);
+    const write = (values: Written) =>
+      documents.update<Account>('accounts', uuid, (current) => {
+        if (values.group !== undefined && values.group !== current.group) refusePolicies(current);
+        return { ...current, ...values } as Account;
+      });
+    // What it is called from now on is nobody else's.
+    const after = await write(renamed ? { ...change, named: true } : change);
     if (!renamed || !after) return after;
     try {
       await claim(displayName, uuid);
     } catch (error) {
-      await write({ displayName: before.displayName });
+      await write({ displayName: before.displayName, named: before.named });
       throw error;
     }
-    await giveUp(before.displayName, uuid);
+    if (!same(before.displayName, displayName)) await giveUp(before.displayName, uuid);
     return after;
+  }
+
+  /** They are the managers' of the old group: taken along they could not be managed, and dropped a Deny would be lost. */
+  function refusePolicies({ displayName, policies = [], inline = [], memberOf = [] }: Account): void {
+    if (policies.length + inline.length + memberOf.length === 0) return;
+    const why = `${displayName} has policies, or is in policy groups, of its group: detach them before it changes the group`;
+    throw new AccountError('DeleteConflict', why);
   }
 
   async function groups() {

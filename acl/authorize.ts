@@ -3,7 +3,8 @@
  *
  * Two questions, both of which must be answered with yes:
  * 1. May the account do such a thing at all? Policies that managers attach to accounts and groups answer. Without any,
- *    yes. A Deny in them always counts; and once one of them allows something, only what they allow is left.
+ *    yes, but for accounts that are `limited`. A Deny in them always counts; and once one of them allows something, only
+ *    what they allow is left. What the policy of a bucket of a manager of the same group allows counts as well.
  * 2. Is it permitted there? The bucket's owner, the object's owner, the roles, the bucket's policy and the ACLs answer.
  *    An account's policy does not open other owners' buckets, with one exception: those of managers of the same group,
  *    for it is they who attach such policies.
@@ -12,7 +13,7 @@ import { type Acl, aclNeeded, type Grant, grantFor, nameOf, privateAcl } from '.
 import type { Account, Identity } from './identity.js';
 import { defaultOwnership, type Ownership, type PublicAccessBlock } from './ownership.js';
 import { actions, contentActions, policyCalls } from './policy/actions.js';
-import { evaluate } from './policy/evaluate.js';
+import { evaluate, evaluateAll } from './policy/evaluate.js';
 import {
   type Context,
   type Effect,
@@ -56,6 +57,7 @@ export interface Decision {
   allow: boolean;
   /** A sentence, for the log and for `tidegate explain`: never shown to the caller. */
   reason: string;
+  /** A refusal `default`: nothing gives it; `identity-policy`: no policy of the account allows it, whatever else would. */
   by: 'owner' | 'policy' | 'acl' | 'role' | 'identity-policy' | 'deny' | 'default';
   /** The statement that decided. */
   statement?: { document: string; index: number; sid: string | undefined; effect: Effect };
@@ -73,10 +75,11 @@ export function authorize(question: Question): Decision {
   if (!actions.has(action)) return say(question, 'default', false, 'there is no such action');
 
   const request = requestOf(question);
-  const byAccount = askAccount(request, account ? (documents.identityPolicies ?? []) : []);
+  const byAccount = evaluateAll(account ? (documents.identityPolicies ?? []) : [], request);
   if (byAccount.effect === 'Deny') return byStatement(question, 'deny', 'account policy', byAccount);
-  if (byAccount.effect === 'neither' && byAccount.limited) {
-    return say(question, 'default', false, 'none of the policies attached to the account allows it');
+  const limited = byAccount.limited || account?.limited === true;
+  if (byAccount.effect === 'neither' && limited && !byManager(question, request)) {
+    return say(question, 'identity-policy', false, 'none of the policies attached to the account allows it');
   }
   if (bucketOwner === undefined) {
     return account
@@ -92,20 +95,18 @@ function requestOf({ identity, action, resource, bucketOwner, context, documents
   return { identity, action, resource: resourceArn(resource ?? {}), bucketOwner, context: context ?? nothing };
 }
 
-/** `limited`: the policies allow something, so that they say all that is allowed. A Deny alone takes only itself away. */
-function askAccount(request: PolicyRequest, policies: readonly Policy[]): Verdict & { limited: boolean } {
-  let verdict: Verdict = { effect: 'neither', statement: undefined };
-  for (const policy of policies) {
-    const next = evaluate(policy, request);
-    if (next.effect === 'Deny') return { ...next, limited: true };
-    if (verdict.effect === 'neither') verdict = next;
-  }
-  const limited = policies.some(({ statements }) => statements.some(({ effect }) => effect === 'Allow'));
-  return { ...verdict, limited };
-}
+/** The bucket is of a manager of the account's own group: of those who say what the account may do. */
+const isManagers = ({ bucketOwnerAccount: owner, identity: { account } }: Question): boolean =>
+  owner?.kind === 'manager' && owner.group === account?.group;
+
+/** "If a resource-based policy in the same account allows it, the final decision is Allow": the manager has said it there. */
+const byManager = (question: Question, request: PolicyRequest): boolean =>
+  isManagers(question) &&
+  question.documents?.bucketPolicy !== undefined &&
+  evaluate(question.documents.bucketPolicy, request).effect === 'Allow';
 
 function askPlace(question: Question, request: PolicyRequest & { bucketOwner: string }, byAccount: Verdict): Decision {
-  const { identity, action, documents = {}, resource, bucketOwnerAccount } = question;
+  const { identity, action, documents = {}, resource } = question;
   const { account } = identity;
   const { bucketOwner } = request;
   const ownership = documents.ownership ?? defaultOwnership;
@@ -130,8 +131,7 @@ function askPlace(question: Question, request: PolicyRequest & { bucketOwner: st
   if (!ofAnother) {
     const byRole = documents.roles && evaluate(documents.roles, request);
     if (byRole?.effect === 'Allow') return byStatement(question, 'role', 'roles', byRole);
-    const managers = bucketOwnerAccount?.kind === 'manager' && bucketOwnerAccount.group === account?.group;
-    if (managers && byAccount.effect === 'Allow') {
+    if (isManagers(question) && byAccount.effect === 'Allow') {
       return byStatement(question, 'identity-policy', 'account policy', byAccount);
     }
   }

@@ -5,7 +5,7 @@ export interface Account {
   /** The canonical id: S3 shows it as owner, and ACLs name it. */
   uuid: string;
   displayName: string;
-  /** Usage is charged to it, and policies may name it. */
+  /** Usage is charged to it, and policies may name it. IAM's namespace: its managers manage the accounts in it. */
   group: string;
   kind: 'user' | 'manager';
   actor: Actor;
@@ -13,11 +13,27 @@ export interface Account {
   user?: string;
   /** Nobody else has its name, and it outlives its keys. Accounts that `s3dskey create` makes come and go with theirs. */
   named?: true;
+  /** What policies allow is all that it may do, from the first: accounts that a manager made through IAM. */
+  limited?: true;
+  /** IAM's path, `/` when absent. */
+  path?: string;
+  /** ARNs of the managed policies that are attached to it. */
+  policies?: string[];
+  /** Policies that belong to it alone. */
+  inline?: InlinePolicy[];
+  /** Ids of the policy groups (`iam/groups.ts`) that it is in. */
+  memberOf?: string[];
   /** Directories that the account may publish as buckets. */
   fspaths: string[];
   enabled: boolean;
   /** ISO 8601. */
   created: string;
+}
+
+export interface InlinePolicy {
+  name: string;
+  /** As it was given. */
+  document: string;
 }
 
 /** Accounts may name a group that has no document: then it is just a name. */

@@ -7,7 +7,9 @@
 import { randomBytes, randomInt } from 'node:crypto';
 import type { Documents } from '../gateway/storage/types.js';
 import { AccountError, type Accounts, createAccounts, draftAccount, type NewAccount } from './accounts.js';
+import { createIam, type Iam } from './iam/iam.js';
 import type { AccessKey, Account } from './identity.js';
+import type { Policy } from './policy/types.js';
 
 export type { NewAccount } from './accounts.js';
 
@@ -34,10 +36,13 @@ export interface Identities {
   byAccessKey(accessKey: string): Promise<{ account: Account; secret: string } | undefined>;
   /** The account of a canonical id, enabled or not. */
   byId(uuid: string): Promise<Account | undefined>;
+  /** The policies of the account and of the groups that it is in, as they are now. */
+  policiesOf(account: Account): Promise<readonly Policy[]>;
 }
 
 export interface Registry extends Accounts {
   readonly identities: Identities;
+  readonly iam: Iam;
   /**
    * @param maxKeys keys that the account may have with this one; no limit when not given
    * @throws AccountError LimitExceeded
@@ -85,6 +90,7 @@ export interface RegistryOptions {
 export function createRegistry({ documents, sealer, patience = 3000 }: RegistryOptions): Registry {
   const people = createAccounts(documents);
   const { account: getAccount } = people;
+  const iam = createIam(documents, people);
   /** Sealed text → secret: opening costs more than a stat, and a sealed text never means another secret. */
   const opened = new Map<string, string>();
 
@@ -207,6 +213,7 @@ export function createRegistry({ documents, sealer, patience = 3000 }: RegistryO
 
   return {
     ...people,
+    iam,
     createKey,
     identities: {
       async byAccessKey(accessKey) {
@@ -215,6 +222,7 @@ export function createRegistry({ documents, sealer, patience = 3000 }: RegistryO
         return { account: found.account, secret: open(found.key) };
       },
       byId: getAccount,
+      policiesOf: iam.policiesOf,
     },
 
     find: async (accessKey) => entry(await getKey(accessKey)),

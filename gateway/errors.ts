@@ -1,6 +1,7 @@
 /**
  * The one error table and the one error class. Codes, states and messages are AWS's
  * (https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html); `KeyConflict`, `InsufficientStorage` and `QuotaExceeded` are our own.
+ * Those of the IAM endpoint stand among them (https://docs.aws.amazon.com/IAM/latest/APIReference/CommonErrors.html).
  */
 
 /** code: [HTTP status, AWS's standard message]. In order of the code. */
@@ -24,6 +25,8 @@ const table = {
   ],
   BucketAlreadyOwnedByYou: [409, 'Your previous request to create the named bucket succeeded and you already own it.'],
   BucketNotEmpty: [409, 'The bucket you tried to delete is not empty'],
+  DeleteConflict: [409, 'The resource cannot be deleted while others belong to it.'],
+  EntityAlreadyExists: [409, 'There is an entity of this name already.'],
   EntityTooLarge: [400, 'Your proposed upload exceeds the maximum allowed size'],
   EntityTooSmall: [400, 'Your proposed upload is smaller than the minimum allowed size'],
   IllegalVersioningConfigurationException: [400, 'The versioning configuration specified in the request is not valid.'],
@@ -31,6 +34,7 @@ const table = {
   InsufficientStorage: [507, 'The filesystem has no space left'],
   InternalError: [500, 'We encountered an internal error. Please try again.'],
   InvalidAccessKeyId: [403, 'The AWS Access Key Id you provided does not exist in our records.'],
+  InvalidAction: [400, 'The action or operation requested is invalid.'],
   InvalidArgument: [400, 'Invalid Argument'],
   InvalidBucketAclWithObjectOwnership: [
     400,
@@ -38,11 +42,13 @@ const table = {
   ],
   InvalidBucketName: [400, 'The specified bucket is not valid.'],
   InvalidBucketState: [409, 'The request is not valid with the current state of the bucket.'],
+  InvalidClientTokenId: [403, 'The security token included in the request is invalid.'],
   InvalidDigest: [400, 'The Content-MD5 you specified was invalid.'],
   InvalidEncryptionAlgorithmError: [
     400,
     'The encryption request you specified is not valid. The valid value is AES256.',
   ],
+  InvalidInput: [400, 'An invalid or out-of-range value was supplied for an input parameter.'],
   InvalidObjectState: [403, "The operation is not valid for the object's storage class"],
   InvalidPart: [
     400,
@@ -70,9 +76,11 @@ const table = {
   InvalidURI: [400, "Couldn't parse the specified URI."],
   KeyConflict: [409, 'The key cannot be stored beside what stands in the bucket'],
   KeyTooLongError: [400, 'Your key is too long'],
+  LimitExceeded: [409, 'The request was rejected because it attempted to create resources beyond the current limits.'],
   MalformedACLError: [400, 'The XML you provided was not well-formed or did not validate against our published schema'],
   MalformedPOSTRequest: [400, 'The body of your POST request is not well-formed multipart/form-data.'],
   MalformedPolicy: [400, "Policies must be valid JSON and the first byte must be '{'"],
+  MalformedPolicyDocument: [400, 'The policy document was malformed.'],
   MalformedTrailerError: [
     400,
     'The request contained trailing data that was not well-formed or did not conform to our published schema.',
@@ -82,12 +90,14 @@ const table = {
   MaxPostPreDataLengthExceededError: [400, 'Your POST request fields preceding the upload file were too large.'],
   MetadataTooLarge: [400, 'Your metadata headers exceed the maximum allowed metadata size'],
   MethodNotAllowed: [405, 'The specified method is not allowed against this resource.'],
+  MissingAuthenticationToken: [403, 'Request is missing Authentication Token'],
   MissingContentLength: [411, 'You must provide the Content-Length HTTP header.'],
   MissingSecurityHeader: [400, 'Your request was missing a required header'],
   NoSuchBucket: [404, 'The specified bucket does not exist'],
   NoSuchBucketPolicy: [404, 'The bucket policy does not exist'],
   NoSuchCORSConfiguration: [404, 'The CORS configuration does not exist'],
   NoSuchConfiguration: [404, 'The specified configuration does not exist.'],
+  NoSuchEntity: [404, 'There is no such entity.'],
   NoSuchKey: [404, 'The specified key does not exist.'],
   NoSuchLifecycleConfiguration: [404, 'The lifecycle configuration does not exist'],
   NoSuchObjectLockConfiguration: [404, 'The specified object does not have a ObjectLock configuration'],
@@ -110,6 +120,7 @@ const table = {
   PreconditionFailed: [412, 'At least one of the pre-conditions you specified did not hold'],
   QuotaExceeded: [403, 'The quota of the account or its group on the filesystem is used up'],
   ReplicationConfigurationNotFoundError: [404, 'The replication configuration was not found'],
+  RequestEntityTooLarge: [413, 'The request body is too large.'],
   RequestHeaderSectionTooLarge: [
     400,
     'Your request header section exceeds the maximum allowed request header section size.',
@@ -120,12 +131,14 @@ const table = {
     'Your socket connection to the server was not read from or written to within the timeout period. Idle connections will be closed.',
   ],
   ServerSideEncryptionConfigurationNotFoundError: [404, 'The server side encryption configuration was not found'],
+  ServiceFailure: [500, 'The request processing has failed because of an unknown error, exception or failure.'],
   ServiceUnavailable: [503, 'Service is unable to handle request.'],
   SignatureDoesNotMatch: [
     403,
     'The request signature we calculated does not match the signature you provided. Check your key and signing method.',
   ],
   SlowDown: [503, 'Please reduce your request rate.'],
+  Throttling: [400, 'Rate exceeded'],
   TooManyBuckets: [400, 'You have attempted to create more buckets than allowed'],
   UnexpectedContent: [400, 'This request does not support content'],
   UnresolvableGrantByEmailAddress: [400, 'The e-mail address you provided does not match any account on record.'],
@@ -133,6 +146,7 @@ const table = {
     400,
     'The bucket POST must contain the specified field name.  If it is specified, please check the order of the fields.',
   ],
+  ValidationError: [400, 'The input fails to satisfy the constraints specified by an AWS service.'],
   XAmzContentSHA256Mismatch: [400, "The provided 'x-amz-content-sha256' header does not match what was computed."],
 } as const satisfies Record<string, readonly [status: number, message: string]>;
 

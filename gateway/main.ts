@@ -143,7 +143,7 @@ export async function startGateway(config: Config, firstAccount: NewAccount): Pr
   tellFilesystem(probeRoot(config.root), config, log);
 
   const { storage, registry } = await openService(config, log);
-  const gateway = createGateway({ ...config, storage, identities: registry.identities, tls, log });
+  const gateway = createGateway({ ...config, storage, registry, identities: registry.identities, tls, log });
   try {
     const url = await listen(gateway, config);
     const { message, problem } = identityStatement();

@@ -7,8 +7,9 @@ import type { SecureContextOptions } from 'node:tls';
 import { getRequestListener } from '@hono/node-server';
 import { Hono } from 'hono';
 import { type AddressSettings, createAddresses } from '../acl/addresses.js';
-import type { Identities } from '../acl/registry.js';
+import type { Identities, Registry } from '../acl/registry.js';
 import { createPipeline } from './http/pipeline.js';
+import { createIamService } from './iam/service.js';
 import type { Log } from './observe/log.js';
 import { operations } from './s3/operations.js';
 import type { ChangeRecorder } from './s3/recorded.js';
@@ -21,6 +22,10 @@ export interface GatewayOptions extends Partial<AddressSettings> {
   storage: Storage;
   /** Who an access key belongs to (`acl/registry.ts`). */
   identities: Identities;
+  /** Serves IAM with it. */
+  registry?: Registry;
+  /** Access keys that a user may have. Default 10. */
+  maxKeys?: number;
   log: Log;
   /** What GetBucketLocation and HeadBucket name; requests signed for any region are accepted. */
   region: string;
@@ -69,7 +74,9 @@ const serverOptions: http.ServerOptions = {
 export function createGateway(options: GatewayOptions): Gateway {
   const { log, tls, idleMs = 120_000, drainMs = 30_000 } = options;
   const addresses = createAddresses(options);
-  const pipeline = createPipeline({ ...options, addresses, operations: options.operations ?? operations, idleMs });
+  const { storage, registry, maxKeys = 10 } = options;
+  const iam = registry && createIamService({ registry, storage, maxKeys });
+  const pipeline = createPipeline({ ...options, iam, addresses, operations: options.operations ?? operations, idleMs });
   const service = getRequestListener(serviceEndpoints(options.storage, () => closing !== undefined).fetch);
   const secure = tls ? https.createServer({ ...serverOptions, minVersion: 'TLSv1.2', ...tls }) : undefined;
   const server: http.Server = secure ?? http.createServer(serverOptions);

@@ -49,8 +49,25 @@ const contents = s3(`
 /** Every action, spelt as AWS spells it. */
 export const actions: ReadonlySet<string> = new Set([...services, ...buckets, ...keys, ...contents]);
 
+/** What is asked of the IAM endpoint (`gateway/iam/actions.ts`), as IAM spells it. Only policies of accounts may name them. */
+export const iamActions: ReadonlySet<string> = new Set(
+  words(`
+  GetUser ListUsers CreateUser UpdateUser DeleteUser GetAccountSummary
+  CreateAccessKey ListAccessKeys UpdateAccessKey DeleteAccessKey
+  CreatePolicy GetPolicy ListPolicies DeletePolicy GetPolicyVersion ListPolicyVersions ListEntitiesForPolicy
+  AttachUserPolicy DetachUserPolicy ListAttachedUserPolicies
+  PutUserPolicy GetUserPolicy ListUserPolicies DeleteUserPolicy
+  CreateGroup GetGroup ListGroups UpdateGroup DeleteGroup AddUserToGroup RemoveUserFromGroup ListGroupsForUser
+  AttachGroupPolicy DetachGroupPolicy ListAttachedGroupPolicies
+  PutGroupPolicy GetGroupPolicy ListGroupPolicies DeleteGroupPolicy
+`).map((word) => `iam:${word}`),
+);
+
 /** Lower case of every action, for patterns: IAM compares actions without case. */
-export const actionsByLowerCase: ReadonlyMap<string, string> = new Map([...actions].map((a) => [a.toLowerCase(), a]));
+const byLowerCase = (all: Iterable<string>): ReadonlyMap<string, string> =>
+  new Map([...all].map((action) => [action.toLowerCase(), action]));
+export const actionsByLowerCase = byLowerCase(actions);
+export const accountActionsByLowerCase = byLowerCase([...actions, ...iamActions]);
 
 /** The actions that an object's owner, and not the bucket's, decides about. */
 export const contentActions: ReadonlySet<string> = new Set(contents);

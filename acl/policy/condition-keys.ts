@@ -1,4 +1,5 @@
 /** The condition keys that are evaluated. A policy that names another one is refused: it would not do what it says. */
+import { userArn } from '../iam/names.js';
 import type { Identity } from '../identity.js';
 
 /** Keys that are the value of a request header. Key: header. */
@@ -78,10 +79,6 @@ export function conditionKey(name: string): string | undefined {
   return family && family + name.slice(family.length);
 }
 
-/** The one ARN of an account: `arn:aws:iam::<uuid>:user/<display name>`. */
-export const accountArn = ({ uuid, displayName }: { uuid: string; displayName: string }): string =>
-  `arn:aws:iam::${uuid}:user/${displayName}`;
-
 /** Value of one of `ownKeys`. */
 export function ownValue(key: string, { account }: Identity, bucketOwner: string | undefined): string | undefined {
   switch (key) {
@@ -90,7 +87,7 @@ export function ownValue(key: string, { account }: Identity, bucketOwner: string
     case 'aws:userid':
       return account?.uuid ?? 'anonymous';
     case 'aws:principalarn':
-      return account && accountArn(account);
+      return account && userArn(account);
     case 'aws:principalaccount':
       return account?.uuid ?? 'anonymous';
     case 'aws:principaltype':

@@ -2,7 +2,7 @@
  * Reading a policy. Whatever would not be evaluated is refused and named (elements, operators, keys, actions, kinds of
  * principals): a policy that is stored and then partly ignored would be a lie about who can do what.
  */
-import { actionsByLowerCase } from './actions.js';
+import { accountActionsByLowerCase, actionsByLowerCase } from './actions.js';
 import { compileConditions } from './conditions.js';
 import { isObject, malformed, quote, readDocument, strings } from './document.js';
 import { compilePrincipals } from './principals.js';
@@ -90,7 +90,7 @@ function compileStatement(statement: unknown, index: number, surroundings: Surro
     index,
     sid,
     effect,
-    actions: compileActions(action.name, action.value, action.negated),
+    actions: compileActions(action, surroundings.scope),
     principal: principals?.matches,
     everybody: effect === 'Allow' && (principals?.everybody ?? false),
     resource: compileResources(resource.name, resource.value, surroundings, resource.negated),
@@ -122,15 +122,16 @@ function principalsOf(statement: Record<string, unknown>, scope: Scope, effect: 
   return principals;
 }
 
-/** @throws S3Error MalformedPolicy for a pattern that fits no action of S3 */
-function compileActions(element: string, value: unknown, negated: boolean): Set<string> {
+/** @throws S3Error MalformedPolicy for a pattern that fits no action of S3, nor of IAM in the policy of an account */
+function compileActions({ name, value, negated }: ReturnType<typeof oneOf>, scope: Scope): Set<string> {
+  const all = scope === 'identity' ? accountActionsByLowerCase : actionsByLowerCase;
   const named = new Set<string>();
-  for (const pattern of strings(element, value)) {
+  for (const pattern of strings(name, value)) {
     const grammar = { variables: false, wildcards: true, keys: new Set<string>() };
     const fits = compileGlob(tokenize(pattern.toLowerCase(), grammar) as GlobToken[]);
-    const found = [...actionsByLowerCase].filter(([lower]) => fits(lower));
+    const found = [...all].filter(([lower]) => fits(lower));
     if (found.length === 0) throw malformed(`Policy has invalid action: ${quote(pattern)}`);
     for (const [, action] of found) named.add(action);
   }
-  return negated ? new Set([...actionsByLowerCase.values()].filter((action) => !named.has(action))) : named;
+  return negated ? new Set([...all.values()].filter((action) => !named.has(action))) : named;
 }

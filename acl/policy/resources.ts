@@ -1,10 +1,11 @@
-/** The Resource and NotResource elements: which buckets and keys a statement is about. */
+/** The Resource and NotResource elements: which buckets and keys, or users, groups and policies, a statement is about. */
 import { malformed, quote, strings } from './document.js';
-import { compile, type Token, tokenize } from './template.js';
+import { compile, type Matcher, type Token, tokenize } from './template.js';
 import type { Scope, Statement } from './types.js';
-import { compileGlob, type GlobToken } from './wildcard.js';
+import { compileGlob, type GlobToken, STAR } from './wildcard.js';
 
 const ARN = 'arn:aws:s3:::';
+const IAM = 'arn:aws:iam::';
 
 interface Surroundings {
   scope: Scope;
@@ -14,6 +15,7 @@ interface Surroundings {
 
 /**
  * `arn:aws:s3:::bucket`, `arn:aws:s3:::bucket/key*`, or without the first part, as S3DS and its clients write it.
+ * In an account's policy also `arn:aws:iam::ACCOUNT:user/NAME`, with `group` and `policy`, and `*` for all that there is.
  * @throws S3Error MalformedPolicy: of a bucket's policy also for what is not about this bucket
  */
 export function compileResources(
@@ -22,7 +24,9 @@ export function compileResources(
   { scope, variables, keys }: Surroundings,
   negated: boolean,
 ): Statement['resource'] {
-  const matchers = strings(element, value).map((pattern) => {
+  const matchers = strings(element, value).map((pattern): Matcher => {
+    const ofAccount = scope === 'identity' ? compileOfAccount(pattern, { variables, keys }) : undefined;
+    if (ofAccount) return ofAccount;
     const path = pattern.startsWith(ARN) ? pattern.slice(ARN.length) : pattern;
     const tokens = tokenize(path, { variables, wildcards: true, keys });
     const foreign = path === '' || path.startsWith('arn:');
@@ -33,6 +37,16 @@ export function compileResources(
   });
   // A variable without a value makes a pattern that fits nothing.
   return (arn, lookup) => matchers.some((matches) => matches(arn, lookup) === true) !== negated;
+}
+
+/** Patterns that only an account's policy may have. An account can ask about its own namespace alone: none names it too. */
+function compileOfAccount(pattern: string, { variables, keys }: Omit<Surroundings, 'scope'>): Matcher | undefined {
+  if (pattern !== '*' && !pattern.startsWith(IAM)) return undefined;
+  const tokens = tokenize(pattern, { variables, wildcards: true, keys });
+  const [first] = tokens;
+  const rest = `${IAM}:`;
+  if (typeof first !== 'string' || !first.startsWith(rest)) return compile(tokens);
+  return compile([IAM, STAR, first.slice(IAM.length), ...tokens.slice(1)]);
 }
 
 /** What stands before the first slash must fit the bucket's name, and say so without knowing the request. */

@@ -19,7 +19,7 @@ export interface PolicyRequest {
   identity: Identity;
   /** IAM's name, spelt as in `actions.ts`. */
   action: string;
-  /** `resourceArn` of the bucket and key. */
+  /** `resourceArn` of the bucket and key; of IAM's actions the ARN of the user, group or policy. */
   resource: string;
   /** Canonical id of the bucket's owner, for `s3:ResourceAccount`. */
   bucketOwner?: string | undefined;

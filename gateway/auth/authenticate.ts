@@ -17,6 +17,23 @@ function queryScheme(query: Query): 'v4' | 'v2' | undefined {
 }
 
 /**
+ * Verifies a request to another service than S3: version 4 in the Authorization header, over the payload too.
+ * @throws S3Error MissingAuthenticationToken for every other one, besides AWS's codes for what is wrong with the signature
+ */
+export async function authenticateService(
+  input: AuthInput & Required<Pick<AuthInput, 'service' | 'payloadHash'>>,
+): Promise<Authenticated> {
+  const authorization = input.headers.get('authorization')?.trim() ?? '';
+  if (!/^AWS4-HMAC-SHA256[ \t]/.test(authorization)) throw new S3Error('MissingAuthenticationToken');
+  const authenticated = await verifyHeaderV4(input, authorization);
+  const { payload } = authenticated;
+  const hash = await input.payloadHash();
+  // What the signature covers must be what is read: a promise of less (UNSIGNED-PAYLOAD) would let others ask in its name.
+  if (payload.kind !== 'sha256' || payload.hex !== hash) throw new S3Error('SignatureDoesNotMatch');
+  return authenticated;
+}
+
+/**
  * Verifies the request's signature. Undefined: the request has none (anonymous).
  * Throws S3Error with AWS's code for everything that is wrong with it.
  */

@@ -42,4 +42,8 @@ export interface AuthInput {
    * `bucket/key` of a bucket called HOST: with this the two are told apart. Without it only addresses count as hosts.
    */
   isBucket?: (name: string) => Promise<boolean>;
+  /** The service that version 4 signs for. Default `s3`. */
+  service?: 's3' | 'iam';
+  /** SHA-256 (hex) of the payload, of services whose clients do not send it: asked for when the key and the date are good. */
+  payloadHash?: () => Promise<string>;
 }

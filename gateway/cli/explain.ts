@@ -8,7 +8,7 @@ import { actionsByLowerCase } from '../../acl/policy/actions.js';
 import { plainAddress } from '../../acl/policy/address.js';
 import { EXISTING_TAG, REQUEST_TAG } from '../../acl/policy/condition-keys.js';
 import { contextOf } from '../../acl/policy/context.js';
-import { type Context, resourceArn } from '../../acl/policy/types.js';
+import { type Context, type Policy, resourceArn } from '../../acl/policy/types.js';
 import { Complaint } from '../complaint.js';
 import type { Config } from '../config.js';
 import { S3Error } from '../errors.js';
@@ -58,7 +58,9 @@ async function explain(options: ExplainOptions): Promise<void> {
     if (bucket === undefined && !aboutNew) throw new Complaint(`there is no bucket ${name}`);
     const owner = bucket && (await service.registry.account(bucket.owner));
     const object = bucket && owner && key !== undefined ? await objectAt(service, bucket, owner, key) : undefined;
-    const question = { identity, action, name, key, bucket: aboutNew ? undefined : bucket, owner, object };
+    const identityPolicies = identity.account ? await service.registry.iam.policiesOf(identity.account) : [];
+    const place = aboutNew ? undefined : bucket;
+    const question = { identity, identityPolicies, action, name, key, bucket: place, owner, object };
     const verdict =
       (client === undefined ? undefined : byAddress(service.config, bucket, client)) ??
       closed ??
@@ -166,6 +168,8 @@ function byAddress(config: Config, bucket: Bucket | undefined, client: string): 
 
 interface Asked {
   identity: Identity;
+  /** Of its account. */
+  identityPolicies: readonly Policy[];
   action: string;
   name: string;
   key: string | undefined;
@@ -176,7 +180,7 @@ interface Asked {
 }
 
 /** From the documents that a request would go by. */
-function decide({ identity, action, name, key, bucket, owner, object, context }: Asked): Decision {
+function decide({ identity, identityPolicies, action, name, key, bucket, owner, object, context }: Asked): Decision {
   const access = bucket && accessOf(bucket);
   const objectOwner = object && bucket && (object.meta.owner ?? bucket.owner);
   const acl = object?.meta.acl;
@@ -188,7 +192,11 @@ function decide({ identity, action, name, key, bucket, owner, object, context }:
     bucketOwnerAccount: owner,
     objectOwner,
     context,
-    documents: { ...access, objectAcl: acl === undefined || !objectOwner ? undefined : readAcl(acl, objectOwner) },
+    documents: {
+      ...access,
+      identityPolicies,
+      objectAcl: acl === undefined || !objectOwner ? undefined : readAcl(acl, objectOwner),
+    },
   });
 }
 

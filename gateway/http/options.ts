@@ -1,6 +1,7 @@
 /** What the way of a request needs of the gateway. */
 import type { Addresses } from '../../acl/addresses.js';
 import type { Identities } from '../../acl/registry.js';
+import type { IamService } from '../iam/service.js';
 import type { Log } from '../observe/log.js';
 import type { ChangeRecorder } from '../s3/recorded.js';
 import type { Operation } from '../s3/types.js';
@@ -12,6 +13,8 @@ export interface PipelineOptions {
   /** From where requests may come. */
   addresses: Addresses;
   operations: readonly Operation[];
+  /** Absent: the IAM rows answer NotImplemented. */
+  iam?: IamService | undefined;
   log: Log;
   /** Domains of virtual-host addressing. */
   hostStyle: readonly string[];

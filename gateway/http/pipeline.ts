@@ -6,25 +6,24 @@ import { randomBytes } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { nobody, unpackActAs } from '../../acl/act-as.js';
 import type { Decision } from '../../acl/authorize.js';
-import { type Account, anonymous, type Identity } from '../../acl/identity.js';
-import { authenticate, hoistedHeaders, unsignedPayload } from '../auth/authenticate.js';
-import { verifyPostPolicy } from '../auth/post-policy.js';
-import type { Authenticated, PayloadCheck, SecretLookup } from '../auth/types.js';
+import type { Account, Identity } from '../../acl/identity.js';
+import { hoistedHeaders, unsignedPayload } from '../auth/authenticate.js';
 import { S3Error } from '../errors.js';
 import { createRequestLog, type RequestLine } from '../observe/requests.js';
 import { accessOf } from '../s3/access.js';
 import { createPermission, type Permission } from '../s3/permission.js';
 import { recordChanges } from '../s3/recorded.js';
 import { actionsOf, resolve } from '../s3/resolve.js';
-import type { Context, Operation } from '../s3/types.js';
+import type { Context } from '../s3/types.js';
 import type { Body, Bucket, Place, Storage } from '../storage/types.js';
-import { checkedBody, createBody } from './body.js';
+import { type Caller, identify, nobodyInParticular, renew } from './caller.js';
 import { factsOf } from './facts.js';
 import type { PipelineOptions } from './options.js';
-import { limitLength, readPostForm } from './post-form.js';
+import { answerIam } from './query-api.js';
 import { ClientGone, type Exchange, sendError, sendReply } from './reply.js';
+import { type Request, wireBody } from './request.js';
 import { parseTarget, parseWire } from './target.js';
-import type { Headers, Target, WireRequest } from './types.js';
+import type { WireRequest } from './types.js';
 
 export interface Pipeline {
   /** Answers one request. Never rejects. `awaitsContinue`: the client sent `Expect: 100-continue`. */
@@ -37,7 +36,7 @@ export interface Pipeline {
 
 /** What is known of a request so far: for the log line, also of one that fails. */
 interface Progress {
-  operation?: Operation;
+  operation?: { name: string };
   account?: Account;
   /** Address of the client, behind proxies that are believed. */
   client?: string;
@@ -153,7 +152,8 @@ async function answer(options: PipelineOptions, exchange: Exchange, progress: Pr
   progress.operation = operation;
 
   const request: Request = { options, exchange, wire, target, headers, operation, now: Date.now() };
-  const caller = operation.open ? { identity: anonymous } : await identify(request);
+  if (operation.api) return answerIam(request, progress);
+  const caller: Caller = operation.open ? nobodyInParticular() : await identify(request);
   progress.account = caller.identity.account;
   const permission = permissionOf(request, caller);
   const permitted = await permittedPlace(request, caller, permission);
@@ -165,51 +165,6 @@ async function answer(options: PipelineOptions, exchange: Exchange, progress: Pr
   return sendReply(exchange, reply);
 }
 
-interface Request {
-  options: PipelineOptions;
-  exchange: Exchange;
-  wire: WireRequest;
-  target: Target;
-  headers: Headers;
-  operation: Operation;
-  now: number;
-}
-
-/** Who calls, and the payload that the signature speaks of. */
-interface Caller {
-  identity: Identity;
-  authenticated?: Authenticated;
-  form?: { fields: ReadonlyMap<string, string>; fileName: string | undefined; file: Body; signed: boolean };
-}
-
-async function identify(request: Request): Promise<Caller> {
-  const { options, wire, target, operation, now } = request;
-  let found: Account | undefined;
-  const lookup: SecretLookup = async (accessKey) => {
-    const entry = await options.identities.byAccessKey(accessKey);
-    found = entry?.account;
-    return entry?.secret;
-  };
-  const isBucket = async (name: string) => (await options.storage.bucket(name)) !== undefined;
-  const input = { request: wire, target, headers: wire.headers, now, lookup, isBucket };
-  const authenticated = await authenticate(input);
-  const identity = (accessKey: string | undefined): Identity =>
-    accessKey !== undefined && found ? { account: found, accessKey } : anonymous;
-  if (operation.body !== 'form') return { identity: identity(authenticated?.accessKey), authenticated };
-
-  // The signature of a form is in the form: it has to be read up to its file before anybody is known.
-  const body = checkedBody(wireBody(request, authenticated?.payload).body, authenticated?.payload);
-  const form = await readPostForm(wire.headers.get('content-type'), body);
-  const bucket = target.bucket ?? '';
-  const policy = authenticated ? undefined : await verifyPostPolicy(form.fields, { bucket, now, lookup });
-  const file = policy?.range ? limitLength(form.file, policy.range.min, policy.range.max) : form.file;
-  return {
-    identity: identity(authenticated?.accessKey ?? policy?.accessKey),
-    authenticated,
-    form: { fields: form.fields, fileName: form.fileName, file, signed: policy?.accessKey !== undefined },
-  };
-}
-
 function permissionOf(request: Request, caller: Caller): Permission {
   const { exchange, wire, headers, operation, now } = request;
   const { identity, authenticated, form } = caller;
@@ -217,6 +172,8 @@ function permissionOf(request: Request, caller: Caller): Permission {
   return createPermission({
     storage: recordedStorage(request, identity),
     identity,
+    policies: () => caller.policies,
+    ownerOf: ({ owner }) => caller.owners.get(owner),
     facts: (known) => factsOf({ operation: operation.name, wire, headers, socket, now, authenticated, form }, known),
   });
 }
@@ -249,7 +206,7 @@ async function permittedPlace(request: Request, caller: Caller, permission: Perm
   if (operation.level === 'service' || operation.bucketOptional) {
     return { decision: permission.permitAccount(operation.action, target.bucket) };
   }
-  const place = await placeOf(request, caller.identity, target.bucket ?? '');
+  const place = await placeOf(request, caller, target.bucket ?? '');
   const decision = await permitted(request, caller, permission, place);
   expectOwner(place, request.headers.get('x-amz-expected-bucket-owner'));
   return { place, decision };
@@ -287,44 +244,33 @@ function expectOwner({ bucket }: Place, expected: string | undefined): void {
 const unreachable = (what: string, { remoteAddress }: WireRequest): S3Error =>
   new S3Error('AccessDenied', { cause: new Error(`${what} is not reached from ${remoteAddress || 'nowhere known'}`) });
 
-async function placeOf(request: Request, identity: Identity, name: string): Promise<Place> {
+async function placeOf(request: Request, caller: Caller, name: string): Promise<Place> {
   const { options, wire } = request;
   const bucket = await options.storage.bucket(name);
   if (!bucket) throw new S3Error('NoSuchBucket', { fields: { BucketName: name } });
   // Before any permission, so that it holds for everybody: the owner, and whoever has a presigned URL.
   if (!options.addresses.reaches(bucket.config['access'], wire.remoteAddress))
     throw unreachable(`bucket ${name}`, wire);
-  return { bucket, actor: await actorOf(options, identity, bucket) };
+  return { bucket, actor: await actorOf(options, caller, bucket) };
 }
 
 /** Files of a bucket are worked on as its owner, whoever the caller is, or (`actAs: requester`) as the caller. */
 async function actorOf(
   { identities }: PipelineOptions,
-  { account }: Identity,
+  { identity: { account }, policies, owners }: Caller,
   { owner, config }: Bucket,
 ): Promise<Place['actor']> {
-  if (unpackActAs(config['actAs']) === 'requester') return account?.actor ?? nobody;
+  const asRequester = unpackActAs(config['actAs']) === 'requester';
   if (account?.uuid === owner) return account.actor;
-  const other = await identities.byId(owner);
+  const limited = policies.length > 0 || account?.limited;
+  const other = asRequester && !limited ? undefined : await identities.byId(owner);
+  if (other) owners.set(owner, other);
+  if (asRequester) return account?.actor ?? nobody;
   if (!other) throw new S3Error('AccessDenied', { cause: new Error(`the owner ${owner} of the bucket is no account`) });
   return other.actor;
 }
 
 // ---- what a handler gets -----------------------------------------------------------------------------------------
-
-/** The payload as the signature protects it. `100 Continue` goes out when somebody begins to read. */
-function wireBody(request: Request, payload: PayloadCheck = { kind: 'none' }): ReturnType<typeof createBody> {
-  const { exchange, headers, options } = request;
-  const { body, trailers } = createBody(exchange.incoming, { payload, headers, idleMs: options.idleMs });
-  const read: Body['read'] = (sink) => {
-    if (exchange.awaitsContinue) {
-      exchange.awaitsContinue = false;
-      exchange.outgoing.writeContinue();
-    }
-    return body.read(sink);
-  };
-  return { body: { length: body.length, read }, trailers };
-}
 
 function createContext(
   request: Request,
@@ -345,6 +291,7 @@ function createContext(
     length: body.length,
     async read(sink) {
       await body.read(sink);
+      await renew(options, caller);
       if (place) Object.assign(place, (await permittedPlace(request, caller, permission)).place);
     },
   };
@@ -361,7 +308,7 @@ function createContext(
       return place;
     },
     async otherPlace(bucketName, key, action) {
-      const other = await placeOf(request, identity, bucketName);
+      const other = await placeOf(request, caller, bucketName);
       permission.permitWhenOpened(other, key, [action]);
       expectOwner(other, headers.get('x-amz-source-expected-bucket-owner'));
       return other;

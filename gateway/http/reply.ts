@@ -22,6 +22,8 @@ export interface Exchange {
   last: boolean;
   /** Called when the reply is out, and only what the client still sends is waited for. */
   answered?: () => void;
+  /** The document of an error, of APIs that have a form of their own. Default: S3's. */
+  errorDocument?: (error: S3Error, requestId: string) => { [root: string]: XmlValue };
   /** Milliseconds between the spaces of a slow reply, and before the first. */
   pace?: { first: number; every: number };
 }
@@ -71,7 +73,9 @@ export async function sendError(exchange: Exchange, error: S3Error): Promise<voi
   }
   // RFC 9110 section 15.4.5: a 304 has no content.
   if (error.status === 304) return sendBytes(exchange, 304, error.headers, undefined).then(() => undefined);
-  const document = Buffer.from(writeXml({ Error: errorElements(exchange, error) }), 'utf8');
+  const { errorDocument, requestId } = exchange;
+  const content = errorDocument?.(error, requestId) ?? { Error: errorElements(exchange, error) };
+  const document = Buffer.from(writeXml(content), 'utf8');
   await sendBytes(exchange, error.status, { 'content-type': 'application/xml', ...error.headers }, document);
 }
 

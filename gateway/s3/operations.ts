@@ -39,7 +39,10 @@ import { uploadPartCopy } from './ops/upload-part-copy.js';
 import type { Handler, Operation } from './types.js';
 
 type Extra = Partial<
-  Pick<Operation, 'action' | 'also' | 'looks' | 'uploader' | 'eachKey' | 'body' | 'header' | 'bucketOptional' | 'open'>
+  Pick<
+    Operation,
+    'action' | 'also' | 'looks' | 'uploader' | 'eachKey' | 'body' | 'header' | 'bucketOptional' | 'open' | 'api'
+  >
 >;
 
 /**
@@ -84,6 +87,8 @@ export const operations: readonly Operation[] = [
   // ---- service
   service('GET', 'ListBuckets', listBuckets, may('ListAllMyBuckets')),
   service('GET x-id=ListDirectoryBuckets', 'ListDirectoryBuckets', none, may('ListAllMyDirectoryBuckets')),
+  service('POST', 'IAM', none, { api: 'iam' }),
+  service('GET Action', 'IAMQuery', none, { api: 'iam' }),
 
   // ---- buckets
   bucket('PUT', 'CreateBucket', createBucket, { bucketOptional: true }),

@@ -4,9 +4,9 @@
  * Who may read an object is decided by what was opened, not by what was looked at before: between the two another may
  * have put a private object in the place of a public one. So the store that a handler gets asks as it opens.
  */
-import { authorize, type Decision } from '../../acl/authorize.js';
+import { authorize, type Decision, type Documents } from '../../acl/authorize.js';
 import { aclNeeded } from '../../acl/grants.js';
-import type { Identity } from '../../acl/identity.js';
+import type { Account, Identity } from '../../acl/identity.js';
 import { contentActions } from '../../acl/policy/actions.js';
 import { REQUEST_TAG } from '../../acl/policy/condition-keys.js';
 import { asksForTags, contextOf, type RequestFacts, withValues } from '../../acl/policy/context.js';
@@ -18,6 +18,10 @@ import { accessOf, readAcl } from './access.js';
 export interface Asker {
   storage: Storage;
   identity: Identity;
+  /** The policies of the caller's account, as they are now. */
+  policies: () => readonly Policy[];
+  /** The account of a bucket's owner, where `policies` could open the bucket. */
+  ownerOf: (bucket: Bucket) => Account | undefined;
   /** What conditions ask about; called only when there is a policy. `known`: what is not in the request itself. */
   facts: (known: Tags) => RequestFacts;
 }
@@ -66,9 +70,13 @@ interface Guard {
   passed?: ObjectInfo;
 }
 
-export function createPermission({ storage, identity, facts }: Asker): Permission {
+export function createPermission({ storage, identity, policies, ownerOf, facts }: Asker): Permission {
   const guards = new Map<Place, Guard>();
 
+  const documentsOf = (bucket: Bucket) => {
+    const identityPolicies = policies();
+    return identityPolicies.length === 0 ? accessOf(bucket) : { ...accessOf(bucket), identityPolicies };
+  };
   const conditions = (known: Tags): PolicyContext => contextOf(facts(known));
 
   function ask(
@@ -78,7 +86,7 @@ export function createPermission({ storage, identity, facts }: Asker): Permissio
     object?: Pick<ObjectInfo, 'meta'>,
     requestTags?: Tags['requestTags'],
   ): Decision {
-    const access = accessOf(bucket);
+    const access = documentsOf(bucket);
     const owner = object?.meta.owner ?? bucket.owner;
     const documents =
       object?.meta.acl === undefined ? access : { ...access, objectAcl: readAcl(object.meta.acl, owner) };
@@ -87,22 +95,23 @@ export function createPermission({ storage, identity, facts }: Asker): Permissio
       action,
       resource: { bucket: bucket.name, key },
       bucketOwner: bucket.owner,
+      bucketOwnerAccount: ownerOf(bucket),
       objectOwner: object && owner,
-      context:
-        access.bucketPolicy || access.roles ? conditions({ existingTags: object?.meta.tags, requestTags }) : undefined,
+      context: hasPolicies(access) ? conditions({ existingTags: object?.meta.tags, requestTags }) : undefined,
       documents,
     });
   }
 
   /** NoSuchKey is told to those who could list the key: others are told what they may not do. */
   function mayMiss(bucket: Bucket, key: string): Decision {
-    const access = accessOf(bucket);
-    const asPrefix = access.bucketPolicy || access.roles ? withValues(conditions({}), 's3:prefix', [key]) : undefined;
+    const access = documentsOf(bucket);
+    const asPrefix = hasPolicies(access) ? withValues(conditions({}), 's3:prefix', [key]) : undefined;
     return authorize({
       identity,
       action: 's3:ListBucket',
       resource: { bucket: bucket.name },
       bucketOwner: bucket.owner,
+      bucketOwnerAccount: ownerOf(bucket),
       context: asPrefix,
       documents: access,
     });
@@ -115,11 +124,11 @@ export function createPermission({ storage, identity, facts }: Asker): Permissio
   function first({ bucket }: Place, key: string, action: string): First {
     const { bucketPolicy, ownership } = accessOf(bucket);
     const decision = ask(bucket, key, action);
-    if (bucketPolicy && asksForObject(bucketPolicy, action)) {
+    if ([...policies(), ...(bucketPolicy ? [bucketPolicy] : [])].some((each) => asksForObject(each, action))) {
       return { decision, byTags: true, holds: false };
     }
     const byObject = contentActions.has(action) && ownership !== 'BucketOwnerEnforced';
-    const denied = decision.statement?.effect === 'Deny';
+    const denied = decision.statement?.effect === 'Deny' || refusedByAccount(decision);
     // Nobody is no object's owner: where no ACL could give it either, there is nothing to look for.
     const hopeless = !decision.allow && !identity.account && !aclNeeded(action);
     return { decision, byTags: false, holds: !byObject || denied || hopeless };
@@ -145,7 +154,8 @@ export function createPermission({ storage, identity, facts }: Asker): Permissio
   async function permitUploader(at: Place, key: string, action: string, uploadId: string): Promise<Decision> {
     const { decision } = first(at, key, action);
     const { account } = identity;
-    if (decision.allow || decision.by === 'deny' || !account) return permit(at, key, action);
+    const refused = decision.by === 'deny' || refusedByAccount(decision);
+    if (decision.allow || refused || !account) return permit(at, key, action);
     const upload = await storage.upload(at, key, uploadId).catch((error: unknown) => {
       if (error instanceof S3Error && error.code === 'NoSuchUpload') return undefined;
       throw error;
@@ -232,7 +242,16 @@ export function createPermission({ storage, identity, facts }: Asker): Permissio
 
   return {
     permitAccount: (action, bucket) =>
-      demand(authorize({ identity, action, resource: { bucket }, bucketOwner: undefined })),
+      demand(
+        authorize({
+          identity,
+          action,
+          resource: { bucket },
+          bucketOwner: undefined,
+          context: policies().length > 0 ? conditions({}) : undefined,
+          documents: { identityPolicies: policies() },
+        }),
+      ),
     permit,
     permitUploader,
     permitWhenOpened,
@@ -240,6 +259,12 @@ export function createPermission({ storage, identity, facts }: Asker): Permissio
     storage: guarded,
   };
 }
+
+const hasPolicies = ({ bucketPolicy, roles, identityPolicies = [] }: Documents): boolean =>
+  bucketPolicy !== undefined || roles !== undefined || identityPolicies.length > 0;
+
+/** None of the policies of the caller's account allows it: nothing about the object can change that. */
+const refusedByAccount = ({ allow, by }: Decision): boolean => !allow && by === 'identity-policy';
 
 /** Its conditions ask for the tags that the object has, or for those that the body of PutObjectTagging sets. */
 function asksForObject(policy: Policy, action: string): boolean {

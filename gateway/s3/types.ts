@@ -104,6 +104,11 @@ export interface Operation {
   bucketOptional?: boolean;
   /** Anybody may ask (CORS preflight): neither signature nor bucket are looked at, and there is no `place`. */
   open?: boolean;
+  /**
+   * Not of S3 but another API of this endpoint, whose name for what is asked stands in the form that is sent: who may do it,
+   * what it does and how it fails is that API's own (`gateway/iam/`).
+   */
+  api?: 'iam';
   /** Absent: the row answers NotImplemented. */
   handler?: Handler;
 }

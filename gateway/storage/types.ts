@@ -9,7 +9,16 @@ import type { Checksum, ChecksumAlgorithm, ChecksumType, ObjectMeta } from '../.
 
 // ---- small JSON documents of the service (accounts, keys, buckets) ----------------------------------------------
 
-export type DocumentKind = 'accounts' | 'groups' | 'names' | 'keys' | 'buckets' | 'webhooks' | 'service';
+export type DocumentKind =
+  | 'accounts'
+  | 'groups'
+  | 'names'
+  | 'keys'
+  | 'policies'
+  | 'policygroups'
+  | 'buckets'
+  | 'webhooks'
+  | 'service';
 
 /**
  * The service area: JSON documents, shared by all gateways and commands of one root. A change is in force for every

@@ -320,7 +320,7 @@ test('account policies: a Deny takes away, an Allow says what is left', () => {
   assert.is(by({ ...own, action: 's3:DeleteObject', identityPolicies: [noDelete] }), '-deny');
   const readOnly = onAccount(allow({ Action: ['s3:Get*', 's3:List*'], Resource: '*' }));
   assert.is(by({ ...own, identityPolicies: [readOnly] }), '+owner');
-  assert.is(by({ ...own, action: 's3:PutObject', identityPolicies: [readOnly] }), '-default');
+  assert.is(by({ ...own, action: 's3:PutObject', identityPolicies: [readOnly] }), '-identity-policy');
   assert.is(may({ ...own, action: 's3:PutBucketPolicy', identityPolicies: [readOnly] }), false);
   const writes = onAccount(allow({ Action: 's3:Put*', Resource: '*' }));
   assert.is(may({ ...own, action: 's3:PutObject', identityPolicies: [readOnly, writes] }), true);
@@ -367,6 +367,40 @@ test('account policies open no bucket of others, but for those of the managers o
   const manager = { group: 'climate', kind: 'manager' as const };
   assert.is(may({ identity: bob, bucketOwnerAccount: manager }), false);
   assert.is(may({ identity: bob, bucketOwnerAccount: manager, identityPolicies, bucketPolicy: policy(deny()) }), false);
+});
+
+test('an account that is limited may do what policies allow, and without any nothing', () => {
+  const limited = person('made', { limited: true, group: 'climate' });
+  const own = { identity: limited, bucketOwner: limited.account!.uuid };
+  assert.is(by(own), '-identity-policy');
+  for (const action of ['s3:ListAllMyBuckets', 's3:CreateBucket']) {
+    const ask = (identityPolicies: Documents['identityPolicies']) =>
+      authorize({
+        identity: limited,
+        action,
+        resource: { bucket: 'b' },
+        bucketOwner: undefined,
+        documents: { identityPolicies },
+      });
+    assert.is(ask([]).allow, false);
+    assert.is(ask([onAccount(deny({ Action: 's3:Delete*' }))]).allow, false);
+    assert.is(ask([onAccount(allow({ Resource: '*' }))]).allow, true);
+  }
+  assert.is(by({ ...own, identityPolicies: [onAccount(allow())] }), '+owner');
+  assert.is(may({ identity: limited, bucketPolicy: policy(allow()), objectAcl: objectAcl('public-read') }), false);
+});
+
+test('in a bucket of a manager of the group his bucket policy allows as well as his account policies', () => {
+  const limited = person('made', { limited: true, group: 'climate' });
+  const bucketPolicy = policy(allow());
+  const asked = { identity: limited, bucketPolicy, bucketOwnerAccount: { group: 'climate', kind: 'manager' as const } };
+  assert.is(by(asked), '+policy');
+  assert.is(may({ ...asked, bucketOwnerAccount: { group: 'climate', kind: 'user' } }), false);
+  assert.is(may({ ...asked, bucketOwnerAccount: { group: 'users', kind: 'manager' } }), false);
+  assert.is(may({ ...asked, bucketPolicy: policy(deny()) }), false);
+  assert.is(may({ ...asked, identityPolicies: [onAccount(deny())] }), false);
+  // An ACL is no policy: it gives nothing that no policy allows.
+  assert.is(may({ ...asked, bucketPolicy: undefined, objectAcl: objectAcl('public-read') }), false);
 });
 
 test('what others granted needs both: their grant and the own policies', () => {
@@ -439,6 +473,30 @@ test('restrictions never open anything', () => {
       const before = may({ ...documents, ...asked, publicAccessBlock: undefined });
       const after = may({ ...documents, ...asked, publicAccessBlock: all });
       assert.ok(before || !after);
+    }),
+    { numRuns: 1500 },
+  );
+});
+
+test('a Deny more in the policies of the account never allows more, and their order never matters', () => {
+  const statements = fc.array(
+    fc.record({
+      Effect: fc.constantFrom('Allow', 'Deny'),
+      Action: fc.constantFrom('s3:*', 's3:Get*', 's3:Put*', 's3:ListBucket'),
+      Resource: fc.constantFrom('*', 'b/*', 'b', 'other'),
+    }),
+    { minLength: 1, maxLength: 4 },
+  );
+  const owners = fc.constantFrom(undefined, { group: 'climate', kind: 'manager' as const });
+  fc.assert(
+    fc.property(documents, question, statements, owners, (documents, asked, drafts, bucketOwnerAccount) => {
+      const ask = (...texts: Draft[][]) =>
+        may({ ...documents, ...asked, bucketOwnerAccount, identityPolicies: texts.map((each) => attached(each)) });
+      const each = drafts.map((draft) => [draft]);
+      const before = ask(...each);
+      assert.is(ask(...[...each].reverse()), before);
+      assert.is(ask([...drafts].reverse()), before, 'one policy or several: the same');
+      for (const draft of drafts) assert.ok(before || !ask(...each, [{ ...draft, Effect: 'Deny' }]));
     }),
     { numRuns: 1500 },
   );

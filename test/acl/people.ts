@@ -9,6 +9,7 @@ export const account = (name: string, more: Partial<Account> = {}): Account => (
   displayName: name,
   group: 'users',
   kind: 'user',
+  named: true,
   actor: { uid: 1, gid: 1, groups: [1] },
   fspaths: [],
   enabled: true,

@@ -11,6 +11,7 @@ export interface SignerKeys {
   accessKey: string;
   secret: string;
   region?: string;
+  service?: string;
   /** Milliseconds since the epoch; now when absent. */
   now?: number;
 }
@@ -72,7 +73,7 @@ interface Signing {
 
 function sign(request: Unsigned, signed: string[], payloadHash: string, keys: SignerKeys, asSent = false): Signing {
   const date = amzDate(keys.now ?? Date.now());
-  const scope = `${date.slice(0, 8)}/${keys.region ?? 'us-east-1'}/s3/aws4_request`;
+  const scope = `${date.slice(0, 8)}/${keys.region ?? 'us-east-1'}/${keys.service ?? 's3'}/aws4_request`;
   const { path, pairs } = split(request.url);
   const query = pairs
     .map(([name, value]) => `${name}=${value}`)

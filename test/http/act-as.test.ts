@@ -38,6 +38,7 @@ test('the owner by default; with actAs requester whoever asks, and the anonymous
         const found = accounts.find(({ displayName }) => key === `AKIA${displayName.toUpperCase()}`);
         return found && { account: found, secret: `secret-of-${found.displayName}` };
       },
+      policiesOf: async () => [],
       byId: async (uuid) => accounts.find((each) => each.uuid === uuid),
     },
   });

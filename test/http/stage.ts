@@ -70,6 +70,7 @@ export async function startStage(
         const name = byKey.get(accessKey);
         return name && { account: accounts[name], secret: keys[name].secret };
       },
+      policiesOf: async () => [],
       byId: async (uuid) => Object.values(accounts).find((each) => each.uuid === uuid),
     },
     log: createLog({ level: options.logLevel ?? 'debug', destination }),

@@ -26,7 +26,7 @@ interface Parsed {
 }
 
 /** Reads `AWS4-HMAC-SHA256 Credential=…, SignedHeaders=…, Signature=…`. Throws AuthorizationHeaderMalformed. */
-export function parseAuthorization(header: string): Parsed {
+export function parseAuthorization(header: string, service = 's3'): Parsed {
   const parts = new Map<string, string>();
   for (const piece of header.slice('AWS4-HMAC-SHA256'.length).split(',')) {
     const text = piece.trim();
@@ -51,8 +51,8 @@ export function parseAuthorization(header: string): Parsed {
   if (credential.terminal !== 'aws4_request') {
     throw malformed(`incorrect terminal "${credential.terminal}". This endpoint uses "aws4_request".`);
   }
-  if (credential.service !== 's3') {
-    throw malformed(`incorrect service "${credential.service}". This endpoint belongs to "s3".`);
+  if (credential.service !== service) {
+    throw malformed(`incorrect service "${credential.service}". This endpoint belongs to "${service}".`);
   }
   if (!/^\d{8}$/.test(credential.date)) {
     throw malformed(
@@ -65,11 +65,11 @@ export function parseAuthorization(header: string): Parsed {
 /** Verifies a request that carries `Authorization: AWS4-HMAC-SHA256 …`. */
 export async function verifyHeaderV4(input: AuthInput, authorization: string): Promise<Authenticated> {
   const { request, headers } = input;
-  const { credential, signedHeaders, signature } = parseAuthorization(authorization);
+  const { credential, signedHeaders, signature } = parseAuthorization(authorization, input.service);
   if (headers.get('host') === undefined)
     throw new S3Error('MissingSecurityHeader', { fields: { MissingHeaderName: 'host' } });
-  const payload = headers.get('x-amz-content-sha256');
-  if (payload === undefined) {
+  const sent = headers.get('x-amz-content-sha256');
+  if (sent === undefined && !input.payloadHash) {
     throw new S3Error('InvalidRequest', { message: 'Missing required header for this request: x-amz-content-sha256' });
   }
   // An empty header is as good as none: `x-amz-date` comes first, then `Date`.
@@ -87,6 +87,7 @@ export async function verifyHeaderV4(input: AuthInput, authorization: string): P
     throw new S3Error('InvalidAccessKeyId', { fields: { AWSAccessKeyId: credential.accessKey } });
   checkSkew(time, input.now, date!);
   checkSignedHeaders(headers, signedHeaders);
+  const payload = sent ?? (await input.payloadHash!());
   const key = signingKey(credential.accessKey, secret, credential);
   checkSignature(
     {

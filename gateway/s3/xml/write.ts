@@ -52,13 +52,14 @@ function element(name: string, value: XmlValue, xmlns: string): string {
 }
 
 /**
- * A document with S3's namespace on its root (but for the `bare` ones). In an object, keys are element names, arrays repeat
+ * A document with S3's namespace on its root (but for the `bare` ones, and those that name another: `@xmlns`). In an object, keys are element names, arrays repeat
  * the element, undefined is left out, `@name` is an attribute, `#text` the text beside attributes.
  */
 export function writeXml(document: { [root: string]: XmlValue }, withDeclaration = true): string {
   const [entry, ...more] = Object.entries(document);
   if (!entry || more.length > 0) throw new TypeError('a document has one root');
   const [name, value] = entry;
-  const xmlns = bare.has(name) ? '' : ` xmlns="${namespace}"`;
+  const named = typeof value === 'object' && '@xmlns' in value;
+  const xmlns = named || bare.has(name) ? '' : ` xmlns="${namespace}"`;
   return (withDeclaration ? declaration : '') + element(name, value ?? {}, xmlns);
 }

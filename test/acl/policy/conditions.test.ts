@@ -200,10 +200,10 @@ test('addresses', () => {
 test('ARNs are compared part by part', () => {
   const key = 'aws:PrincipalArn';
   const like = (pattern: string) => holds({ ArnLike: { [key]: pattern } });
-  assert.is(like('arn:aws:iam::id-alice:user/alice'), true);
+  assert.is(like('arn:aws:iam::users:user/alice'), true);
   assert.is(like('arn:aws:iam::*:user/al*'), true);
   assert.is(like('arn:aws:*:::user/alice'), false, 'a star does not span the colons');
-  assert.is(holds({ ArnEquals: { [key]: 'arn:aws:iam::id-*:user/${aws:username}' } }), true);
+  assert.is(holds({ ArnEquals: { [key]: 'arn:aws:iam::use*:user/${aws:username}' } }), true);
   assert.is(holds({ ArnNotLike: { [key]: 'arn:aws:iam::*:user/bob' } }), true);
   assert.is(holds({ ArnNotEquals: { [key]: 'arn:aws:iam::*:user/alice' } }), false);
   assert.is(holds({ ArnLike: { [key]: 'arn:aws:iam::*:*' } }, {}, anonymous), false);

@@ -1,0 +1,75 @@
+/** Who sent a request: the account of its signature, and the policies that count for it. */
+import { type Account, anonymous, type Identity } from '../../acl/identity.js';
+import type { Policy } from '../../acl/policy/types.js';
+import { authenticate } from '../auth/authenticate.js';
+import { verifyPostPolicy } from '../auth/post-policy.js';
+import type { Authenticated, SecretLookup } from '../auth/types.js';
+import { S3Error } from '../errors.js';
+import type { Body } from '../storage/types.js';
+import { checkedBody } from './body.js';
+import type { PipelineOptions } from './options.js';
+import { limitLength, readPostForm } from './post-form.js';
+import { type Request, wireBody } from './request.js';
+
+/** Who calls, and the payload that the signature speaks of. */
+export interface Caller {
+  identity: Identity;
+  /** Of its account. */
+  policies: readonly Policy[];
+  /** Accounts of owners of buckets that were looked at, by id. */
+  owners: Map<string, Account>;
+  authenticated?: Authenticated;
+  form?: { fields: ReadonlyMap<string, string>; fileName: string | undefined; file: Body; signed: boolean };
+}
+
+export const nobodyInParticular = (): Caller => ({ identity: anonymous, policies: [], owners: new Map() });
+
+/** @throws S3Error for a signature that is not good */
+export async function identify(request: Request): Promise<Caller> {
+  const { options, wire, target, operation, now } = request;
+  const { lookup, identity } = accountFinder(options);
+  const isBucket = async (name: string) => (await options.storage.bucket(name)) !== undefined;
+  const input = { request: wire, target, headers: wire.headers, now, lookup, isBucket };
+  const authenticated = await authenticate(input);
+  if (operation.body !== 'form')
+    return { ...(await callerOf(options, identity(authenticated?.accessKey))), authenticated };
+
+  // The signature of a form is in the form: it has to be read up to its file before anybody is known.
+  const body = checkedBody(wireBody(request, authenticated?.payload).body, authenticated?.payload);
+  const form = await readPostForm(wire.headers.get('content-type'), body);
+  const bucket = target.bucket ?? '';
+  const policy = authenticated ? undefined : await verifyPostPolicy(form.fields, { bucket, now, lookup });
+  const file = policy?.range ? limitLength(form.file, policy.range.min, policy.range.max) : form.file;
+  return {
+    ...(await callerOf(options, identity(authenticated?.accessKey ?? policy?.accessKey))),
+    authenticated,
+    form: { fields: form.fields, fileName: form.fileName, file, signed: policy?.accessKey !== undefined },
+  };
+}
+
+/** The secret for the signature, and whose it was once the signature is found good. */
+export function accountFinder({ identities }: PipelineOptions) {
+  let found: Account | undefined;
+  const lookup: SecretLookup = async (accessKey) => {
+    const entry = await identities.byAccessKey(accessKey);
+    found = entry?.account;
+    return entry?.secret;
+  };
+  const identity = (accessKey: string | undefined): Identity =>
+    accessKey !== undefined && found ? { account: found, accessKey } : anonymous;
+  return { lookup, identity };
+}
+
+export async function callerOf({ identities }: PipelineOptions, identity: Identity): Promise<Caller> {
+  const policies = identity.account ? await identities.policiesOf(identity.account) : [];
+  return { identity, policies, owners: new Map() };
+}
+
+/** The policies of the caller as they are now. @throws S3Error AccessDenied where the account is gone or disabled meanwhile */
+export async function renew({ identities }: PipelineOptions, caller: Caller): Promise<void> {
+  const { account } = caller.identity;
+  if (!account) return;
+  const now = await identities.byId(account.uuid);
+  if (!now?.enabled) throw new S3Error('AccessDenied', { cause: new Error(`${account.uuid} is disabled or gone`) });
+  caller.policies = await identities.policiesOf(now);
+}
