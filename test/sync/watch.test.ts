@@ -1,0 +1,366 @@
+import { type SpawnOptions, spawn, spawnSync } from 'node:child_process';
+import {
+  appendFileSync,
+  chmodSync,
+  closeSync,
+  linkSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  unlinkSync,
+  utimesSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import type { Source } from '../../sync/types.js';
+import { createWatcher } from '../../sync/watch.js';
+import { tempDir } from '../support/temp.js';
+import { until, withTimeout } from '../support/time.js';
+import { type Mirror, mirror } from './mirror.js';
+import { randomTree } from './random-tree.js';
+
+const test = suite<{ stop: (() => void | Promise<void>)[] }>('watch');
+test.before.each((context) => {
+  context.stop = [];
+});
+test.after.each(async ({ stop }) => {
+  for (const each of stop) await each();
+});
+
+const quick = { debounceMs: 20, modifyMs: 100, checkMs: 200 };
+
+/** A watched directory and what is known of it. */
+async function watching(stop: Source['stop'][], root = tempDir(), options = quick): Promise<Mirror & { root: string }> {
+  const seen = mirror(root);
+  const source = createWatcher(options).source(root);
+  await withTimeout('start', 20_000, source.start(seen));
+  stop.push(() => source.stop());
+  return Object.assign(seen, { root });
+}
+
+/** Waits until everything is known. */
+const converged = (seen: Mirror) =>
+  until('all changes are known', 10_000, () => (seen.differences().length === 0 ? true : undefined)).catch((error) => {
+    throw new Error(`${error.message}; differing: ${seen.differences().slice(0, 10).join(' | ')}`);
+  });
+
+const shown = (seen: Mirror): string[] =>
+  seen.hints.map(({ dir, name, deep }) => `${dir}|${name ?? '*'}${deep ? ' deep' : ''}`).sort();
+
+test('what is done to files is told by directory and name, each once', async ({ stop }) => {
+  const root = tempDir();
+  mkdirSync(join(root, 'a/b'), { recursive: true });
+  for (const name of ['old', 'gone', 'mode', 'time', 'grown', 'linked']) writeFileSync(join(root, 'a/b', name), 'x');
+  const seen = await watching(stop, root);
+  const at = (name: string) => join(root, 'a/b', name);
+  writeFileSync(at('new'), 'x');
+  renameSync(at('old'), join(root, 'renamed'));
+  unlinkSync(at('gone'));
+  chmodSync(at('mode'), 0o600);
+  utimesSync(at('time'), 1, 1);
+  appendFileSync(at('grown'), 'more');
+  linkSync(at('linked'), join(root, 'a/link'));
+  writeFileSync(Buffer.concat([Buffer.from(`${root}/a/`), Buffer.from([0xff, 0xfe, 0x0a])]), '');
+  writeFileSync(join(root, 'ファイル'), '');
+  await converged(seen);
+  await sleep(200);
+  const name = Buffer.from('ファイル').toString('latin1');
+  assert.equal(
+    shown(seen),
+    [
+      ...['gone', 'grown', 'mode', 'new', 'old', 'time'].map((name) => `a/b/|${name}`),
+      'a/|link',
+      'a/|\xff\xfe\n',
+      '|renamed',
+      `|${name}`,
+    ].sort(),
+  );
+  assert.equal(seen.losses, []);
+});
+
+test('.tidegate is neither watched nor told of; what comes out of it is; links are not followed', async ({ stop }) => {
+  const root = tempDir();
+  const elsewhere = tempDir();
+  mkdirSync(join(root, '.tidegate/staging'), { recursive: true });
+  mkdirSync(join(root, 'd/.tidegate'), { recursive: true });
+  symlinkSync(elsewhere, join(root, 'link'));
+  const seen = await watching(stop, root);
+  writeFileSync(join(root, '.tidegate/staging/x'), '');
+  writeFileSync(join(root, '.tidegate/y'), '');
+  writeFileSync(join(root, 'd/.tidegate/z'), '');
+  rmSync(join(root, 'd/.tidegate'), { recursive: true });
+  mkdirSync(join(root, 'd/.tidegate'));
+  writeFileSync(join(root, 'd/.tidegate/z'), '');
+  writeFileSync(join(elsewhere, 'far'), '');
+  symlinkSync(elsewhere, join(root, 'later'));
+  writeFileSync(join(elsewhere, 'far2'), '');
+  renameSync(join(root, '.tidegate/staging/x'), join(root, 'd/x'));
+  await converged(seen);
+  await sleep(200);
+  assert.equal(shown(seen), ['d/|x', '|later']);
+});
+
+test('mkdir -p and files at once: nothing is lost', async ({ stop }) => {
+  const seen = await watching(stop);
+  for (let i = 0; i < 300; i++) {
+    const dir = join(seen.root, `r${i}`, 'a', 'b', 'c');
+    mkdirSync(dir, { recursive: true });
+    writeFileSync(join(dir, 'x'), String(i));
+    if (i % 10 === 0) await sleep(1);
+  }
+  await converged(seen);
+  assert.equal(seen.losses, []);
+  seen.clear();
+  appendFileSync(join(seen.root, 'r7/a/b/c/x'), 'later');
+  await converged(seen);
+  assert.equal(shown(seen), ['r7/a/b/c/|x']);
+});
+
+test('a renamed tree is told in its old and new place, and goes on under its new name', async ({ stop }) => {
+  const root = tempDir();
+  mkdirSync(join(root, 'a/b/c'), { recursive: true });
+  mkdirSync(join(root, 'z'));
+  writeFileSync(join(root, 'a/b/c/f'), '1');
+  const seen = await watching(stop, root);
+  renameSync(join(root, 'a'), join(root, 'z/moved'));
+  await converged(seen);
+  assert.equal(shown(seen), ['z/|moved deep', '|a deep']);
+  seen.clear();
+  writeFileSync(join(root, 'z/moved/b/c/f'), '22');
+  await converged(seen);
+  assert.equal(shown(seen), ['z/moved/b/c/|f']);
+  seen.clear();
+  // A name that is used again at once stands for another directory.
+  renameSync(join(root, 'z/moved/b'), join(root, 'b'));
+  mkdirSync(join(root, 'z/moved/b'));
+  writeFileSync(join(root, 'z/moved/b/new'), '');
+  writeFileSync(join(root, 'b/c/g'), '');
+  await converged(seen);
+  seen.clear();
+  writeFileSync(join(root, 'b/c/h'), '');
+  writeFileSync(join(root, 'z/moved/b/new'), '3');
+  await converged(seen);
+  assert.equal(shown(seen), ['b/c/|h', 'z/moved/b/|new']);
+});
+
+test('moved out: told as gone and watched no more; moved in: told and watched', async ({ stop }) => {
+  const root = tempDir();
+  const outside = tempDir();
+  mkdirSync(join(root, 'a/b'), { recursive: true });
+  mkdirSync(join(outside, 'in/deep'), { recursive: true });
+  writeFileSync(join(outside, 'in/deep/f'), '');
+  const seen = await watching(stop, root);
+  renameSync(join(root, 'a'), join(outside, 'a'));
+  renameSync(join(outside, 'in'), join(root, 'in'));
+  await converged(seen);
+  assert.equal(shown(seen), ['|a deep', '|in deep']);
+  await sleep(1_500);
+  seen.clear();
+  writeFileSync(join(outside, 'a/b/x'), '');
+  writeFileSync(join(root, 'in/deep/g'), '');
+  await converged(seen);
+  await sleep(200);
+  assert.equal(shown(seen), ['in/deep/|g']);
+});
+
+test('removed and made again under the same name, many times', async ({ stop }) => {
+  const seen = await watching(stop);
+  const dir = join(seen.root, 'd');
+  for (let i = 0; i < 200; i++) {
+    mkdirSync(join(dir, 'e'), { recursive: true });
+    writeFileSync(join(dir, 'e/f'), String(i));
+    rmSync(dir, { recursive: true });
+  }
+  mkdirSync(join(dir, 'e'), { recursive: true });
+  await converged(seen);
+  seen.clear();
+  writeFileSync(join(dir, 'e/last'), '');
+  await converged(seen);
+  assert.equal(shown(seen), ['d/e/|last']);
+});
+
+test('many names of a directory become the directory; a storm of writes is told now and then', async ({ stop }) => {
+  const root = tempDir();
+  writeFileSync(join(root, 'log'), '');
+  const seen = await watching(stop, root, { ...quick, debounceMs: 300, modifyMs: 300 });
+  for (let i = 0; i < 500; i++) writeFileSync(join(root, `n${i}`), '');
+  await converged(seen);
+  assert.ok(seen.hints.length < 100, `${seen.hints.length} hints`);
+  assert.ok(seen.hints.some(({ dir, name }) => dir === '' && name === undefined));
+  await sleep(400);
+  seen.clear();
+  const fd = openSync(join(root, 'log'), 'a');
+  for (let i = 0; i < 20_000; i++) writeSync(fd, 'line\n');
+  await converged(seen);
+  assert.ok(seen.hints.length <= 20, `${seen.hints.length} hints`);
+  assert.ok(seen.hints.every(({ name }) => name === 'log'));
+  closeSync(fd);
+  assert.equal(seen.losses, []);
+});
+
+test('two buckets, one inside the other, share a watcher; stopping one leaves the other', async ({ stop }) => {
+  const outer = tempDir();
+  const inner = join(outer, 'x/inner');
+  mkdirSync(join(inner, 'd'), { recursive: true });
+  const watcher = createWatcher(quick);
+  const [a, b] = [mirror(outer), mirror(inner)];
+  const [sourceA, sourceB] = [watcher.source(outer), watcher.source(inner)];
+  await Promise.all([sourceA.start(a), sourceB.start(b)]);
+  stop.push(() => sourceB.stop());
+  writeFileSync(join(inner, 'd/f'), '');
+  await converged(a);
+  await converged(b);
+  assert.equal(shown(a), ['x/inner/d/|f']);
+  assert.equal(shown(b), ['d/|f']);
+  await sourceA.stop();
+  a.clear();
+  b.clear();
+  writeFileSync(join(inner, 'd/g'), '');
+  await converged(b);
+  assert.equal(shown(b), ['d/|g']);
+  assert.equal(shown(a), []);
+});
+
+test("the bucket's own directory moved away, removed, put back: told as lost, and watched again", async ({ stop }) => {
+  const above = tempDir();
+  const root = join(above, 'p/bucket');
+  mkdirSync(join(root, 'd'), { recursive: true });
+  const seen = await watching(stop, root);
+  const lost = (why: RegExp) =>
+    until(`lost: ${why}`, 5_000, () => (seen.losses.some((loss) => why.test(loss.why)) ? true : undefined));
+  renameSync(root, join(above, 'elsewhere'));
+  await lost(/was moved/);
+  renameSync(join(above, 'elsewhere'), root);
+  await lost(/come back/);
+  writeFileSync(join(root, 'd/f'), '');
+  await converged(seen);
+  seen.clear();
+  // Without an event of its own: a directory above is renamed.
+  renameSync(join(above, 'p'), join(above, 'q'));
+  mkdirSync(join(root, 'other'), { recursive: true });
+  await lost(/another directory/);
+  await lost(/come back/);
+  writeFileSync(join(root, 'other/g'), '');
+  await converged(seen);
+  seen.clear();
+  rmSync(root, { recursive: true });
+  await lost(/removed/);
+  await sleep(700);
+  assert.is(seen.losses.length, 1);
+});
+
+const seeds = [1, 2, 3, 4];
+for (const seed of seeds) {
+  test(`random operations, seed ${seed}: what was told leads to the very tree`, async ({ stop }) => {
+    const root = tempDir();
+    const outside = tempDir();
+    const tree = randomTree(root, outside, seed);
+    for (let i = 0; i < 300; i++) tree.step();
+    const seen = await watching(stop, root);
+    for (let round = 0; round < 10; round++) {
+      for (let i = 0; i < 300; i++) tree.step();
+      if (round % 3 === 0) await sleep(30);
+    }
+    await converged(seen);
+    // Everything is watched under its present name.
+    await sleep(100);
+    seen.clear();
+    for (const dir of tree.directories()) writeFileSync(join(dir, 'probe'), String(seed));
+    await converged(seen);
+    assert.ok(
+      seen.hints.every(({ deep, name }) => !deep && (name === 'probe' || name === undefined)),
+      shown(seen).join(),
+    );
+    assert.equal(seen.losses, []);
+  });
+}
+
+const knob = '/proc/sys/fs/inotify/max_queued_events';
+const asRoot = process.getuid?.() === 0 ? test : test.skip;
+
+asRoot('an overflowed queue is told, and directories that came up in it are watched', async ({ stop }) => {
+  const before = readFileSync(knob, 'latin1');
+  const root = tempDir();
+  const seen = mirror(root);
+  const source = createWatcher(quick).source(root);
+  try {
+    // An instance takes the limit when it is made.
+    writeFileSync(knob, '16');
+    await source.start(seen);
+  } finally {
+    writeFileSync(knob, before);
+  }
+  stop.push(() => source.stop());
+  let made = 0;
+  await until('an overflow', 20_000, () => {
+    for (let i = 0; i < 200; i++, made++) mkdirSync(join(root, `m${made}/n`), { recursive: true });
+    return seen.losses.find(({ why }) => /overflow/.test(why));
+  });
+  await converged(seen);
+  await sleep(300);
+  for (let i = 0; i < made; i += 97) {
+    writeFileSync(join(root, `m${i}/n/probe`), '');
+    await sleep(5);
+  }
+  await converged(seen);
+});
+
+/** The watcher in a process of its own, perhaps another user's: its lines as they come. */
+async function child(stop: (() => void)[], root: string, command: string[], options: SpawnOptions = {}) {
+  const [program, ...rest] = [...command, process.execPath, join(import.meta.dirname, 'watch-child.js'), root];
+  const process_ = spawn(program!, rest, { ...options, stdio: ['pipe', 'pipe', 'inherit'] });
+  stop.push(() => process_.stdin!.destroy());
+  const lines: string[] = [];
+  createInterface(process_.stdout!).on('line', (line) => lines.push(line));
+  const said = (what: RegExp) =>
+    until(`${what} in ${lines.join(', ')}`, 10_000, () => lines.find((line) => what.test(line)));
+  await said(/^ready/);
+  return { lines, said };
+}
+
+const nobody = { uid: 65_534, gid: 65_534, cwd: '/' };
+const nobodyCan = process.getuid?.() === 0 && spawnSync('test', ['-r', import.meta.filename], nobody).status === 0;
+
+(nobodyCan ? test : test.skip)('an ordinary user: what cannot be read is left out, until it can', async ({ stop }) => {
+  const root = tempDir();
+  chmodSync(root, 0o755);
+  mkdirSync(join(root, 'closed/d'), { recursive: true });
+  mkdirSync(join(root, 'open'));
+  chmodSync(join(root, 'closed'), 0o700);
+  const { lines, said } = await child(stop, root, [], nobody);
+  writeFileSync(join(root, 'closed/d/f'), '');
+  writeFileSync(join(root, 'open/f'), '');
+  await said(/^open\/\|f/);
+  assert.equal(lines.slice(1), ['open/|f']);
+  chmodSync(join(root, 'closed'), 0o755);
+  await said(/^\|closed deep/);
+  writeFileSync(join(root, 'closed/d/g'), '');
+  await said(/^closed\/d\/\|g/);
+  assert.not(lines.some((line) => line.startsWith('lost')));
+});
+
+// In a user namespace of its own the limit is nobody else's.
+const few = ['unshare', '-Ur', 'sh', '-c', 'echo 5 > /proc/sys/user/max_inotify_watches && exec "$@"', 'sh'];
+const namespaces = spawnSync(few[0]!, [...few.slice(1), 'true']).status === 0;
+
+(namespaces ? test : test.skip)('too few watches: said once, by name; the rest goes on', async ({ stop }) => {
+  const root = tempDir();
+  for (let i = 0; i < 20; i++) mkdirSync(join(root, `d${i}`));
+  const { lines, said } = await child(stop, root, few);
+  assert.match(await said(/^lost/), /^lost \| fs\.inotify\.max_user_watches \(\d+\) is reached/);
+  writeFileSync(join(root, 'f'), '');
+  await said(/^\|f/);
+  mkdirSync(join(root, 'another'));
+  await said(/^\|another deep/);
+  assert.is(lines.filter((line) => line.startsWith('lost')).length, 1);
+});
+
+test.run();
