@@ -35,16 +35,18 @@ export const writeSidecar = (bucket: MetaGround, name: string, packed: Packed, f
   const directory = bucket.area('meta');
   const temporary = `${NEW}${randomBytes(16).toString('hex')}`;
   writeWhole(bucket, temporary, encode(packed));
-  // A link is create-only everywhere but on FAT, which has no links: there whoever comes first is overwritten.
-  const linked = fresh ? tryLinkat(directory, temporary, directory, name) : -E.EPERM;
-  const result = linked === -E.EPERM ? tryRenameat2(directory, temporary, directory, name) : linked;
-  if (linked !== -E.EPERM || result < 0) tryUnlinkat(directory, temporary);
-  if (result < 0 && result !== -E.EEXIST) throw errnoError(-result, 'rename');
+  bucket.asGateway(() => {
+    // A link is create-only everywhere but on FAT, which has no links: there whoever comes first is overwritten.
+    const linked = fresh ? tryLinkat(directory, temporary, directory, name) : -E.EPERM;
+    const result = linked === -E.EPERM ? tryRenameat2(directory, temporary, directory, name) : linked;
+    if (linked !== -E.EPERM || result < 0) tryUnlinkat(directory, temporary);
+    if (result < 0 && result !== -E.EEXIST) throw errnoError(-result, 'rename');
+  });
 };
 
 /** How the names of sidecars begin that are not finished: a crash leaves them. */
 export const NEW = 'new-';
 
 export const dropSidecar = (bucket: MetaGround, name: string): void => {
-  tryUnlinkat(bucket.area('meta'), name);
+  bucket.asGateway(() => tryUnlinkat(bucket.area('meta'), name));
 };

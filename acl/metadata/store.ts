@@ -2,7 +2,7 @@
  * Where a record lies: in the attribute, in part in an overflow file that the attribute names, or (on a filesystem
  * without user attributes) in a sidecar file. One interface for all three.
  */
-import { E, errnoError, S_IFDIR, S_IFMT, type Stat } from '../../gateway/storage/posix/syscalls.js';
+import { E, errnoError, S_IFDIR, S_IFMT, type Stat, tryAccess, W_OK } from '../../gateway/storage/posix/syscalls.js';
 import { belongsTo, decode, type Packed } from './codec.js';
 import type { MetaGround, Saved } from './files.js';
 import { dropSidecar, readSidecar, sidecarName, writeSidecar } from './sidecar.js';
@@ -61,6 +61,7 @@ export const saveRecord = (bucket: MetaGround, fd: number, stat: Stat, packed: P
     const saved = writeAttribute(bucket, fd, stat.ino, packed, fresh);
     if (saved !== undefined) return saved;
   }
+  requireWritable(bucket, fd);
   const name = sidecarName(bucket, fd, stat);
   writeSidecar(bucket, name, packed, fresh);
   return {
@@ -76,5 +77,12 @@ export const clearRecord = (bucket: MetaGround, fd: number, stat: Stat): void =>
     if (result === 0 || result === -E.ENODATA) return;
     if (result !== -E.EOPNOTSUPP) throw errnoError(-result, 'fremovexattr');
   }
+  requireWritable(bucket, fd);
   dropSidecar(bucket, sidecarName(bucket, fd, stat));
+};
+
+/** An attribute takes the right to write the file; where the gateway writes beside it, this is asked for. */
+const requireWritable = (bucket: MetaGround, fd: number): void => {
+  const result = bucket.shared ? tryAccess(fd, W_OK) : 0;
+  if (result < 0) throw errnoError(-result, 'faccessat2');
 };

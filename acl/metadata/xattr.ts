@@ -95,5 +95,5 @@ export const readOverflow = (bucket: MetaGround, { name, hash }: Overflow): Obje
 };
 
 export const removeOverflow = (bucket: MetaGround, { name }: Overflow): void => {
-  tryUnlinkat(bucket.area('meta'), name);
+  bucket.asGateway(() => tryUnlinkat(bucket.area('meta'), name));
 };

@@ -101,9 +101,9 @@ export const bucketOps = {
     throw new S3Error('InvalidArgument', { message: `The directory ${path} cannot be a bucket: ${message}.` });
   },
 
-  /** Makes `.tidegate` again where a user removed it. */
-  prepareBucket(ground: Ground): void {
-    prepareBucket(ground);
+  /** See `prepareBucket`. */
+  prepareBucket(ground: Ground, requester?: Actor): void {
+    prepareBucket(ground, requester);
   },
 
   /** Whether a bucket's own directory is there. */

@@ -1,9 +1,12 @@
 /** What the main-thread side of the store shares: the pool, the chunks, and how a bucket is worked in. */
 import { setTimeout as pause } from 'node:timers/promises';
+import { unpackActAs } from '../../../acl/act-as.js';
 import { S3Error } from '../../errors.js';
 import type { Bucket, Documents, Place } from '../types.js';
+import { unprepared } from './areas.js';
 import type { Buffers } from './buffers.js';
-import { type Durability, type Ground, unprepared } from './paths.js';
+import { canSwitch } from './identity.js';
+import type { Durability, Ground } from './paths.js';
 import type { Pool } from './pool.js';
 
 export interface StoreContext {
@@ -31,7 +34,11 @@ export interface GroundSettings {
 }
 
 /** How files of a bucket are worked on. */
-export const groundFor = ({ path }: Bucket, settings: GroundSettings): Ground => ({ path, ...settings });
+export const groundFor = ({ path, config }: Bucket, settings: GroundSettings): Ground => ({
+  path,
+  ...settings,
+  ...(canSwitch && unpackActAs(config['actAs']) === 'requester' && { shared: true }),
+});
 
 type InBucket = Pick<StoreContext, 'groundOf' | 'inBucket'> & { stands(bucket: Bucket): Promise<boolean> };
 
@@ -54,7 +61,9 @@ export const createInBucket = (
       } catch (error) {
         if (!(error instanceof S3Error) || error.code !== 'NoSuchBucket' || !isUnprepared(error)) throw error;
         if (!(await stands(at.bucket))) throw error;
-        await pool.run('prepareBucket', [ground], { actor: at.actor, context: 'write' });
+        // What is of each user in a shared bucket, only the gateway can give to him.
+        const actor = ground.shared ? undefined : at.actor;
+        await pool.run('prepareBucket', [ground, ground.shared ? at.actor : undefined], { actor, context: 'write' });
         return await work(ground);
       }
     },

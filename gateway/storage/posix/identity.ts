@@ -51,6 +51,9 @@ export const become = (actor: Actor | undefined): void => {
 /** As whom this thread works at the moment; undefined is the gateway itself. */
 export const acting = (): Actor | undefined => worn;
 
+/** The group of what this thread makes. */
+export const effectiveGid = (): number => (canSwitch && worn ? worn.gid : ownGid);
+
 /** Runs `work` as somebody else, and is who it was again, whatever happens. */
 export const as = <T>(actor: Actor | undefined, work: () => T): T => {
   const before = worn;

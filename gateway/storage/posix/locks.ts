@@ -4,7 +4,8 @@
  */
 import { hash } from 'node:crypto';
 import { reservedSegment } from '../keys.js';
-import { type BucketDir, unusable } from './paths.js';
+import { unusable } from './areas.js';
+import type { BucketDir } from './paths.js';
 import {
   close,
   E,
@@ -70,8 +71,10 @@ const openLock = (bucket: BucketDir, key: string): number => {
   const flags = O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK;
   const name = shardOf(key);
   // In one step where it is there, which is nearly always; otherwise the directory says what is wrong, or is made.
-  let fd = tryOpenat2(bucket.fd, `${reservedSegment}/locks/${name}`, flags, 0o600, RESOLVE_INSIDE);
-  if (fd < 0) fd = tryOpenat2(bucket.area('locks'), name, flags, 0o600, RESOLVE_INSIDE);
+  const fd = bucket.asKeeper(() => {
+    const there = tryOpenat2(bucket.fd, `${reservedSegment}/locks/${name}`, flags, 0o600, RESOLVE_INSIDE);
+    return there < 0 ? tryOpenat2(bucket.area('locks'), name, flags, 0o600, RESOLVE_INSIDE) : there;
+  });
   if (fd >= 0) return fd;
   const spoilt = fd === -E.ELOOP || fd === -E.EISDIR || fd === -E.ENXIO || fd === -E.ENODEV || fd === -E.EACCES;
   throw spoilt ? unusable(`locks/${name}`, -fd) : errnoError(-fd, 'openat2');

@@ -8,6 +8,7 @@ import { underLockIfFree } from './locks.js';
 import { absent } from './parents.js';
 import type { BucketDir } from './paths.js';
 import {
+  AT_FDCWD,
   clockGettime,
   close,
   E,
@@ -16,7 +17,9 @@ import {
   O_DIRECTORY,
   O_NOFOLLOW,
   O_NONBLOCK,
+  O_PATH,
   O_RDONLY,
+  procPath,
   RESOLVE_INSIDE,
   S_IFDIR,
   S_IFMT,
@@ -169,7 +172,7 @@ export const directoryObject = (
   const lastModified = marker.modified;
   if (marker.body !== undefined) {
     if (!belongsTo(marker.body, stat.ino)) return undefined;
-    const body = tryOpenat2(bucket.area('bodies'), marker.body, READ | O_NOFOLLOW, 0, RESOLVE_INSIDE);
+    const body = openBody(bucket, marker.body);
     if (body < 0 && !absent(body)) throw errnoError(-body, 'openat2');
     if (body < 0) return { fd, stat, loaded: { ...loaded, incomplete: true }, info: bare(key, stat, lastModified) };
     return closing(body, () => {
@@ -184,6 +187,20 @@ export const directoryObject = (
   const info = bare(key, stat, lastModified);
   if (known) info.meta = known.etag === '' ? { ...known, etag: info.meta.etag } : known;
   return { fd, stat, loaded, info };
+};
+
+/** The kernel decides by the body's own permissions, also where the directory that it lies in is closed to the actor. */
+const openBody = (bucket: BucketDir, name: string): number => {
+  const open = (flags: number) => tryOpenat2(bucket.area('bodies'), name, flags | O_NOFOLLOW, 0, RESOLVE_INSIDE);
+  if (!bucket.shared) return open(READ);
+  const path = bucket.asGateway(() => open(O_PATH));
+  if (path < 0) return path;
+  try {
+    // Not what READ would not have blocked at: the link leads to the very file.
+    return isFile(fstat(path)) ? tryOpenat2(AT_FDCWD, procPath(path), READ) : -E.ENOENT;
+  } finally {
+    close(path);
+  }
 };
 
 const bare = (key: string, stat: Stat, lastModified: number): ObjectInfo => {

@@ -6,14 +6,15 @@ import { createHash, randomFillSync } from 'node:crypto';
 import { hostname } from 'node:os';
 import { S3Error } from '../../errors.js';
 import { reservedSegment } from '../keys.js';
+import type { Actor } from '../types.js';
+import { type Area, findKeeper, makeHome, openArea, openShared, requestersOf, unprepared } from './areas.js';
 import { type ErrnoContext, toS3Error } from './errno.js';
+import { acting, as, canSwitch } from './identity.js';
 import {
   AT_FDCWD,
-  AT_SYMLINK_NOFOLLOW,
   close,
   E,
   errnoError,
-  errnoName,
   fstat,
   fsync,
   isErrno,
@@ -25,7 +26,6 @@ import {
   RESOLVE_NO_SYMLINKS,
   tryMkdirat,
   tryOpenat2,
-  tryStatat,
 } from './syscalls.js';
 
 /** `full`: file and directory are on disk before success is told; `data`: the file's bytes are; `none`: the system's way. */
@@ -41,10 +41,9 @@ export interface Ground {
   /** Permissions of new files and directories, before the process's umask. */
   fileMode: number;
   directoryMode: number;
+  /** Several users work in it, each as himself (`actAs: requester`): see `areas.ts`. */
+  shared?: boolean;
 }
-
-/** The directories that a bucket's `.tidegate` has. */
-export type Area = 'staging' | 'uploads' | 'locks' | 'meta' | 'bodies';
 
 /** A bucket while an operation runs in it. */
 export interface BucketDir {
@@ -54,12 +53,20 @@ export interface BucketDir {
   readonly dev: number;
   /** A directory of `.tidegate`, opened (and made, where missing) at first use, closed with the bucket. */
   area(name: Area): number;
+  /** Where several users share the bucket: `staging` and `uploads` are the actor's own, the rest is nobody's of them. */
+  readonly shared: boolean;
+  /** Runs what opens or touches a lock: in a shared bucket as the one to whom `.tidegate` belongs. */
+  asKeeper<T>(work: () => T): T;
+  /**
+   * Runs what opens, names or removes files in `meta` and `bodies`: in a shared bucket as the gateway itself, because what
+   * one user writes there belongs to an object of his that others may read, and none may reach the files any other way.
+   */
+  asGateway<T>(work: () => T): T;
+  /** Where the keeper is at work, those who have, or had, a `staging` and `uploads` of their own; nobody for all others. */
+  requesters(): Actor[];
   /** The lock of a key, while it is held: a file of the bucket's filesystem whose times mean nothing. */
   held?: number;
 }
-
-/** The message of an error that asks the main thread to look whether the bucket still exists, and to prepare it again. */
-export const unprepared = 'the bucket has no .tidegate directory';
 
 /**
  * Opens the bucket, runs `work`, closes everything, and turns a failure of the filesystem into the S3 error that it means
@@ -70,74 +77,70 @@ export const withBucket = <T>(ground: Ground, context: ErrnoContext, work: (buck
   const fd = tryOpenat2(AT_FDCWD, ground.path, flags, 0, RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
   if (fd === -E.ENOENT || fd === -E.ENOTDIR) throw new S3Error('NoSuchBucket');
   if (fd < 0) throw toS3Error(errnoError(-fd, 'openat2'), context);
-  const areas = new Map<Area, number>();
-  let dev: number | undefined;
+  const { bucket, opened, closeAreas } = bucketDir(ground, fd);
   try {
-    return work({
-      ground,
-      fd,
-      get dev() {
-        return (dev ??= fstat(fd).dev);
-      },
-      area(name) {
-        let area = areas.get(name);
-        if (area === undefined) areas.set(name, (area = openArea(fd, name)));
-        return area;
-      },
-    });
+    return work(bucket);
   } catch (error) {
     // `busyNow` throws what is no error.
     if (!isErrno(error)) throw error;
     if (error.code === 'ENOENT') {
       // A directory without links has been removed: the bucket's, or one of ours in it, by a deletion under way.
       if (fstat(fd).nlink === 0) throw new S3Error('NoSuchBucket', { cause: error });
-      const lost = [...areas.values()].some((area) => fstat(area).nlink === 0);
+      const lost = opened().some((area) => fstat(area).nlink === 0);
       if (lost) throw new S3Error('NoSuchBucket', { cause: new Error(unprepared) });
     }
     throw toS3Error(error, context);
   } finally {
-    for (const area of areas.values()) close(area);
+    closeAreas();
     close(fd);
   }
 };
 
+const bucketDir = (ground: Ground, fd: number): { bucket: BucketDir; opened(): number[]; closeAreas(): void } => {
+  const areas = new Map<Area, number>();
+  const shared = ground.shared === true && canSwitch;
+  let dev: number | undefined;
+  let keeper: Actor | undefined;
+  const keeperOf = (): Actor => (keeper ??= findKeeper(fd));
+  const bucket: BucketDir = {
+    ground,
+    fd,
+    shared,
+    get dev() {
+      return (dev ??= fstat(fd).dev);
+    },
+    area(name) {
+      let area = areas.get(name);
+      if (area === undefined) areas.set(name, (area = shared ? openShared(fd, name, keeperOf()) : openArea(fd, name)));
+      return area;
+    },
+    asKeeper: (work) => (shared ? as(keeperOf(), work) : work()),
+    asGateway: (work) => (shared ? as(undefined, work) : work()),
+    requesters: () => (canSwitch && acting()?.uid === keeperOf().uid ? requestersOf(fd) : []),
+  };
+  return {
+    bucket,
+    opened: () => [...areas.values()],
+    closeAreas: () => {
+      for (const area of areas.values()) close(area);
+      areas.clear();
+    },
+  };
+};
+
 /**
- * `.tidegate` itself is made with the bucket only: a bucket that is being deleted has lost it, and a write that raced
- * with the deletion must not bring it back.
+ * Runs `work` as another of the users who share the bucket, with his `staging` and `uploads`: for what the bucket's keeper
+ * and the reaper may do to all.
  */
-const openArea = (bucket: number, name: Area): number => {
-  const path = `${reservedSegment}/${name}`;
-  const flags = O_PATH | O_DIRECTORY;
-  for (let attempt = 0; ; attempt++) {
-    const fd = tryOpenat2(bucket, path, flags, 0, RESOLVE_INSIDE);
-    if (fd >= 0) return fd;
-    // EXDEV also when `.tidegate` is moved this moment: looked at again.
-    if (fd === -E.EXDEV && attempt < 4) continue;
-    if (spoiling.has(fd) || (fd === -E.EACCES && isClosed(bucket))) throw unusable(name, -fd);
-    if (fd !== -E.ENOENT || attempt > 4) throw errnoError(-fd, 'openat2');
-    const own = tryOpenat2(bucket, reservedSegment, flags, 0, RESOLVE_INSIDE);
-    if (own === -E.ENOENT) throw new S3Error('NoSuchBucket', { cause: new Error(unprepared) });
-    if (own < 0) throw errnoError(-own, 'openat2');
-    const made = tryMkdirat(own, name, 0o700);
-    close(own);
-    if (made < 0 && made !== -E.EEXIST && made !== -E.ENOENT) throw errnoError(-made, 'mkdir');
-  }
-};
-
-/** What openat2 says when a job has put something else in the place of `.tidegate` or of a directory in it. */
-const spoiling = new Set([-E.ENOTDIR, -E.ELOOP, -E.EXDEV]);
-
-/** A 503 that names what has to be mended: the bucket's own directory belongs to its user, who can do anything to it. */
-export const unusable = (name: string, errno: number): S3Error =>
-  new S3Error('ServiceUnavailable', {
-    message: `The bucket's directory ${reservedSegment}/${name} cannot be used (${errnoName(errno)}).`,
+export const asRequester = <T>(bucket: BucketDir, requester: Actor, work: (his: BucketDir) => T): T =>
+  as(requester, () => {
+    const { bucket: his, closeAreas } = bucketDir({ ...bucket.ground, shared: true }, bucket.fd);
+    try {
+      return work(his);
+    } finally {
+      closeAreas();
+    }
   });
-
-/** Whether its owner has taken the rights on `.tidegate` from himself: no question of who asks, then. */
-const isClosed = (bucket: number): boolean => {
-  const stat = tryStatat(bucket, reservedSegment, AT_SYMLINK_NOFOLLOW);
-  return stat !== undefined && (stat.mode & 0o700) !== 0o700;
-};
 
 /** 32 hex digits: nobody can guess where a file will be. */
 export const randomName = (): string => {
@@ -170,15 +173,21 @@ export const syncDirectory = (bucket: BucketDir, directory: number): void => {
   }
 };
 
-/** Opens a bucket's `.tidegate`, making it: with the bucket, or again when its user has removed it. */
-export const prepareBucket = (ground: Ground): void => {
+/**
+ * Makes a bucket's `.tidegate`, with the bucket, or again when its user has removed it; in a shared bucket, as the gateway
+ * itself, also what `requester` needs of his own in it.
+ */
+export const prepareBucket = (ground: Ground, requester?: Actor): void => {
   const fd = tryOpenat2(AT_FDCWD, ground.path, O_PATH | O_DIRECTORY, 0, RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
   if (fd === -E.ENOENT) throw new S3Error('NoSuchBucket');
   if (fd < 0) throw errnoError(-fd, 'openat2');
   try {
-    const made = tryMkdirat(fd, reservedSegment, 0o700);
+    const make = () => tryMkdirat(fd, reservedSegment, 0o700);
+    const { uid, gid } = fstat(fd);
+    const made = requester && canSwitch ? as({ uid, gid, groups: [] }, make) : make();
     if (made === -E.ENOENT) throw new S3Error('NoSuchBucket');
     if (made < 0 && made !== -E.EEXIST) throw errnoError(-made, 'mkdir');
+    if (requester && canSwitch) makeHome(fd, requester);
   } finally {
     close(fd);
   }

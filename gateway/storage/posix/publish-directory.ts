@@ -56,14 +56,16 @@ const tryDirectory = (
     if (size > 0) {
       body = nameFor(directory.stat.ino);
       const stamped = stampFile(bucket, staged.fd, meta);
-      const moved = moveInto(bucket.area('staging'), staged.name, bucket.area('bodies'), body, false);
+      const name = body;
+      const staging = bucket.area('staging');
+      const moved = bucket.asGateway(() => moveInto(staging, staged.name, bucket.area('bodies'), name, false));
       if (moved < 0) {
         stamped.undo();
         throw errnoError(-moved, 'rename');
       }
       settled = stamped.settle();
       if (bucket.ground.durability === 'full') fsync(staged.fd);
-      syncDirectory(bucket, bucket.area('bodies'));
+      bucket.asGateway(() => syncDirectory(bucket, bucket.area('bodies')));
     }
     const modified = Date.now();
     const saved = saveRecord(bucket, directory.fd, directory.stat, {
@@ -86,7 +88,8 @@ const tryDirectory = (
     staged.fd = -1;
     return { info: { key, size, lastModified: modified, meta }, settled };
   } catch (error) {
-    if (body !== undefined) tryUnlinkat(bucket.area('bodies'), body);
+    const name = body;
+    if (name !== undefined) bucket.asGateway(() => tryUnlinkat(bucket.area('bodies'), name));
     throw error;
   } finally {
     if (before && before.fd !== directory.fd) close(before.fd);

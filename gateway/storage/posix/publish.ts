@@ -7,6 +7,7 @@ import type { ObjectMeta } from '../../../acl/metadata/types.js';
 import { S3Error } from '../../errors.js';
 import { checkWrite } from '../condition.js';
 import type { WriteCondition } from '../types.js';
+import { inherit } from './inherit.js';
 import { withKeyLock } from './locks.js';
 import { milliseconds } from './lookup.js';
 import { type Parent, parentFor, removeEmptyParents } from './parents.js';
@@ -91,9 +92,10 @@ const tryPublish = (
   let restaged: ReturnType<typeof restage> | undefined;
   try {
     let source: { directory: number; name: string } = { directory: bucket.area('staging'), name: staged.name };
+    if (!inherit(bucket, staged.fd, parent.fd)) source = restaged = restage(bucket, staged, parent.fd);
     let stamped = stampFile(bucket, staged.fd, meta);
     let result = moveInto(source.directory, source.name, parent.fd, parent.base, exclusive);
-    if (result === -E.EXDEV) {
+    if (result === -E.EXDEV && !restaged) {
       stamped.undo();
       source = restaged = restage(bucket, staged, parent.fd);
       stamped = stampFile(bucket, staged.fd, meta);

@@ -3,9 +3,10 @@ import { NEW } from '../../../acl/metadata/sidecar.js';
 import { loadRecord } from '../../../acl/metadata/store.js';
 import { S3Error } from '../../errors.js';
 import { reservedSegment } from '../keys.js';
-import { become } from './identity.js';
+import { type Area, requestersOf } from './areas.js';
+import { become, canSwitch } from './identity.js';
 import { isFile } from './lookup.js';
-import { type Area, type BucketDir, type Ground, machine, withBucket } from './paths.js';
+import { asRequester, type BucketDir, type Ground, machine, withBucket } from './paths.js';
 import {
   AT_SYMLINK_NOFOLLOW,
   clockGettime,
@@ -48,15 +49,22 @@ export const reapOps = {
    */
   reapBucket: (ground: Ground, { stagingAgeMs, uploadAgeMs }: ReapAges): Reaped =>
     withBucket(ground, 'service', (bucket) => {
-      const own = statOfOwn(bucket, 'uploads') ?? statOfOwn(bucket, 'staging');
-      if (!own) return { uploads: 0, staged: 0 };
-      // As the one to whom all of it belongs: what is made meanwhile must be his as well.
-      become({ uid: own.uid, gid: own.gid, groups: [] });
-      const borrowed = new Set<string>();
-      return {
-        uploads: reapUploads(bucket, stagingAgeMs, uploadAgeMs, borrowed),
-        staged: reapStaging(bucket, stagingAgeMs, borrowed) + reapMeta(bucket, stagingAgeMs),
+      const own = statOfOwn(bucket, 'uploads') ?? statOfOwn(bucket, 'staging') ?? statOfOwn(bucket, 'meta');
+      const reaped = { uploads: 0, staged: 0 };
+      const reapOwn = (his: BucketDir) => {
+        const borrowed = new Set<string>();
+        reaped.uploads += reapUploads(his, stagingAgeMs, uploadAgeMs, borrowed);
+        reaped.staged += reapStaging(his, stagingAgeMs, borrowed);
       };
+      if (own) {
+        // As the one to whom all of it belongs: what is made meanwhile must be his as well.
+        become({ uid: own.uid, gid: own.gid, groups: [] });
+        reapOwn(bucket);
+        reaped.staged += reapMeta(bucket, stagingAgeMs);
+      }
+      // Also in a bucket that is not shared any more.
+      for (const requester of canSwitch ? requestersOf(bucket.fd) : []) asRequester(bucket, requester, reapOwn);
+      return reaped;
     }),
 };
 
@@ -140,7 +148,8 @@ const reapStaging = (bucket: BucketDir, ageMs: number, borrowed: ReadonlySet<str
   const staging = bucket.area('staging');
   let reaped = 0;
   for (const { name } of entriesOf(staging)) {
-    if (borrowed.has(name)) continue;
+    // Nothing but what a gateway has named: whoever may write the bucket's directory may have put a user's own in its place.
+    if (!/^[0-9a-f]{32}$/.test(name) || borrowed.has(name)) continue;
     const path = rawPath(name);
     // For writing, because NFS locks exclusively for writers only; a file of somebody else's may be readable at least.
     let fd = tryOpenat2(staging, path, O_RDWR | O_NONBLOCK | O_NOFOLLOW, 0, RESOLVE_INSIDE);
@@ -172,7 +181,7 @@ const reapMeta = (bucket: BucketDir, ageMs: number): number => {
   const meta = bucket.area('meta');
   let reaped = 0;
   for (const { name } of entriesOf(meta)) {
-    if (!name.startsWith(NEW)) continue;
+    if (!name.startsWith(NEW) || !/^[0-9a-f]{32}$/.test(name.slice(NEW.length))) continue;
     const stat = tryStatat(meta, rawPath(name), AT_SYMLINK_NOFOLLOW);
     if (stat && isOlder(stat, ageMs) && tryUnlinkat(meta, rawPath(name)) === 0) reaped++;
   }

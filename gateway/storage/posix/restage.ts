@@ -1,5 +1,9 @@
-/** Publishing onto a filesystem that is mounted inside the bucket: a rename cannot cross over. */
+/**
+ * Publishing where a staged file cannot go by a rename: onto a filesystem that is mounted inside the bucket, or into a
+ * directory that hands down a group which only the kernel can give.
+ */
 import { reservedSegment } from '../keys.js';
+import { acting } from './identity.js';
 import type { BucketDir } from './paths.js';
 import type { Staged } from './staged.js';
 import {
@@ -24,6 +28,7 @@ import {
   tryMkdirat,
   tryUnlinkat,
 } from './syscalls.js';
+import { busyNow } from './worker-loop.js';
 
 const SLICE = 1 << 20;
 
@@ -38,7 +43,12 @@ export const restage = (
 ): { directory: number; name: string; done: () => void } => {
   const made = tryMkdirat(parent, reservedSegment, 0o700);
   if (made < 0 && made !== -E.EEXIST) throw errnoError(-made, 'mkdir');
-  const directory = openat2(parent, reservedSegment, O_PATH | O_DIRECTORY, 0, RESOLVE_INSIDE);
+  const directory = openat2(parent, reservedSegment, O_PATH | O_DIRECTORY | O_NOFOLLOW, 0, RESOLVE_INSIDE);
+  if (bucket.shared && fstat(directory).uid !== acting()?.uid) {
+    // Whoever owns it could exchange what lies in it: later, when he has finished, or with an error that says so.
+    close(directory);
+    busyNow();
+  }
   const { name, fd: from } = staged;
   const done = () => {
     tryUnlinkat(directory, name);

@@ -160,10 +160,10 @@ export const settle = (
  * a change may be given the last tick, or the finest time that was handed out for any file, so it is not enough that the
  * moment has passed. It must have been handed out.
  */
-const hasPassed = ({ held }: BucketDir, dev: number, time: bigint): boolean => {
+const hasPassed = ({ held, asKeeper }: BucketDir, dev: number, time: bigint): boolean => {
   if (held === undefined || fstat(held).dev !== dev) return false;
   for (let attempt = 0; attempt < 64; attempt++) {
-    touch(held);
+    asKeeper(() => touch(held));
     if (fstat(held).ctimeNs > time) return true;
   }
   return false;

@@ -80,6 +80,6 @@ export const removeBody = (bucket: BucketDir, directory: bigint, body: string | 
     before.loaded.supersede();
     return;
   }
-  if (belongsTo(body, directory)) tryUnlinkat(bucket.area('bodies'), body);
+  if (belongsTo(body, directory)) bucket.asGateway(() => tryUnlinkat(bucket.area('bodies'), body));
   before.loaded.forget();
 };

@@ -5,7 +5,7 @@
  */
 import { readlinkSync, readSync, writeSync } from 'node:fs';
 import { bind, cPath, nr, orThrow, outcome, type Path } from './libc.js';
-import { AT_EMPTY_PATH, E, errnoError, LOCK_EX, LOCK_NB, LOCK_SH } from './linux.js';
+import { AT_EACCESS, AT_EMPTY_PATH, E, errnoError, LOCK_EX, LOCK_NB, LOCK_SH } from './linux.js';
 
 export type { Path } from './libc.js';
 export * from './linux.js';
@@ -16,6 +16,7 @@ const n3 = bind(', long a, long b, long c');
 const openat2Raw = bind(', long dir, const char *path, void *how, long size');
 const pathN = bind(', long dir, const char *path, long a');
 const statxRaw = bind(', long dir, const char *path, long flags, long mask, void *buffer');
+const accessRaw = bind(', long dir, const char *path, long mode, long flags');
 const twoPaths = bind(', long dirA, const char *a, long dirB, const char *b, long flags');
 const fdNameBuf = bind(', long fd, const char *name, void *value, long size');
 const fdNameBufFlags = bind(', long fd, const char *name, void *value, long size, long flags');
@@ -125,6 +126,10 @@ export const tryStatat = (dirfd: number, path: Path, flags: number): Stat | unde
   if (result === -E.ENOENT || result === -E.ENOTDIR) return undefined;
   throw errnoError(-result, 'fstatat');
 };
+
+/** Whether this thread may do that to an open file (W_OK), as whom it works: 0 or -errno. */
+export const tryAccess = (fd: number, mode: number): number =>
+  outcome(accessRaw(nr.faccessat2, fd, '', mode, AT_EACCESS | AT_EMPTY_PATH));
 
 export interface FsStat {
   /** Magic number, see `filesystemName`. */
@@ -248,6 +253,9 @@ export const readEntries = (fd: number): Entry[] => {
 export const fchmod = (fd: number, mode: number): void => {
   orThrow(n2(nr.fchmod, fd, mode), 'fchmod');
 };
+
+/** Gives a file to a group; returns 0 or -errno (EPERM: not a group of whom this thread works as). */
+export const tryFchgrp = (fd: number, gid: number): number => outcome(n3(nr.fchown, fd, -1, gid));
 
 /** -1 leaves the uid or gid as it is. */
 export const fchown = (fd: number, uid: number, gid: number): void => {

@@ -9,7 +9,7 @@ import { uploadPage } from '../listing.js';
 import type { NewUpload, ObjectInfo, Part, Upload, UploadListRequest, UploadPage, WriteCondition } from '../types.js';
 import { findObject, milliseconds } from './lookup.js';
 import { findParent, splitKey } from './parents.js';
-import { type BucketDir, type Ground, randomName, syncDirectory, withBucket } from './paths.js';
+import { asRequester, type BucketDir, type Ground, randomName, syncDirectory, withBucket } from './paths.js';
 import { publishStaged } from './publish.js';
 import { copyBytes } from './restage.js';
 import { type Published, type Staged, stampFile } from './staged.js';
@@ -90,21 +90,12 @@ export const uploadOps = {
   },
 
   uploadGet: (ground: Ground, key: string, id: string): Upload =>
-    withBucket(ground, 'write', (bucket) => withUpload(bucket, id, key, 'none', ({ upload }) => upload)),
+    withBucket(ground, 'write', (bucket) => withAnyUpload(bucket, id, key, 'none', ({ upload }) => upload)),
 
   uploadList: (ground: Ground, request: UploadListRequest): UploadPage =>
     withBucket(ground, 'write', (bucket) => {
-      const uploads: Upload[] = [];
-      const fd = openat2(bucket.area('uploads'), '.', O_RDONLY | O_DIRECTORY, 0, RESOLVE_INSIDE);
-      try {
-        for (const { name } of readEntries(fd)) {
-          if (!isUploadId(name)) continue;
-          const upload = unlessGone(() => withUpload(bucket, name, undefined, 'none', (at) => at.upload));
-          if (upload) uploads.push(upload);
-        }
-      } finally {
-        close(fd);
-      }
+      const uploads = uploadsIn(bucket);
+      for (const requester of bucket.requesters()) uploads.push(...asRequester(bucket, requester, uploadsIn));
       return uploadPage(uploads, request);
     }),
 
@@ -154,7 +145,7 @@ export const uploadOps = {
 
   partList: (ground: Ground, key: string, id: string, after: number, limit: number): { parts: Part[]; more: boolean } =>
     withBucket(ground, 'write', (bucket) =>
-      withUpload(bucket, id, key, 'none', (at) => {
+      withAnyUpload(bucket, id, key, 'none', (at) => {
         const parts: Part[] = [];
         if (limit <= 0) return { parts, more: false };
         for (const number of partNumbers(at.fd)) {
@@ -271,8 +262,51 @@ export const uploadOps = {
 
   uploadAbort: (ground: Ground, key: string, id: string): void =>
     withBucket(ground, 'write', (bucket) =>
-      withUpload(bucket, id, key, 'exclusive', (at) => removeUpload(bucket, id, at.fd)),
+      withAnyUpload(bucket, id, key, 'exclusive', (at, his) => removeUpload(his, id, at.fd)),
     ),
+};
+
+/**
+ * As `withUpload`; the keeper of a shared bucket may also look at the uploads of all the others, and abort them. They are
+ * worked on as those to whom they belong.
+ */
+const withAnyUpload = <T>(
+  bucket: BucketDir,
+  id: string,
+  key: string,
+  lock: 'none' | 'exclusive',
+  work: (at: UploadDir, his: BucketDir) => T,
+): T => {
+  try {
+    return withUpload(bucket, id, key, lock, (at) => work(at, bucket));
+  } catch (error) {
+    if (!isMissing(error)) throw error;
+    for (const requester of bucket.requesters()) {
+      try {
+        return asRequester(bucket, requester, (his) => withUpload(his, id, key, lock, (at) => work(at, his)));
+      } catch (other) {
+        if (!isMissing(other)) throw other;
+      }
+    }
+    throw error;
+  }
+};
+
+const isMissing = (error: unknown): boolean => error instanceof S3Error && error.code === 'NoSuchUpload';
+
+const uploadsIn = (bucket: BucketDir): Upload[] => {
+  const uploads: Upload[] = [];
+  const fd = openat2(bucket.area('uploads'), '.', O_RDONLY | O_DIRECTORY, 0, RESOLVE_INSIDE);
+  try {
+    for (const { name } of readEntries(fd)) {
+      if (!isUploadId(name)) continue;
+      const upload = unlessGone(() => withUpload(bucket, name, undefined, 'none', (at) => at.upload));
+      if (upload) uploads.push(upload);
+    }
+  } finally {
+    close(fd);
+  }
+  return uploads;
 };
 
 /** The object stands: whatever keeps the upload from being removed must not make a failure of it. */
@@ -315,7 +349,7 @@ const unlessGone = <T>(look: () => T): T | undefined => {
   try {
     return look();
   } catch (error) {
-    if (error instanceof S3Error && error.code === 'NoSuchUpload') return undefined;
+    if (isMissing(error)) return undefined;
     const code = (error as { errno?: number }).errno;
     if (code === E.EACCES || code === E.EPERM) return undefined;
     throw error;

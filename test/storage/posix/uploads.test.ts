@@ -9,6 +9,7 @@ import {
   rmSync,
   statSync,
   symlinkSync,
+  unlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
@@ -335,12 +336,14 @@ test('reaping: old garbage goes, what is open, young, or in use stays', async ({
   const upload = await newUpload(storage, at, 'k');
   const part = await putPart(storage, at, upload, 1, noise(10));
   const live = withBucket(ground, 'write', stage);
-  writeFileSync(join(own, 'staging', 'old'), 'x');
+  const [old, young] = ['0'.repeat(32), '1'.repeat(32)];
+  writeFileSync(join(own, 'staging', old), 'x');
   mkdirSync(join(own, 'uploads', 'f'.repeat(32)));
   await sleep(60);
-  writeFileSync(join(own, 'staging', 'young'), 'x');
+  writeFileSync(join(own, 'staging', young), 'x');
+  writeFileSync(join(own, 'staging', 'of a user'), 'x');
   assert.equal(reap(60_000), { uploads: 1, staged: 1 });
-  assert.equal(readdirSync(join(own, 'staging')).sort(), [live.name, 'young'].sort());
+  assert.equal(readdirSync(join(own, 'staging')).sort(), [live.name, young, 'of a user'].sort());
   assert.equal(await partsOf(storage, at, upload), [part]);
   // Once its process has closed it, it is nobody's any more.
   close(live.fd);
@@ -348,6 +351,8 @@ test('reaping: old garbage goes, what is open, young, or in use stays', async ({
   assert.equal(reap(60_000), { uploads: 0, staged: 2 });
   assert.equal(reap(10), { uploads: 1, staged: 0 });
   await refused(storage.upload(at, 'k', upload.id), 'NoSuchUpload');
+  // Only what a gateway has named can be garbage of one.
+  unlinkSync(join(own, 'staging', 'of a user'));
   assert.equal(leftovers(own), []);
 });
 
@@ -356,7 +361,7 @@ test('reaping never takes the metadata of an object along with another name of i
   await put(storage, at, 'k', 'content', { user: { large: 'x'.repeat(6_000) } });
   const before = await storage.head(at, 'k');
   assert.is(before.meta.user['large']?.length, 6_000);
-  linkSync(join(at.bucket.path, 'k'), join(own, 'staging', 'another-name'));
+  linkSync(join(at.bucket.path, 'k'), join(own, 'staging', 'a'.repeat(32)));
   await sleep(30);
   assert.is(reapOps.reapBucket(ground, { stagingAgeMs: 1 }).staged, 1);
   assert.is((await storage.head(at, 'k')).meta.user['large']?.length, 6_000);
