@@ -1,9 +1,11 @@
 /** Builds the concrete parts: the service area for the commands, the whole gateway for `serve`. */
+import { randomUUID } from 'node:crypto';
 import { access, chmod, constants, mkdir, realpath, stat } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
 import { pathExists } from 'fs-extra/esm';
 import { createRegistry, type KeyWithSecret, type NewAccount, type Registry } from '../acl/registry.js';
+import { createSender, createWebhooks, type Webhooks } from '../sync/webhooks.js';
 import { readCertificate, watchCertificate } from './certificates.js';
 import { Complaint, errnoOf, reasonOf } from './complaint.js';
 import { type Config, loadConfig } from './config.js';
@@ -20,6 +22,7 @@ export interface Service {
   config: Config;
   storage: Storage;
   registry: Registry;
+  webhooks: Webhooks;
 }
 
 /** Opens the service area of the root that the options and the configuration name, and closes it in any case. */
@@ -57,7 +60,9 @@ async function openService(config: Config, log?: Log): Promise<Service> {
   });
   try {
     const sealer = await openSealer(config, storage.documents);
-    return { config, storage, registry: createRegistry({ documents: storage.documents, sealer }) };
+    const { documents } = storage;
+    const registry = createRegistry({ documents, sealer });
+    return { config, storage, registry, webhooks: createWebhooks(documents, sealer) };
   } catch (error) {
     await storage.close();
     throw error;
@@ -142,8 +147,11 @@ export async function startGateway(config: Config, firstAccount: NewAccount): Pr
   await checkRoot(config.root, true);
   tellFilesystem(probeRoot(config.root), config, log);
 
-  const { storage, registry } = await openService(config, log);
-  const gateway = createGateway({ ...config, storage, registry, identities: registry.identities, tls, log });
+  const { storage, registry, webhooks } = await openService(config, log);
+  const tester = createTester(webhooks, log);
+  const { testEvent } = tester;
+  const { identities } = registry;
+  const gateway = createGateway({ ...config, storage, registry, identities, tls, log, testEvent });
   try {
     const url = await listen(gateway, config);
     const { message, problem } = identityStatement();
@@ -168,6 +176,7 @@ export async function startGateway(config: Config, firstAccount: NewAccount): Pr
       async close() {
         await certificate?.close();
         await gateway.close();
+        tester.close();
         await storage.close();
       },
     };
@@ -176,6 +185,27 @@ export async function startGateway(config: Config, firstAccount: NewAccount): Pr
     await storage.close();
     throw error;
   }
+}
+
+/** Sends what a PutBucketNotificationConfiguration announces to its webhooks. Nobody waits for it. */
+function createTester(webhooks: Webhooks, log: Log) {
+  const sender = createSender();
+  const end = new AbortController();
+  const send = async (name: string, body: object) => {
+    const destination = await webhooks.destination(name);
+    if (destination) await sender.send(destination, { body, id: randomUUID(), signal: end.signal });
+  };
+  return {
+    testEvent(name: string, body: object): void {
+      send(name, body).catch((err: unknown) => {
+        if (!end.signal.aborted) log.warn({ err, webhook: name }, 'test event not taken');
+      });
+    },
+    close(): void {
+      end.abort();
+      sender.close();
+    },
+  };
 }
 
 async function listen(gateway: Gateway, { host, port, tlsCert }: Config): Promise<string> {

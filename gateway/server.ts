@@ -13,7 +13,7 @@ import { createIamService } from './iam/service.js';
 import type { Log } from './observe/log.js';
 import { operations } from './s3/operations.js';
 import type { ChangeRecorder } from './s3/recorded.js';
-import type { Operation } from './s3/types.js';
+import type { Context, Operation } from './s3/types.js';
 import { writeXml } from './s3/xml/write.js';
 import type { Storage } from './storage/types.js';
 
@@ -43,6 +43,8 @@ export interface GatewayOptions extends Partial<AddressSettings> {
   drainMs?: number;
   /** Writes down what requests change, for the sync engine; undefined: nothing is written down. */
   changes?: ChangeRecorder | undefined;
+  /** Sends a message to a registered webhook, in the background. */
+  testEvent?: Context['testEvent'];
   /** The table, for tests. */
   operations?: readonly Operation[];
 }

@@ -4,10 +4,12 @@ import { addAccountCommands, addGroupCommands } from './accounts.js';
 import { addBucketSettingCommands, addRoleCommands } from './bucket-settings.js';
 import { addBucketCommands } from './buckets.js';
 import { addCheckCommand } from './check.js';
+import { addEventCommands } from './events.js';
 import { addExplainCommand } from './explain.js';
 import { addKeyCommands } from './keys.js';
 import { createProgram, subCommand } from './run.js';
 import { addServeCommand } from './serve.js';
+import { addWebhookCommands } from './webhooks.js';
 
 export function tidegate(): Command {
   const program = createProgram('tidegate', 'An S3 service over a POSIX or Lustre filesystem.');
@@ -19,6 +21,8 @@ export function tidegate(): Command {
   addBucketCommands(bucket, 'tidegate bucket');
   addBucketSettingCommands(bucket);
   addRoleCommands(subCommand(program, 'role', 'what accounts may do in buckets of others'));
+  addEventCommands(subCommand(program, 'events', 'what changes in buckets'));
+  addWebhookCommands(subCommand(program, 'webhook', 'where events of buckets may be sent'));
   addExplainCommand(program);
   addCheckCommand(program);
   return program;

@@ -14,7 +14,7 @@ function width(text: string): number {
 }
 
 /** Names of files and users are input: a control character in one must not reach the terminal. */
-const printable = (text: string) =>
+export const printable = (text: string) =>
   text.replace(/\p{Cc}/gu, (letter) => `\\x${letter.charCodeAt(0).toString(16).padStart(2, '0')}`);
 
 /** Rows of equal length; `header` is set off by a border. Ends in a newline. */

@@ -4,7 +4,7 @@ import type { Identities } from '../../acl/registry.js';
 import type { IamService } from '../iam/service.js';
 import type { Log } from '../observe/log.js';
 import type { ChangeRecorder } from '../s3/recorded.js';
-import type { Operation } from '../s3/types.js';
+import type { Context, Operation } from '../s3/types.js';
 import type { Storage } from '../storage/types.js';
 
 export interface PipelineOptions {
@@ -26,4 +26,6 @@ export interface PipelineOptions {
   idleMs: number;
   /** Writes down what requests change; undefined: nobody asks for it. */
   changes?: ChangeRecorder | undefined;
+  /** See `Context`. */
+  testEvent?: Context['testEvent'];
 }

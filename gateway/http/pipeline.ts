@@ -340,6 +340,7 @@ function createContext(
       }
       return name;
     },
+    testEvent: options.testEvent,
     isAccount: async (id) => id === identity.account?.uuid || (await identities.byId(id)) !== undefined,
   };
 }

@@ -5,6 +5,7 @@
 
 import { abortMultipartUpload } from './ops/abort-multipart-upload.js';
 import { getBucketAcl, getObjectAcl, putBucketAcl, putObjectAcl } from './ops/acl.js';
+import * as notification from './ops/bucket-notification.js';
 import * as policy from './ops/bucket-policy.js';
 import { deleteBucketTagging, getBucketTagging, putBucketTagging } from './ops/bucket-tagging.js';
 import { completeMultipartUpload } from './ops/complete-multipart-upload.js';
@@ -138,10 +139,15 @@ export const operations: readonly Operation[] = [
   bucket(
     'GET notification',
     'GetBucketNotificationConfiguration',
-    unset.getBucketNotification,
+    notification.getBucketNotification,
     may('GetBucketNotification'),
   ),
-  bucket('PUT notification', 'PutBucketNotificationConfiguration', none, may('PutBucketNotification')),
+  bucket(
+    'PUT notification',
+    'PutBucketNotificationConfiguration',
+    notification.putBucketNotification,
+    may('PutBucketNotification'),
+  ),
   bucket('GET replication', 'GetBucketReplication', unset.getBucketReplication, may('GetReplicationConfiguration')),
   bucket('PUT replication', 'PutBucketReplication', none, may('PutReplicationConfiguration')),
   bucket('DELETE replication', 'DeleteBucketReplication', unset.deleteAbsent, may('PutReplicationConfiguration')),

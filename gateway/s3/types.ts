@@ -52,6 +52,8 @@ export interface Context {
   displayName(accountId: string): Promise<string>;
   /** There is an account of this canonical id. */
   isAccount(id: string): Promise<boolean>;
+  /** Sends a message to a registered webhook in the background; its failure is logged. Undefined: there is no sender. */
+  testEvent?: ((webhook: string, message: object) => void) | undefined;
 }
 
 /** An XML document as an object literal: keys are element names, arrays repeat, undefined is left out. */

@@ -24,7 +24,6 @@ export const getObjectLock = absent('ObjectLockConfigurationNotFoundError');
 
 export const getBucketVersioning = document('VersioningConfiguration', {});
 export const getBucketLogging = document('BucketLoggingStatus', {});
-export const getBucketNotification = document('NotificationConfiguration', {});
 export const getBucketAccelerate = document('AccelerateConfiguration', {});
 export const getBucketAbac = document('AbacStatus', { Status: 'Disabled' });
 export const getBucketRequestPayment = document('RequestPaymentConfiguration', { Payer: 'BucketOwner' });
