@@ -7,6 +7,7 @@ import { packRoles, type Role, type Roles, unpackRoles } from '../../acl/roles.j
 import { Complaint } from '../complaint.js';
 import { type Service, withService } from '../main.js';
 import type { Bucket } from '../storage/types.js';
+import { packVisibility, unpackVisibility, visibilityWords } from '../storage/visibility.js';
 import { collect, oneOf } from './options.js';
 import { type CommonOptions, example, print, subCommand } from './run.js';
 import { table } from './table.js';
@@ -15,19 +16,30 @@ interface SettingsOptions extends CommonOptions {
   actAs?: string;
   access?: string;
   cidr?: string[];
+  visibility?: string;
 }
 
 export function addBucketSettingCommands(parent: Command): void {
   example(onBucket(parent, 'show', 'show a bucket with its settings', printBucket), 'tidegate bucket show results');
   example(
-    onBucket(parent, 'set', 'say as whom files are worked on, and from where the bucket can be reached', set)
+    onBucket(
+      parent,
+      'set',
+      'say as whom files are worked on, who sees them, and from where the bucket can be reached',
+      set,
+    )
       .option('--act-as <WHO>', 'owner (default) or requester: then the kernel checks the rights of each caller')
       .option(
         '--access <MODE>',
         'public (default): from everywhere; private: from privateNetworks; custom: from --cidr',
       )
+      .option(
+        '--visibility <WHEN>',
+        'live (default): each file at once; synced: uploads at once, files of jobs from a sync on',
+      )
       .option('--cidr <RANGES>', 'addresses or ranges that reach the bucket; commas between', collect),
     'tidegate bucket set results --act-as requester',
+    'tidegate bucket set results --visibility synced',
     'tidegate bucket set results --access custom --cidr 192.0.2.0/24,2001:db8::/32',
   );
 }
@@ -50,6 +62,9 @@ function onBucket<O extends CommonOptions>(
   );
 }
 
+/** Kinds of configuration with a line of their own. */
+const own = new Set(['actAs', 'access', 'visibility']);
+
 async function printBucket({ registry }: Service, bucket: Bucket, options: CommonOptions): Promise<void> {
   const { name, owner, path, created, config } = bucket;
   const access = unpackAccess(config['access']);
@@ -60,12 +75,13 @@ async function printBucket({ registry }: Service, bucket: Bucket, options: Commo
     path,
     created,
     actAs: unpackActAs(config['actAs']),
+    visibility: unpackVisibility(config['visibility']),
     // What cannot be read lets nobody in.
     access: access?.mode ?? 'nobody',
     cidr: access?.cidr ?? [],
     /** What else is configured, through S3 or by roles. */
     configured: Object.keys(config)
-      .filter((kind) => kind !== 'actAs' && kind !== 'access')
+      .filter((kind) => !own.has(kind))
       .sort(),
   };
   print(options, row, table(Object.entries(row).map(([key, value]) => [key, [value ?? ''].flat().join(',')])));
@@ -74,12 +90,15 @@ async function printBucket({ registry }: Service, bucket: Bucket, options: Commo
 async function set(service: Service, bucket: Bucket, options: SettingsOptions): Promise<void> {
   const actAs = options.actAs === undefined ? undefined : oneOf('--act-as', actAsWords, options.actAs);
   const access = accessOf(options);
-  if (actAs === undefined && access === undefined) {
+  const visibility =
+    options.visibility === undefined ? undefined : oneOf('--visibility', visibilityWords, options.visibility);
+  if (actAs === undefined && access === undefined && visibility === undefined) {
     throw new Complaint("nothing to change: 'tidegate bucket set --help' shows what can be", 2);
   }
   const { storage } = service;
   if (actAs !== undefined) await storage.putConfig(bucket, 'actAs', packActAs(actAs));
   if (access !== undefined) await storage.putConfig(bucket, 'access', packAccess(access));
+  if (visibility !== undefined) await storage.putConfig(bucket, 'visibility', packVisibility(visibility));
   await printBucket(service, (await storage.bucket(bucket.name)) ?? bucket, options);
 }
 

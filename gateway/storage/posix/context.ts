@@ -3,6 +3,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { unpackActAs } from '../../../acl/act-as.js';
 import { S3Error } from '../../errors.js';
 import type { Bucket, Documents, Place } from '../types.js';
+import { unpackVisibility } from '../visibility.js';
 import { unprepared } from './areas.js';
 import type { Buffers } from './buffers.js';
 import { canSwitch } from './identity.js';
@@ -38,6 +39,7 @@ export const groundFor = ({ path, config }: Bucket, settings: GroundSettings): G
   path,
   ...settings,
   ...(canSwitch && unpackActAs(config['actAs']) === 'requester' && { shared: true }),
+  synced: unpackVisibility(config['visibility']) === 'synced',
 });
 
 type InBucket = Pick<StoreContext, 'groundOf' | 'inBucket'> & { stands(bucket: Bucket): Promise<boolean> };

@@ -1,14 +1,37 @@
 /** Objects as a listing shows them: without opening the file in the everyday case. */
 import { decode } from '../../../acl/metadata/codec.js';
 import { believe, judge } from '../../../acl/metadata/stamp.js';
+import { loadRecord } from '../../../acl/metadata/store.js';
 import { readAttributeOf } from '../../../acl/metadata/xattr.js';
 import { S3Error } from '../../errors.js';
 import { fromBytes } from '../keys.js';
 import type { ListedObject, ObjectInfo } from '../types.js';
 import { isHot } from './clock.js';
-import { directoryObject, findObject, isFile, milliseconds, openDirectory } from './lookup.js';
+import {
+  directoryObject,
+  findObject,
+  isFile,
+  isPublished,
+  LOOKS,
+  lostItsName,
+  milliseconds,
+  openDirectory,
+  READ,
+} from './lookup.js';
 import type { BucketDir } from './paths.js';
-import { AT_SYMLINK_NOFOLLOW, close, E, isErrno, procPath, rawPath, tryStatat } from './syscalls.js';
+import {
+  AT_SYMLINK_NOFOLLOW,
+  close,
+  E,
+  fstat,
+  isErrno,
+  O_NOFOLLOW,
+  procPath,
+  RESOLVE_INSIDE,
+  rawPath,
+  tryOpenat2,
+  tryStatat,
+} from './syscalls.js';
 
 const listed = ({ key, size, lastModified, meta }: ObjectInfo): ListedObject => {
   const entry: ListedObject = { key, size, lastModified, etag: meta.etag };
@@ -36,6 +59,7 @@ export const listedFile = (
     const value = readAttributeOf(rawPath(`${procPath(directory)}/${name}`));
     // What jobs write has no attribute: as for an open file without one, at half the cost.
     if (value === -E.ENODATA) {
+      if (bucket.ground.synced) return undefined;
       const meta = believe(undefined, undefined, stat, isHot(bucket, stat));
       return listed({ key, size: stat.size, lastModified: milliseconds(stat.mtimeNs), meta });
     }
@@ -56,6 +80,32 @@ export const listedFile = (
     const meta = believe(undefined, undefined, stat);
     return listed({ key, size: stat.size, lastModified: milliseconds(stat.mtimeNs), meta });
   }
+};
+
+/** Whether a bucket that shows only published files shows this one. Nobody can say so of a file that he may not read. */
+export const isShown = (bucket: BucketDir, directory: number, name: string): boolean => {
+  const raw = rawPath(name);
+  if (!bucket.ground.sidecars) {
+    const value = readAttributeOf(rawPath(`${procPath(directory)}/${name}`));
+    if (value === -E.ENODATA) return false;
+    const stamp = typeof value === 'number' ? undefined : decode(value)?.stamp;
+    const stat = stamp && tryStatat(directory, raw, AT_SYMLINK_NOFOLLOW);
+    if (stat && isFile(stat) && isPublished(stamp, stat)) return true;
+  }
+  // Two names were looked up, and may have been two files: of one that is open both are told for certain.
+  for (let attempt = 0; attempt < LOOKS; attempt++) {
+    const fd = tryOpenat2(directory, raw, READ | O_NOFOLLOW, 0, RESOLVE_INSIDE);
+    if (fd < 0) return false;
+    try {
+      const stat = fstat(fd);
+      if (!isFile(stat)) return false;
+      if (isPublished(loadRecord(bucket, fd, stat).packed?.stamp, stat)) return true;
+      if (!lostItsName(fd)) return false;
+    } finally {
+      close(fd);
+    }
+  }
+  return false;
 };
 
 /**

@@ -1,6 +1,6 @@
 /** What stands under a key: files and directory objects, opened, with the metadata that holds for them. */
 import { belongsTo, type Packed } from '../../../acl/metadata/codec.js';
-import { believe, judge } from '../../../acl/metadata/stamp.js';
+import { believe, judge, type Stamp } from '../../../acl/metadata/stamp.js';
 import { type Loaded, loadRecord } from '../../../acl/metadata/store.js';
 import type { ObjectInfo } from '../types.js';
 import { isHot } from './clock.js';
@@ -49,10 +49,19 @@ export const milliseconds = (ns: bigint): number => Number(ns / 1_000_000n);
 /**
  * Opens the object of a key; undefined when none is there. The caller closes it.
  * @param locked the caller holds the key's lock
+ * @param all also files that are not published yet, in a bucket that shows only those that are
  */
-export const findObject = (bucket: BucketDir, key: string, locked = false): Found | undefined => {
-  const find = (held: boolean) =>
-    key.endsWith('/') ? findDirectoryObject(bucket, key, held) : findFile(bucket, key, held);
+export const findObject = (bucket: BucketDir, key: string, locked = false, all = false): Found | undefined => {
+  const find = (held: boolean) => {
+    if (key.endsWith('/')) return findDirectoryObject(bucket, key, held);
+    for (let attempt = 0; ; attempt++) {
+      const file = findFile(bucket, key, held);
+      if (!file || all || !bucket.ground.synced || isPublished(file.loaded.packed?.stamp, file.stat)) return file;
+      const replaced = lostItsName(file.fd);
+      close(file.fd);
+      if (!replaced || attempt === LOOKS) return undefined;
+    }
+  };
   let found = find(locked);
   for (let attempt = 0; !locked && found && vanished(found) && attempt < LOOKS; attempt++) {
     // The first looks need no lock: mostly the new object is there at once.
@@ -70,10 +79,16 @@ export const findObject = (bucket: BucketDir, key: string, locked = false): Foun
   return found;
 };
 
+/** An upload, or what a sync has stamped, also if a job wrote into that file later; not a file that a job put in its place. */
+export const isPublished = (stamp: Stamp | undefined, stat: Stat): boolean => judge(stamp, stat) !== 'foreign';
+
+/** A file that was replaced may have lost its sidecar with its name: what stands there now is to be asked. */
+export const lostItsName = (fd: number): boolean => fstat(fd).nlink === 0;
+
 const pause = new Int32Array(new SharedArrayBuffer(4));
 
-/** So often, a millisecond apart, a reader looks for the moment at which a writer shows the object whole. */
-const LOOKS = 25;
+/** So often, mostly a millisecond apart, a reader looks for the moment at which a writer shows the object whole. */
+export const LOOKS = 25;
 
 /**
  * A file that is replaced while we look at it loses its name, which changes its ctime, and its overflow file: what is

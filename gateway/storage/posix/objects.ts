@@ -161,7 +161,7 @@ const removeFile = (bucket: BucketDir, key: string, condition: WriteCondition | 
     let found: Found | undefined;
     let unreadable = false;
     try {
-      found = findObject(bucket, key, true);
+      found = findObject(bucket, key, true, true);
     } catch (error) {
       // Deleting takes rights on the directory alone; without the record no condition can be checked.
       if (condition || (error as { code?: string }).code !== 'EACCES') throw error;

@@ -43,6 +43,8 @@ export interface Ground {
   directoryMode: number;
   /** Several users work in it, each as himself (`actAs: requester`): see `areas.ts`. */
   shared?: boolean;
+  /** Only published files are seen (`visibility.ts`). */
+  synced?: boolean;
 }
 
 /** A bucket while an operation runs in it. */

@@ -8,7 +8,7 @@
 import { maxKeyBytes, toBytes } from '../keys.js';
 import { type KeyCursor, listPage } from '../listing.js';
 import type { ListedObject, ListPage, ListRequest } from '../types.js';
-import { listedFile, listedMarker } from './listed.js';
+import { isShown, listedFile, listedMarker } from './listed.js';
 import { isSegment, itemOf, type Names, namesFrom, stretchBytes } from './names.js';
 import { type BucketDir, type Ground, withBucket } from './paths.js';
 import {
@@ -244,6 +244,7 @@ export function walk(bucket: BucketDir, base: string, shallow: boolean, stretch 
           continue;
         }
         if (!item.endsWith('/')) {
+          if (bucket.ground.synced && !tolerant(() => isShown(bucket, at, item))) continue;
           current = () => tolerant(() => listedFile(bucket, at, item, key));
           return key;
         }
@@ -297,7 +298,7 @@ function holdsKey(bucket: BucketDir, directory: string): boolean {
           const item = found ? undefined : itemOf(fd, name, type);
           if (item === undefined || dir.length + item.length > maxKeyBytes) return;
           if (item.endsWith('/')) waiting.push(dir + item);
-          else found = true;
+          else found = !bucket.ground.synced || isShown(bucket, fd, item);
         });
       }
       if (found) return true;
