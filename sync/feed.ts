@@ -23,7 +23,7 @@ import {
   unlinkSync,
   writeSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { type FeedFile, feedFiles, fileName, lastEvent } from './feed-reader.js';
 import type { FeedEvent } from './types.js';
 
@@ -54,10 +54,12 @@ interface Current extends FeedFile {
 }
 
 /** Opens the feed for the one process that leads the bucket. Takes off a last line that a crash has torn. */
-export function openFeed(directory: string, options: FeedOptions = {}): Feed {
+export function openFeed(path: string, options: FeedOptions = {}): Feed {
+  const directory = resolve(path);
   const { maxBytes = 256 << 20, durable = true } = options;
   const rollBytes = options.rollBytes ?? Math.max(4096, Math.min(8 << 20, maxBytes >> 4));
-  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  const made = mkdirSync(directory, { recursive: true, mode: 0o700 });
+  if (durable && made !== undefined) syncAbove(directory, made);
   let current = openLast(directory);
   let newest = lastEvent(directory)?.seq ?? 0;
 
@@ -158,6 +160,14 @@ function sizeOf(path: string): number {
     return fstatSync(fd).size;
   } finally {
     closeSync(fd);
+  }
+}
+
+/** Directories that were made are on disk when those above them are. */
+function syncAbove(directory: string, made: string): void {
+  for (let each = directory; ; each = dirname(each)) {
+    syncDirectory(dirname(each));
+    if (each === made) return;
   }
 }
 

@@ -1,10 +1,12 @@
 // timeout: 180
 /** Deliveries to real servers that fail, hang, die and come back. */
+import { fork } from 'node:child_process';
 import { createHmac } from 'node:crypto';
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Bucket } from '../../gateway/storage/types.js';
@@ -17,6 +19,7 @@ import { createSender, type Destination } from '../../sync/webhooks.js';
 import { tempDir } from '../support/temp.js';
 import { until, withTimeout } from '../support/time.js';
 import { event, events } from './changes.js';
+import { childBucket } from './deliver-bucket.js';
 import { type Received, type Receiver, startReceiver } from './receiver.js';
 
 const test = suite('sync/webhook');
@@ -299,6 +302,48 @@ test('a position that cannot be read is begun anew; a configuration that cannot 
   deliveries = world.start();
   await taken(hook, 6);
   await deliveries.stop();
+});
+
+test('kill -9 of whoever delivers, at any moment', async () => {
+  const hook = await receiver();
+  const world = lead([], {});
+  let next = 1;
+  for (let round = 0; round < 6; round++) {
+    const path = fileURLToPath(new URL('./deliver-child.js', import.meta.url));
+    const child = fork(path, [world.directory, hook.url]);
+    const ended = new Promise((resolve) => child.once('close', resolve));
+    const before = hook.seqs().length;
+    for (let times = 0; times < 5; times++) {
+      world.feed.append(events(next, (next += 17) - 1));
+      await sleep(7);
+    }
+    await until('something arrives', 20_000, () => (hook.seqs().length > before ? true : undefined));
+    await sleep((round * 3) % 11);
+    child.kill('SIGKILL');
+    await ended;
+  }
+  const deliveries = world.start({
+    bucket: async () => ({ ...childBucket, config: { ...childBucket.config } }),
+    destination: async () => ({ url: hook.url }),
+  });
+  await until('everything', 10_000, () => (new Set(hook.seqs()).size === next - 1 ? true : undefined));
+  await deliveries.stop();
+  assert.equal([...new Set(hook.seqs())], range(1, next - 1));
+  const repeated = hook.seqs().length - (next - 1);
+  assert.ok(repeated <= 6 * 5, `${repeated} repeated: a message for each kill at most`);
+});
+
+test('what was dropped before the first delivery is told as well', async () => {
+  const hook = await receiver();
+  const world = lead([notification('all', { since: event(1).time })], { all: { url: hook.url } });
+  world.feed.append(events(41, 45));
+  const deliveries = world.start();
+  assert.equal(await taken(hook, 5), range(41, 45));
+  await deliveries.stop();
+  assert.equal(
+    messages(hook, 'tidegate:EventsDropped').map(({ From, To }) => [From, To]),
+    [[1, 40]],
+  );
 });
 
 test('a reply without an end does not hold the next message up for longer than the time limit', async () => {
