@@ -76,7 +76,7 @@ export function authorize(question: Question): Decision {
 
   const request = requestOf(question);
   const byAccount = evaluateAll(account ? (documents.identityPolicies ?? []) : [], request);
-  if (byAccount.effect === 'Deny') return byStatement(question, 'deny', 'account policy', byAccount);
+  if (byAccount.effect === 'Deny') return byStatement(question, 'deny', accountPolicy(byAccount), byAccount);
   const limited = byAccount.limited || account?.limited === true;
   if (byAccount.effect === 'neither' && limited && !byManager(question, request)) {
     return say(question, 'identity-policy', false, 'none of the policies attached to the account allows it');
@@ -105,7 +105,15 @@ const byManager = (question: Question, request: PolicyRequest): boolean =>
   question.documents?.bucketPolicy !== undefined &&
   evaluate(question.documents.bucketPolicy, request).effect === 'Allow';
 
-function askPlace(question: Question, request: PolicyRequest & { bucketOwner: string }, byAccount: Verdict): Decision {
+type ByAccount = ReturnType<typeof evaluateAll>;
+
+const accountPolicy = ({ label }: ByAccount): string => (label ? `account policy ${label}` : 'account policy');
+
+function askPlace(
+  question: Question,
+  request: PolicyRequest & { bucketOwner: string },
+  byAccount: ByAccount,
+): Decision {
   const { identity, action, documents = {}, resource } = question;
   const { account } = identity;
   const { bucketOwner } = request;
@@ -132,7 +140,7 @@ function askPlace(question: Question, request: PolicyRequest & { bucketOwner: st
     const byRole = documents.roles && evaluate(documents.roles, request);
     if (byRole?.effect === 'Allow') return byStatement(question, 'role', 'roles', byRole);
     if (isManagers(question) && byAccount.effect === 'Allow') {
-      return byStatement(question, 'identity-policy', 'account policy', byAccount);
+      return byStatement(question, 'identity-policy', accountPolicy(byAccount), byAccount);
     }
   }
   // "Restricts access to … a bucket with a public policy to … authorized users within the bucket owner's account."

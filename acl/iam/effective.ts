@@ -4,6 +4,7 @@ import { compilePolicy, parsePolicy } from '../policy/parse.js';
 import type { Policy } from '../policy/types.js';
 import type { PolicyGroups } from './groups.js';
 import type { Holder } from './holders.js';
+import { userName } from './names.js';
 import type { Policies } from './policies.js';
 
 /**
@@ -18,21 +19,22 @@ const unreadable: Policy = compilePolicy(
   'identity',
 );
 
-/** By their text, so that nothing here can be out of date. */
+/** By name and text, so that nothing here can be out of date. */
 const compiled = new Map<string, Policy>();
 const MAX_COMPILED = 1000;
 
-function compiledPolicy(text: string): Policy {
-  const known = compiled.get(text);
+function compiledPolicy(label: string, text: string): Policy {
+  const id = `${label}\n${text}`;
+  const known = compiled.get(id);
   if (known) return known;
   let policy: Policy;
   try {
-    policy = parsePolicy(text, 'identity');
+    policy = { ...parsePolicy(text, 'identity'), label };
   } catch {
-    policy = unreadable;
+    policy = { ...unreadable, label };
   }
   if (compiled.size >= MAX_COMPILED) compiled.clear();
-  compiled.set(text, policy);
+  compiled.set(id, policy);
   return policy;
 }
 
@@ -45,13 +47,16 @@ export function createEffectivePolicies(policies: Policies, groups: PolicyGroups
   return async (account: Account): Promise<readonly Policy[]> => {
     const { memberOf = [], group: namespace } = account;
     const joined = memberOf.length === 0 ? [] : await groups.list(namespace);
-    const holders: Holder[] = [account, ...joined.filter(({ id }) => memberOf.includes(id))];
+    const own = { ...account, name: userName(account) };
+    const holders: (Holder & { name: string })[] = [own, ...joined.filter(({ id }) => memberOf.includes(id))];
     const attached = [...new Set(holders.flatMap((holder) => holder.policies ?? []))];
     const texts = attached.map(async (arn) => (await policies.get(namespace, arn)).document);
-    const managed = (await Promise.all(texts.map((text) => text.catch(onlyIfGone)))).map((text) =>
-      text === undefined ? unreadable : compiledPolicy(text),
+    const managed = (await Promise.all(texts.map((text) => text.catch(onlyIfGone)))).map((text, at) =>
+      text === undefined ? { ...unreadable, label: attached[at]! } : compiledPolicy(attached[at]!, text),
     );
-    const inline = holders.flatMap((holder) => (holder.inline ?? []).map(({ document }) => compiledPolicy(document)));
+    const inline = holders.flatMap((holder) =>
+      (holder.inline ?? []).map(({ name, document }) => compiledPolicy(`${name} of ${holder.name}`, document)),
+    );
     return [...managed, ...inline];
   };
 }

@@ -24,12 +24,15 @@ export function evaluate(policy: Policy, request: PolicyRequest): Verdict {
  * Asks all the policies of an account: a Deny in one of them wins over every Allow in the others. `limited`: they allow
  * something, so that they say all that is allowed. A Deny alone takes only itself away.
  */
-export function evaluateAll(policies: readonly Policy[], request: PolicyRequest): Verdict & { limited: boolean } {
-  let verdict: Verdict = { effect: 'neither', statement: undefined };
+export function evaluateAll(
+  policies: readonly Policy[],
+  request: PolicyRequest,
+): Verdict & { limited: boolean; label?: string | undefined } {
+  let verdict: Verdict & { label?: string | undefined } = { effect: 'neither', statement: undefined };
   for (const policy of policies) {
     const next = evaluate(policy, request);
-    if (next.effect === 'Deny') return { ...next, limited: true };
-    if (verdict.effect === 'neither') verdict = next;
+    if (next.effect === 'Deny') return { ...next, limited: true, label: policy.label };
+    if (verdict.effect === 'neither') verdict = { ...next, label: policy.label };
   }
   const limited = policies.some(({ statements }) => statements.some(({ effect }) => effect === 'Allow'));
   return { ...verdict, limited };

@@ -56,6 +56,8 @@ export interface Policy {
   statements: readonly Statement[];
   /** Condition keys and policy variables that occur: spares reading tags that nobody asks for. */
   keys: ReadonlySet<string>;
+  /** What it is called where a decision is explained: of a policy of an account its ARN, or its name and holder. */
+  label?: string;
   /** Gives something to everybody, by AWS's definition ("the meaning of public"). */
   public: boolean;
 }

@@ -7,6 +7,7 @@ import { addCheckCommand } from './check.js';
 import { addEventCommands } from './events.js';
 import { addExplainCommand } from './explain.js';
 import { addKeyCommands } from './keys.js';
+import { addPolicyCommands } from './policies.js';
 import { createProgram, subCommand } from './run.js';
 import { addServeCommand } from './serve.js';
 import { addWebhookCommands } from './webhooks.js';
@@ -23,6 +24,7 @@ export function tidegate(): Command {
   addRoleCommands(subCommand(program, 'role', 'what accounts may do in buckets of others'));
   addEventCommands(subCommand(program, 'events', 'what changes in buckets'));
   addWebhookCommands(subCommand(program, 'webhook', 'where events of buckets may be sent'));
+  addPolicyCommands(subCommand(program, 'policy', 'policies of accounts and policy groups (IAM)'));
   addExplainCommand(program);
   addCheckCommand(program);
   return program;
