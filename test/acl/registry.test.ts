@@ -221,10 +221,12 @@ test('resolving a key reads no file when nothing changed', async () => {
   const pool = createPool({ workers: 1 });
   try {
     let reads = 0;
+    let calls = 0;
     const counting: Pick<Pool, 'run' | 'lane'> = {
       lane: () => pool.lane(),
       run: async (op, ...rest) => {
         const result = await pool.run(op, ...rest);
+        calls++;
         // A document comes with its text when its file was read, and without when a stat was enough.
         if (op === 'documentGet' && (result as { text?: string } | undefined)?.text !== undefined) reads++;
         return result;
@@ -251,6 +253,22 @@ test('resolving a key reads no file when nothing changed', async () => {
     await command.updateAccount(account.uuid, { actor: { uid: 7, gid: 8, groups: [8, 9] } });
     assert.equal((await resolve(1))?.account.actor, { uid: 7, gid: 8, groups: [8, 9] });
     assert.is(reads, 1, 'the account, and not the key');
+
+    const policies = async (which: typeof account) => {
+      [reads, calls] = [0, 0];
+      return (await identities.policiesOf(which)).length;
+    };
+    assert.is(await policies(account), 0);
+    assert.is(calls, 0, 'an account without policies and groups costs nothing');
+    const document = '{"Statement":{"Effect":"Deny","Action":"s3:*","Resource":"*"}}';
+    await command.iam.policies.create(account.group, { name: 'p', document });
+    await command.iam.groups.create(account.group, 'team');
+    await command.iam.addToGroup(account, 'team');
+    await command.iam.attachToGroup(account.group, 'team', `arn:aws:iam::${account.group}:policy/p`);
+    const member = (await command.account(account.uuid))!;
+    await delay(3200);
+    assert.is(await policies(member), 1);
+    assert.equal([await policies(member), reads, calls], [1, 0, 2], 'the group and the policy, at a stat each');
   } finally {
     await pool.close();
   }
