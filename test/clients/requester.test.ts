@@ -96,6 +96,15 @@ for (const [kind, flags] of [
     );
     const tags = await anna.client.send(new s3.GetObjectTaggingCommand({ Bucket, Key: 'small' }));
     assert.equal(tags.TagSet, [{ Key: 'a', Value: 'b' }]);
+    // Of his own, the ACL; of what is another's, nothing that is stored with the file.
+    const acl = (who: Person, ACL: s3.ObjectCannedACL) =>
+      who.client.send(new s3.PutObjectAclCommand({ Bucket, Key: 'large', ACL }));
+    await town.tidegate('role', 'grant', Bucket, '--account', 'bert', '--role', 'maintainer');
+    await town.tidegate('role', 'grant', Bucket, '--account', 'carl', '--role', 'maintainer');
+    await acl(bert, 'public-read');
+    assert.is((await fetch(`${town.gateway.endpoint}/${Bucket}/large`)).status, 200);
+    await fails(acl(carl, 'private'), 'AccessDenied', 403);
+    assert.is((await fetch(`${town.gateway.endpoint}/${Bucket}/large`)).status, 200);
     await bert.client.send(new s3.DeleteObjectCommand({ Bucket, Key: 'd/e/f' }));
     assert.is(existsSync(join(path, 'd')), false);
     assert.equal(underWay(), []);

@@ -122,4 +122,19 @@ asRoot('all the same where each works as himself', async () => {
   await alike(his, directory('open-acl', 0o2777, project, `d:u:${writer.uid}:rw,d:g:${project}:r`));
 });
 
+asRoot('two at once where a file has to be made in the directory itself', async () => {
+  const shared = (await storage.bucket('inherits'))!;
+  const name = directory('both', 0o2777, foreign);
+  await Promise.all(
+    [writer, guest].flatMap((actor) =>
+      Array.from({ length: 15 }, async (_, i) => {
+        await put(storage, { bucket: shared, actor }, `${name}/${actor.uid}-${i}`, noise(200_000, i));
+        const { uid, gid } = statSync(join(path, name, `${actor.uid}-${i}`));
+        assert.equal([uid, gid], [actor.uid, foreign]);
+      }),
+    ),
+  );
+  assert.is(readdirSync(join(path, name)).length, 30);
+});
+
 test.run();
