@@ -7,7 +7,7 @@ import { S3Error } from '../errors.js';
 import type { Headers, WireRequest } from '../http/types.js';
 import { trimSpaces } from './sigv4/canonical.js';
 import { sameSignature } from './sigv4/key.js';
-import { hexBytes, payloadCheck, refuseToken } from './sigv4/verify.js';
+import { hexBytes, payloadCheck, refuseToken, repeatedParameter } from './sigv4/verify.js';
 import { checkSkew, requestTime, serverTime } from './time.js';
 import type { Authenticated, AuthInput, PayloadCheck } from './types.js';
 import { canonicalResources, hostResources } from './v2-resource.js';
@@ -88,6 +88,10 @@ export async function verifyQueryV2(input: AuthInput): Promise<Authenticated> {
     throw new S3Error('AccessDenied', {
       message: 'Query-string authentication requires the Signature, Expires and AWSAccessKeyId parameters',
     });
+  }
+  const repeated = repeatedParameter(query, (name) => /^(AWSAccessKeyId|Expires|Signature)$/.test(name));
+  if (repeated !== undefined) {
+    throw new S3Error('AccessDenied', { message: `The parameter ${repeated} must be given once` });
   }
   if (!/^\d{1,15}$/.test(expires)) {
     throw new S3Error('AccessDenied', { message: `Invalid date (should be seconds since epoch): ${expires}` });

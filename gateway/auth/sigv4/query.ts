@@ -6,7 +6,14 @@ import { S3Error } from '../../errors.js';
 import { maxSkew, parseBasic, serverTime } from '../time.js';
 import type { Authenticated, AuthInput } from '../types.js';
 import { signingKey } from './key.js';
-import { checkSignature, checkSignedHeaders, parseCredential, payloadCheck, refuseToken } from './verify.js';
+import {
+  checkSignature,
+  checkSignedHeaders,
+  parseCredential,
+  payloadCheck,
+  refuseToken,
+  repeatedParameter,
+} from './verify.js';
 
 /** Seven days. */
 const maxExpires = 604800;
@@ -19,6 +26,9 @@ function wrong(message: string, status?: number): S3Error {
 export async function verifyQueryV4(input: AuthInput): Promise<Authenticated> {
   const { request, headers } = input;
   const { query } = request;
+  // The signature itself is not signed: of two, another reader might take the other one.
+  const repeated = repeatedParameter(query, (name) => name.startsWith('X-Amz-'));
+  if (repeated !== undefined) throw wrong(`The parameter ${repeated} must be given once.`);
   const [algorithm, credentialText, signature, date, signedHeaders, expiresText] = [
     'X-Amz-Algorithm',
     'X-Amz-Credential',

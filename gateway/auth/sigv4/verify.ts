@@ -1,6 +1,6 @@
 /** What header and query authentication of version 4 have in common: the credential, the check, the payload. */
 import { S3Error } from '../../errors.js';
-import type { Headers } from '../../http/types.js';
+import type { Headers, Query } from '../../http/types.js';
 import type { PayloadCheck } from '../types.js';
 import {
   type CanonicalInput,
@@ -79,6 +79,17 @@ export function checkSignedHeaders(headers: Headers, signed: readonly string[]):
     message: 'There were headers present in the request which were not signed',
     fields: { HeadersNotSigned: missing.join(', ') },
   });
+}
+
+/** The first parameter of these that is given more than once. */
+export function repeatedParameter({ params }: Query, among: (name: string) => boolean): string | undefined {
+  const seen = new Set<string>();
+  for (const { name } of params) {
+    if (!among(name)) continue;
+    if (seen.has(name)) return name;
+    seen.add(name);
+  }
+  return undefined;
 }
 
 /** Temporary credentials are not issued here, so no token can be a good one. */
