@@ -2,7 +2,7 @@
 import { inRange, parseAddress, parseRange } from './address.js';
 import { conditionKey } from './condition-keys.js';
 import { isObject, malformed, quote } from './document.js';
-import { compile, type Grammar, isFixed, type Matcher, type Token, tokenize } from './template.js';
+import { compile, type Grammar, isFixed, isVariable, type Matcher, type Token, tokenize } from './template.js';
 import type { Condition, Effect, Lookup } from './types.js';
 
 /** What every value of the policy is turned into: does a value of the request fit it? */
@@ -10,6 +10,8 @@ interface Compiled {
   matches: Matcher;
   /** Stands for one caller or few, as "the meaning of public" wants it. */
   narrow: boolean;
+  /** No variables: the same value of a request always gets the same answer. */
+  constant: boolean;
 }
 
 interface Operator {
@@ -29,7 +31,7 @@ const text =
   (wildcards: boolean, ignoreCase = false) =>
   (value: string, grammar: Grammar): Compiled => {
     const tokens = tokenize(value, { ...grammar, wildcards });
-    return { matches: compile(tokens, ignoreCase), narrow: isFixed(tokens) };
+    return { matches: compile(tokens, ignoreCase), narrow: isFixed(tokens), constant: !tokens.some(isVariable) };
   };
 
 /** The values of types without variables: "You can use policy variables in … string operators and ARN operators". */
@@ -49,7 +51,7 @@ const typed = <T>(
       const actual = parsed(request);
       return actual !== undefined && fits(actual, wanted);
     };
-    return { matches, narrow: false };
+    return { matches, narrow: false, constant: true };
   };
 };
 
@@ -96,6 +98,7 @@ function address(value: string): Compiled {
     },
     // Wider than /8 (IPv4) or /32 (IPv6) is as good as everybody.
     narrow: range.bits >= (range.bytes.length === 4 ? 8 : 32),
+    constant: true,
   };
 }
 
@@ -114,6 +117,7 @@ function arn(value: string, grammar: Grammar): Compiled {
       return results.includes(undefined) ? undefined : !results.includes(false);
     },
     narrow: isFixed(tokens),
+    constant: !tokens.some(isVariable),
   };
 }
 
@@ -253,7 +257,7 @@ interface Mode {
 
 function tester(key: string, compiled: Compiled[], { negated, quantifier, ifExists, effect }: Mode): Condition['test'] {
   /** One value of the request against all of the policy: one must fit, or with a negated operator none. */
-  const holds = (value: string, lookup: Lookup): boolean => {
+  const compare = (value: string, lookup: Lookup): boolean => {
     let unknown = false;
     for (const { matches } of compiled) {
       const result = matches(value, lookup);
@@ -263,6 +267,14 @@ function tester(key: string, compiled: Compiled[], { negated, quantifier, ifExis
     // A variable without a value fits nothing. That must not be what opens something: "not equal to nothing" allows
     // nobody, and denies everybody.
     return negated && (!unknown || effect === 'Deny');
+  };
+  const constant = compiled.every((each) => each.constant);
+  // A request that names a thousand keys has one address and one user agent: they are compared once.
+  let last: { value: string; held: boolean } | undefined;
+  const holds = (value: string, lookup: Lookup): boolean => {
+    if (!constant) return compare(value, lookup);
+    if (last?.value !== value) last = { value, held: compare(value, lookup) };
+    return last.held;
   };
   return (lookup) => {
     const values = lookup(key);

@@ -1,4 +1,5 @@
 /** The condition keys of a request, worked out only when a policy asks for them. */
+import { S3Error } from '../../gateway/errors.js';
 import { plainAddress } from './address.js';
 import { EXISTING_TAG, headerKeys, queryKeys, REQUEST_TAG } from './condition-keys.js';
 import type { Context } from './types.js';
@@ -33,6 +34,13 @@ export interface RequestFacts {
   requestTags?: Readonly<Record<string, string>> | undefined;
 }
 
+/**
+ * Characters of a value that is held against a policy. Twice what a pattern may have, and all that keys and tags can have;
+ * thousands of patterns against a header of the greatest length would keep all other requests waiting.
+ */
+const MAX_VALUE = 4096;
+
+/** `get` throws InvalidRequest for a value that is longer than any that policies are made for. */
 export function contextOf(facts: RequestFacts): Context {
   return {
     get(key) {
@@ -42,7 +50,13 @@ export function contextOf(facts: RequestFacts): Context {
         return facts.copySource === undefined ? undefined : [facts.copySource, `/${facts.copySource}`];
       }
       const value = single(facts, key);
-      return value === undefined ? undefined : [value];
+      if (value === undefined) return undefined;
+      if (value.length > MAX_VALUE) {
+        throw new S3Error('InvalidRequest', {
+          message: `The value of ${key} is too long for the conditions of the policy: at most ${MAX_VALUE} characters`,
+        });
+      }
+      return [value];
     },
   };
 }

@@ -126,12 +126,20 @@ function principalsOf(statement: Record<string, unknown>, scope: Scope, effect: 
 function compileActions({ name, value, negated }: ReturnType<typeof oneOf>, scope: Scope): Set<string> {
   const all = scope === 'identity' ? accountActionsByLowerCase : actionsByLowerCase;
   const named = new Set<string>();
+  const seen = new Set<string>();
   for (const pattern of strings(name, value)) {
+    const folded = pattern.toLowerCase();
+    if (seen.has(folded)) continue;
+    seen.add(folded);
     const grammar = { variables: false, wildcards: true, keys: new Set<string>() };
-    const fits = compileGlob(tokenize(pattern.toLowerCase(), grammar) as GlobToken[]);
-    const found = [...all].filter(([lower]) => fits(lower));
-    if (found.length === 0) throw malformed(`Policy has invalid action: ${quote(pattern)}`);
-    for (const [, action] of found) named.add(action);
+    const fits = compileGlob(tokenize(folded, grammar) as GlobToken[]);
+    let found = false;
+    for (const [lower, action] of all) {
+      if (!fits(lower)) continue;
+      found = true;
+      named.add(action);
+    }
+    if (!found) throw malformed(`Policy has invalid action: ${quote(pattern)}`);
   }
   return negated ? new Set([...all.values()].filter((action) => !named.has(action))) : named;
 }

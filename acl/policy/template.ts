@@ -70,22 +70,32 @@ export function compile(tokens: readonly Token[], ignoreCase = false): Matcher {
     return (text) => glob(fold(text));
   }
   const variables = folded.filter(isVariable);
+  const literal = folded.reduce((sum, token) => sum + (typeof token === 'string' ? token.length : 0), 0);
   // Most requests in a row are one caller's: the pattern for the values of last time is kept.
-  let last: { values: string[]; glob: Glob } | undefined;
+  const values: (string | undefined)[] = variables.map(() => undefined);
+  let shortest = 0;
+  let glob: Glob | undefined;
   return (text, lookup) => {
-    const values: string[] = [];
-    for (const each of variables) {
-      const value = valueIn(each, lookup);
+    for (let at = 0; at < variables.length; at++) {
+      const value = valueIn(variables[at]!, lookup);
       if (value === undefined) return undefined;
-      values.push(value);
+      if (value === values[at]) continue;
+      values[at] = value;
+      shortest = -1;
     }
-    if (!last || values.some((value, at) => value !== last?.values[at])) {
+    if (shortest < 0) {
+      shortest = values.reduce((sum, value) => sum + fold(value ?? '').length, literal);
+      glob = undefined;
+    }
+    const folding = fold(text);
+    // A pattern longer than the text fits nothing. It is not even put together: a hundred variables of a long value are long.
+    if (shortest > folding.length) return false;
+    if (!glob) {
       let at = 0;
       // What a variable stands for is literal: an account called `*` is not everybody.
-      const filled = folded.map((token) => (isVariable(token) ? fold(values[at++]!) : token));
-      last = { values, glob: compileGlob(filled) };
+      glob = compileGlob(folded.map((token) => (isVariable(token) ? fold(values[at++] ?? '') : token)));
     }
-    return last.glob(fold(text));
+    return glob(folding);
   };
 }
 

@@ -60,22 +60,61 @@ function compileAutomaton(tokens: readonly GlobToken[]): Glob {
     else pattern.push(...token);
   }
   const size = (pattern.length >>> 5) + 1;
-  const bit = (set: Int32Array, at: number) => {
-    set[at >>> 5]! |= 1 << (at & 31);
+  const set = (indices: Iterable<number>): Int32Array => {
+    const bits = new Int32Array(size);
+    for (const at of indices) bits[at >>> 5]! |= 1 << (at & 31);
+    return bits;
   };
-  const loops = new Int32Array(size);
-  for (const at of stars) bit(loops, at);
-  const anything = new Int32Array(size);
-  const fits = new Map<string, Int32Array>();
-  for (const char of pattern) if (char !== ANY && !fits.has(char)) fits.set(char, new Int32Array(size));
+  const places = new Map<string | typeof ANY, number[]>([[ANY, []]]);
   pattern.forEach((char, at) => {
-    for (const set of char === ANY ? [anything, ...fits.values()] : [fits.get(char)!]) bit(set, at);
+    const list = places.get(char);
+    if (list) list.push(at);
+    else places.set(char, [at]);
   });
-  return (text) => {
+  const anything = set(places.get(ANY)!);
+  const fits = new Map<string, Int32Array>();
+  // Nearly all texts are ASCII, and looking in a Map for each of their characters would be most of the work.
+  const ascii: Int32Array[] = new Array(128).fill(anything);
+  for (const [char, list] of places) {
+    if (char === ANY) continue;
+    const bits = set(list).map((word, at) => word | anything[at]!);
+    fits.set(char, bits);
+    if (char.length === 1 && char < '\x80') ascii[char.charCodeAt(0)] = bits;
+  }
+  const fitOf = (text: string, at: number): Int32Array => {
+    const code = text.charCodeAt(at);
+    return code < 128 ? ascii[code]! : (fits.get(String.fromCodePoint(text.codePointAt(at)!)) ?? anything);
+  };
+  return size === 1 ? oneWord(fitOf, set(stars)[0]!, pattern.length) : manyWords(fitOf, set(stars), pattern.length);
+}
+
+/** The bits of the places that the character at this position fits. */
+type Fit = (text: string, at: number) => Int32Array;
+
+/** A policy may hold thousands of short patterns: each costs a few instructions a character. */
+const oneWord =
+  (fitOf: Fit, loops: number, last: number): Glob =>
+  (text) => {
+    if (text.length < last) return false;
+    let state = 1;
+    for (let at = 0; at < text.length; at += isPair(text, at) ? 2 : 1) {
+      state = ((state & fitOf(text, at)[0]!) << 1) | (state & loops);
+      // No state is left that any further character could bring on.
+      if (state === 0) return false;
+    }
+    return (state & (1 << last)) !== 0;
+  };
+
+const manyWords =
+  (fitOf: Fit, loops: Int32Array, last: number): Glob =>
+  (text) => {
+    // A character is one unit of a string, or two.
+    if (text.length < last) return false;
+    const size = loops.length;
     const state = new Int32Array(size);
     state[0] = 1;
-    for (const char of text) {
-      const fit = fits.get(char) ?? anything;
+    for (let at = 0; at < text.length; at += isPair(text, at) ? 2 : 1) {
+      const fit = fitOf(text, at);
       let carry = 0;
       for (let word = 0; word < size; word++) {
         const before = state[word]!;
@@ -84,6 +123,8 @@ function compileAutomaton(tokens: readonly GlobToken[]): Glob {
         carry = moved >>> 31;
       }
     }
-    return (state[pattern.length >>> 5]! & (1 << (pattern.length & 31))) !== 0;
+    return (state[last >>> 5]! & (1 << (last & 31))) !== 0;
   };
-}
+
+const isPair = (text: string, at: number): boolean =>
+  (text.charCodeAt(at) & 0xfc00) === 0xd800 && text.codePointAt(at)! > 0xffff;

@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { versionAction } from '../../../acl/policy/actions.js';
 import { S3Error } from '../../errors.js';
 import type { WriteCondition } from '../../storage/types.js';
@@ -11,6 +12,8 @@ import { removeObject, timeSeconds } from './delete-object.js';
 
 /** Deletions at a time: a parallel filesystem likes some, a hung one must not fill the pool. */
 const width = 16;
+/** Milliseconds after which others get their turn. */
+const maxTurn = 8;
 
 /** https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html */
 export const deleteObjects: Handler = async (context) => {
@@ -18,10 +21,19 @@ export const deleteObjects: Handler = async (context) => {
   const { quiet, objects } = await readDelete(await readDocument(context, maxListBytes));
   const failures: (S3Error | undefined)[] = new Array(objects.length);
   let next = 0;
+  let began = performance.now();
+  let pausing: Promise<void> | undefined;
+  const pause = async () => {
+    await nextTurn();
+    began = performance.now();
+    pausing = undefined;
+  };
   const worker = async () => {
     while (next < objects.length) {
+      // What a policy denies waits for no filesystem: a thousand decisions in a row would keep other requests waiting.
+      while (performance.now() - began > maxTurn) await (pausing ??= pause());
       const at = next++;
-      failures[at] = await deleteEntry(context, objects[at]!);
+      if (at < objects.length) failures[at] = await deleteEntry(context, objects[at]!);
     }
   };
   await Promise.all(Array.from({ length: Math.min(width, objects.length) }, worker));
