@@ -10,7 +10,8 @@ import { S3Error } from '../gateway/errors.js';
 import { createInBucket, type GroundSettings, untilSettled } from '../gateway/storage/posix/context.js';
 import { createPool } from '../gateway/storage/posix/pool.js';
 import type { StampHow, StampResult, StampStep } from '../gateway/storage/posix/stamp-ops.js';
-import type { Documents, Place } from '../gateway/storage/types.js';
+import type { Bucket, Documents, Place } from '../gateway/storage/types.js';
+import { collectOrphans, type Orphans } from './orphans.js';
 import type { SyncSettings } from './types.js';
 
 export type { StampResult } from '../gateway/storage/posix/stamp-ops.js';
@@ -23,6 +24,8 @@ export interface Stamper {
    * @param seen what the caller saw of the file: if it is otherwise by now, the answer is `busy`, and he looks again
    */
   stamp(at: Place, key: string, seen: Fingerprint, how: Omit<StampHow, 'checksum'>): Promise<StampResult>;
+  /** `orphans.ts`, in the same threads. */
+  collectOrphans(bucket: Bucket, knows: (ino: bigint) => boolean, ageMs: number): Promise<Orphans>;
   /** Files that wait for their turn: for back-pressure. */
   readonly waiting: number;
   /** What waits or runs is told `busy`; nothing is left half-way. */
@@ -63,7 +66,7 @@ const busy: StampResult = { outcome: 'busy', retryMs: AGAIN_MS };
 export const createStamper = (options: StamperOptions): Stamper => {
   const { hashers, hashRate, checksum } = options;
   const pool = createPool({ workers: hashers, waitMs: WAIT_MS });
-  const { inBucket } = createInBucket(pool, options.documents, options.ground);
+  const { groundOf, inBucket } = createInBucket(pool, options.documents, options.ground);
   const throttle = createThrottle(hashRate);
   const slice = hashRate > 0 ? Math.min(SLICE, Math.max(64 * 1024, Math.round(hashRate / 10))) : SLICE;
   const queues: Job[][] = kinds.map(() => []);
@@ -143,6 +146,7 @@ export const createStamper = (options: StamperOptions): Stamper => {
         queues[kind]!.push({ at, key, seen, how: { ...how, checksum }, resolve });
         start(kind);
       }),
+    collectOrphans: (bucket, knows, ageMs) => collectOrphans(pool, groundOf(bucket), knows, ageMs),
     get waiting() {
       return queues.reduce((sum, queue) => sum + queue.length, 0);
     },

@@ -3,6 +3,7 @@ import { loadDigests } from '../digest.js';
 import { bucketOps } from './bucket-ops.js';
 import { documentOps } from './documents-ops.js';
 import { objectOps } from './objects.js';
+import { orphanOps } from './orphan-ops.js';
 import { probeOps } from './probe.js';
 import { reapOps } from './reap.js';
 import { stampOps } from './stamp-ops.js';
@@ -15,6 +16,7 @@ const ops = {
   ...bucketOps,
   ...documentOps,
   ...objectOps,
+  ...orphanOps,
   ...probeOps,
   ...reapOps,
   ...stampOps,
