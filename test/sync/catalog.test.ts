@@ -1,0 +1,218 @@
+import { fork } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { type Catalog, openCatalog, removeCatalog } from '../../sync/catalog.js';
+import { decodeEntry, encodeEntry, keyOf, placeOf } from '../../sync/entry-codec.js';
+import type { Entry, EventDraft } from '../../sync/types.js';
+import { tempDir } from '../support/temp.js';
+
+const catalogs = suite('catalog');
+
+const entry = (change: Partial<Entry> = {}): Entry => ({
+  size: 3,
+  mtimeNs: 1_700_000_000_123_456_789n,
+  ctimeNs: 1_700_000_000_223_456_789n,
+  ino: 77n,
+  etag: 'd41d8cd98f00b204e9800998ecf8427e',
+  write: '',
+  ...change,
+});
+const event = (key: string): EventDraft => ({ name: 'ObjectCreated:Put', key, door: 'filesystem', time: 1 });
+
+const withCatalog = async (work: (catalog: Catalog, directory: string) => void | Promise<void>) => {
+  const directory = tempDir();
+  const catalog = openCatalog(directory, 0);
+  try {
+    await work(catalog, directory);
+  } finally {
+    await catalog.close();
+  }
+};
+
+catalogs('entries and places come back as they were', () => {
+  const text = fc.stringMatching(/^[!-~]{0,60}$/);
+  const fields = {
+    size: fc.maxSafeNat(),
+    mtimeNs: fc.bigInt({ min: -(1n << 62n), max: 1n << 62n }),
+    ctimeNs: fc.bigInt({ min: 0n, max: 1n << 62n }),
+    ino: fc.bigInt({ min: 0n, max: (1n << 64n) - 1n }),
+    etag: fc.oneof(text, fc.constant('0123456789abcdef0123456789abcdef'), fc.constant('')),
+    write: fc.constantFrom('', 'Put-0123456789abcdef0123456789abcdef'),
+  };
+  const arbitrary = fc.record(fields, { noNullPrototype: true });
+  fc.assert(fc.property(arbitrary, (value) => assert.equal(decodeEntry(encodeEntry(value)), value)));
+  for (const key of ['a', 'a/b', 'a/b/', 'a/', 'é/\xff', 'a b/c!']) assert.is(keyOf(placeOf(key)), key);
+});
+
+catalogs('finds the children, the descendants and the directories of a directory, whatever sorts between them', () =>
+  withCatalog((catalog) => {
+    const keys = ['a', 'a!', 'a!/x', 'a.txt', 'a/0', 'a/', 'a/b/c', 'a/b!/c', 'a0', 'b/c/d/e', '\xe3\x81\x82/x'];
+    catalog.commit({
+      objects: keys.map((key, i) => [key, entry({ ino: BigInt(i + 1) })]),
+      directories: ['', 'a/', 'a!/', 'a/b/', 'a/b!/', 'b/', 'b/c/', 'b/c/d/'].map((dir) => [
+        dir,
+        { ino: 1n, mtimeNs: 2n, ctimeNs: 3n },
+      ]),
+    });
+    const children = (dir: string) => [...catalog.children(dir)].map(([name]) => name);
+    const below = (dir: string) => [...catalog.below(dir)].map(([key]) => key).sort();
+    assert.equal(children(''), ['a', 'a!', 'a.txt', 'a0']);
+    assert.equal(children('a/'), ['', '0']);
+    assert.equal(below('a/'), ['a/', 'a/0', 'a/b!/c', 'a/b/c']);
+    assert.equal(below(''), [...keys].sort());
+    assert.equal(below('a!/'), ['a!/x']);
+    assert.equal(catalog.subdirectories(''), ['a/', 'a!/', 'b/']);
+    assert.equal(catalog.subdirectories('a/'), ['b/', 'b!/']);
+    assert.equal(catalog.totals(), { objects: keys.length, bytes: 3 * keys.length });
+    catalog.commit({ directories: [['b/', undefined]] });
+    assert.equal(catalog.subdirectories('b/'), []);
+    assert.is(catalog.directory('b/c/d/'), undefined);
+    assert.ok(catalog.directory('a/b!/'));
+  }),
+);
+
+catalogs('knows a file by its inode under all its names', () =>
+  withCatalog((catalog) => {
+    const long = `${'d'.repeat(200)}/${'e'.repeat(200)}/${'f'.repeat(250)}/${'g'.repeat(250)}`;
+    catalog.commit({
+      objects: [
+        ['a', entry()],
+        ['b', entry()],
+        [long, entry()],
+      ],
+    });
+    assert.equal(catalog.keysOf(77n).sort(), ['a', 'b', long].sort());
+    catalog.commit({
+      objects: [
+        ['a', entry({ ino: 78n })],
+        ['b', undefined],
+      ],
+    });
+    assert.equal(catalog.keysOf(77n), [long]);
+    assert.equal(catalog.keysOf(78n), ['a']);
+    assert.not.ok(catalog.knows(79n));
+  }),
+);
+
+catalogs('a range that is being read sees the state at its beginning while commits go on', () =>
+  withCatalog((catalog) => {
+    const names = Array.from({ length: 500 }, (_, i) => `f${String(i).padStart(4, '0')}`);
+    catalog.commit({ objects: names.map((name) => [name, entry()]) });
+    const seen: string[] = [];
+    for (const [name] of catalog.children('')) {
+      seen.push(name);
+      catalog.commit({
+        objects: [
+          [name, undefined],
+          [`g${name}`, entry()],
+        ],
+      });
+    }
+    assert.equal(seen, names);
+    assert.is(catalog.totals().objects, 500);
+  }),
+);
+
+catalogs('counts are those of what is there, whatever happens', () =>
+  withCatalog((catalog) => {
+    const operation = fc.tuple(fc.constantFrom('a', 'b', 'd/a', 'd/', 'e/f/g'), fc.option(fc.nat(1000)));
+    fc.assert(
+      fc.property(fc.array(operation, { maxLength: 20 }), (operations) => {
+        catalog.commit({
+          objects: operations.map(([key, size]) => [key, size === null ? undefined : entry({ size })]),
+        });
+        assert.equal(catalog.totals(), catalog.count());
+      }),
+    );
+  }),
+);
+
+catalogs('events have places without gaps, stay until they are delivered, and go on from the feed', async () => {
+  const directory = tempDir();
+  let catalog = openCatalog(directory, 41);
+  assert.equal(
+    catalog.commit({ events: [event('a'), event('b')] }).map(({ seq }) => seq),
+    [42, 43],
+  );
+  await catalog.close();
+  catalog = openCatalog(directory, 0);
+  assert.not.ok(catalog.isNew);
+  assert.equal(
+    catalog.outbox().map(({ seq, key }) => [seq, key]),
+    [
+      [42, 'a'],
+      [43, 'b'],
+    ],
+  );
+  catalog.delivered(42);
+  assert.equal(
+    catalog.outbox().map(({ seq }) => seq),
+    [43],
+  );
+  assert.equal(
+    catalog.commit({ events: [event('c')] }).map(({ seq }) => seq),
+    [44],
+  );
+  await catalog.close();
+});
+
+catalogs('a commit that fails changes nothing, not even the counts', () =>
+  withCatalog((catalog) => {
+    catalog.commit({ objects: [['a', entry()]], events: [event('a')] });
+    const broken = { name: 'ObjectCreated:Put', key: 'x', door: 's3', time: 1n } as unknown as EventDraft;
+    assert.throws(() => catalog.commit({ objects: [['b', entry()]], events: [broken] }));
+    assert.is(catalog.get('b'), undefined);
+    assert.equal(catalog.totals(), { objects: 1, bytes: 3 });
+    assert.equal(
+      catalog.commit({ events: [event('c')] }).map(({ seq }) => seq),
+      [2],
+    );
+  }),
+);
+
+catalogs('what is no catalog is made anew', async () => {
+  const directory = tempDir();
+  writeFileSync(join(directory, 'catalog.mdb'), createHash('sha256').update('x').digest());
+  const catalog = openCatalog(directory, 0);
+  assert.ok(catalog.isNew);
+  catalog.commit({ objects: [['a', entry()]] });
+  await catalog.close();
+  removeCatalog(directory);
+  const again = openCatalog(directory, 0);
+  assert.ok(again.isNew);
+  await again.close();
+});
+
+catalogs('a process that is killed loses nothing that it had committed, and leaves nothing half', async () => {
+  const directory = tempDir();
+  for (let round = 0; round < 6; round++) {
+    const child = fork(new URL('./catalog-killed.js', import.meta.url), [directory], {
+      stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
+    });
+    let told = 0;
+    child.on('message', (seq: number) => {
+      told = seq;
+    });
+    await once(child, 'message');
+    setTimeout(() => child.kill('SIGKILL'), 20 + 35 * round);
+    await once(child, 'exit');
+    const catalog = openCatalog(directory, 0);
+    const events = catalog.outbox();
+    assert.ok(events.length >= told, `${events.length} events, ${told} told`);
+    assert.equal(
+      events.map(({ seq }) => seq),
+      events.map((_, i) => i + 1),
+    );
+    // Each commit puts two objects and tells of them in one event.
+    assert.equal(catalog.totals(), { objects: 2 * events.length, bytes: 6 * events.length });
+    assert.equal(catalog.count(), catalog.totals());
+    await catalog.close();
+  }
+});
+
+catalogs.run();
