@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { Complaint } from '../gateway/complaint.js';
-import { type ConfigSources, loadConfig, settingDocs, settings, settingsMarkdown } from '../gateway/config.js';
+import { type ConfigSources, loadConfig, settingDocs, settingsMarkdown } from '../gateway/config.js';
+import { settings } from '../gateway/settings.js';
 
 const config = suite('config');
 let cwd = '';

@@ -1,8 +1,9 @@
 /** `tidegate serve`: the gateway as a process, with its signals and what it prints. */
 import type { Command } from 'commander';
 import type { KeyWithSecret } from '../../acl/registry.js';
-import { type Config, loadConfig, settingDocs, settings } from '../config.js';
+import { type Config, loadConfig, settingDocs } from '../config.js';
 import { startGateway } from '../main.js';
+import { settings } from '../settings.js';
 import { shedPrivileges } from '../storage/posix/privileges.js';
 import { personFor, warningOf } from './person.js';
 import { type CommonOptions, example, subCommand } from './run.js';
