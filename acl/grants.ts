@@ -168,6 +168,8 @@ const bucketPermissions: ReadonlyMap<string, Permission> = new Map([
   ['s3:PutObject', 'WRITE'],
   // "Allows grantee to create, overwrite, and delete objects": but versions only the owner can destroy.
   ['s3:DeleteObject', 'WRITE'],
+  ['s3:GetBucketSync', 'READ'],
+  ['s3:PutBucketSync', 'WRITE'],
   ['s3:GetBucketAcl', 'READ_ACP'],
   ['s3:PutBucketAcl', 'WRITE_ACP'],
 ]);

@@ -22,6 +22,7 @@ const readerActions = [
   'ListBucketVersions',
   'GetBucketLocation',
   'GetBucketVersioning',
+  'GetBucketSync',
 ];
 /** Old versions stay: destroying history is more than editing. */
 const writerActions = [
@@ -34,6 +35,7 @@ const writerActions = [
   'AbortMultipartUpload',
   'ListMultipartUploadParts',
   'ListBucketMultipartUploads',
+  'PutBucketSync',
 ];
 const s3 = (names: readonly string[]): string[] => names.map((name) => `s3:${name}`);
 

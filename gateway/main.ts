@@ -1,11 +1,10 @@
 /** Builds the concrete parts: the service area for the commands, the whole gateway for `serve`. */
-import { randomUUID } from 'node:crypto';
 import { access, chmod, constants, mkdir, realpath, stat } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
 import { pathExists } from 'fs-extra/esm';
 import { createRegistry, type KeyWithSecret, type NewAccount, type Registry } from '../acl/registry.js';
-import { createSender, createWebhooks, type Webhooks } from '../sync/webhooks.js';
+import { createWebhooks, type Webhooks } from '../sync/webhooks.js';
 import { readCertificate, watchCertificate } from './certificates.js';
 import { Complaint, errnoOf, reasonOf } from './complaint.js';
 import { type Config, loadConfig } from './config.js';
@@ -16,6 +15,7 @@ import { createPosixStorage } from './storage/posix/index.js';
 import { identityStatement } from './storage/posix/privileges.js';
 import { type ProbeResult, probe } from './storage/posix/probe.js';
 import type { Storage } from './storage/types.js';
+import { openSync } from './syncing.js';
 
 /** What commands and gateway share. */
 export interface Service {
@@ -148,12 +148,17 @@ export async function startGateway(config: Config, firstAccount: NewAccount): Pr
   tellFilesystem(probeRoot(config.root), config, log);
 
   const { storage, registry, webhooks } = await openService(config, log);
-  const tester = createTester(webhooks, log);
-  const { testEvent } = tester;
   const { identities } = registry;
-  const gateway = createGateway({ ...config, storage, registry, identities, tls, log, testEvent });
+  const sync = await openSync(config, { storage, webhooks }, log);
+  const gateway = createGateway({ ...config, storage, registry, identities, ...sync.parts, tls, log });
+  const closeAll = async () => {
+    await gateway.close();
+    await sync.close();
+    await storage.close();
+  };
   try {
     const url = await listen(gateway, config);
+    sync.start();
     const { message, problem } = identityStatement();
     log[problem ? 'warn' : 'info'](message);
     // After listening: a start that fails for a taken port must not have used up the one showing of the secret.
@@ -175,37 +180,13 @@ export async function startGateway(config: Config, firstAccount: NewAccount): Pr
       reload: async () => certificate?.reload(),
       async close() {
         await certificate?.close();
-        await gateway.close();
-        tester.close();
-        await storage.close();
+        await closeAll();
       },
     };
   } catch (error) {
-    await gateway.close();
-    await storage.close();
+    await closeAll();
     throw error;
   }
-}
-
-/** Sends what a PutBucketNotificationConfiguration announces to its webhooks. Nobody waits for it. */
-function createTester(webhooks: Webhooks, log: Log) {
-  const sender = createSender();
-  const end = new AbortController();
-  const send = async (name: string, body: object) => {
-    const destination = await webhooks.destination(name);
-    if (destination) await sender.send(destination, { body, id: randomUUID(), signal: end.signal });
-  };
-  return {
-    testEvent(name: string, body: object): void {
-      send(name, body).catch((err: unknown) => {
-        if (!end.signal.aborted) log.warn({ err, webhook: name }, 'test event not taken');
-      });
-    },
-    close(): void {
-      end.abort();
-      sender.close();
-    },
-  };
 }
 
 async function listen(gateway: Gateway, { host, port, tlsCert }: Config): Promise<string> {

@@ -8,6 +8,7 @@ import { getRequestListener } from '@hono/node-server';
 import { Hono } from 'hono';
 import { type AddressSettings, createAddresses } from '../acl/addresses.js';
 import type { Identities, Registry } from '../acl/registry.js';
+import type { SyncControl } from '../sync/control.js';
 import { createPipeline } from './http/pipeline.js';
 import { createIamService } from './iam/service.js';
 import type { Log } from './observe/log.js';
@@ -45,6 +46,8 @@ export interface GatewayOptions extends Partial<AddressSettings> {
   changes?: ChangeRecorder | undefined;
   /** Sends a message to a registered webhook, in the background. */
   testEvent?: Context['testEvent'];
+  /** Carries out BucketSync; undefined where the sync engine is switched off. */
+  sync?: SyncControl | undefined;
   /** The table, for tests. */
   operations?: readonly Operation[];
 }

@@ -195,6 +195,13 @@ export interface SyncState {
 export interface SyncSettings {
   /** Milliseconds that a file must not have changed before its content is hashed and its event sent. */
   quietMs: number;
+  /** Whether changes on this machine are watched (inotify). */
+  watch: boolean;
+  /** Bytes that the feed of a bucket keeps. */
+  feedBytes: number;
+  /** Milliseconds between two looks at everything, and between two at the directories whose times have changed. */
+  scanMs: number;
+  quickScanMs: number;
   /** Hashing threads. */
   hashers: number;
   /** Bytes per second that hashing reads at most; 0: as fast as it goes. */

@@ -1,6 +1,7 @@
 /**
  * The actions of S3, as in the service authorisation reference ("Actions, resources, and condition keys for Amazon
- * S3"). A pattern in a policy must match one of them, and a request's action must be one of them.
+ * S3"), and BucketSync, which S3 does not have. A pattern in a policy must match one of them, and a request's action must be one
+ * of them.
  */
 const words = (text: string): string[] => text.split(/\s+/).filter((word) => word !== '');
 const s3 = (text: string): string[] => words(text).map((word) => `s3:${word}`);
@@ -28,6 +29,7 @@ const buckets = s3(`
   GetBucketMetadataTableConfiguration CreateBucketMetadataTableConfiguration DeleteBucketMetadataTableConfiguration
   UpdateBucketMetadataInventoryTableConfiguration UpdateBucketMetadataJournalTableConfiguration
   ListTagsForResource TagResource UntagResource
+  GetBucketSync PutBucketSync
 `);
 
 /** Actions on what the bucket's owner disposes of, whoever owns the object. */

@@ -1,6 +1,7 @@
 /** What the way of a request needs of the gateway. */
 import type { Addresses } from '../../acl/addresses.js';
 import type { Identities } from '../../acl/registry.js';
+import type { SyncControl } from '../../sync/control.js';
 import type { IamService } from '../iam/service.js';
 import type { Log } from '../observe/log.js';
 import type { ChangeRecorder } from '../s3/recorded.js';
@@ -28,4 +29,6 @@ export interface PipelineOptions {
   changes?: ChangeRecorder | undefined;
   /** See `Context`. */
   testEvent?: Context['testEvent'];
+  /** Carries out BucketSync; undefined where the sync engine is switched off. */
+  sync?: SyncControl | undefined;
 }

@@ -280,7 +280,7 @@ function createContext(
 ): Context {
   const { options, exchange, wire, target, headers, operation, now } = request;
   const { identity, authenticated, form } = caller;
-  const { identities, region, maxBuckets } = options;
+  const { identities, region, maxBuckets, sync } = options;
   const reads = operation.body === 'xml' || operation.body === 'stream';
   // The anonymous sign nothing, but their clients send payloads in chunks too, and say what its SHA-256 is.
   const payload = reads ? (authenticated?.payload ?? unsignedPayload(headers)) : undefined;
@@ -341,6 +341,7 @@ function createContext(
       return name;
     },
     testEvent: options.testEvent,
+    sync,
     isAccount: async (id) => id === identity.account?.uuid || (await identities.byId(id)) !== undefined,
   };
 }

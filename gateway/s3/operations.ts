@@ -7,6 +7,7 @@ import { abortMultipartUpload } from './ops/abort-multipart-upload.js';
 import { getBucketAcl, getObjectAcl, putBucketAcl, putObjectAcl } from './ops/acl.js';
 import * as notification from './ops/bucket-notification.js';
 import * as policy from './ops/bucket-policy.js';
+import { getBucketSync, putBucketSync } from './ops/bucket-sync.js';
 import { deleteBucketTagging, getBucketTagging, putBucketTagging } from './ops/bucket-tagging.js';
 import { completeMultipartUpload } from './ops/complete-multipart-upload.js';
 import { copyObject } from './ops/copy-object.js';
@@ -115,6 +116,9 @@ export const operations: readonly Operation[] = [
   bucket('PUT policy', 'PutBucketPolicy', policy.putBucketPolicy),
   bucket('DELETE policy', 'DeleteBucketPolicy', policy.deleteBucketPolicy),
   bucket('GET policyStatus', 'GetBucketPolicyStatus', policy.getBucketPolicyStatus),
+  // Of S3DS, with actions of our own: whoever may write into the bucket may have it synced.
+  bucket('GET sync', 'GetBucketSync', getBucketSync),
+  bucket('PUT sync', 'PutBucketSync', putBucketSync),
   bucket('GET cors', 'GetBucketCors', unset.getBucketCors, may('GetBucketCORS')),
   bucket('PUT cors', 'PutBucketCors', none, may('PutBucketCORS')),
   bucket('DELETE cors', 'DeleteBucketCors', unset.deleteAbsent, may('PutBucketCORS')),

@@ -1,6 +1,7 @@
 /** What an S3 operation is: a row of the table in `operations.ts`, a handler, a request context, a reply. */
 import type { Identity } from '../../acl/identity.js';
 import type { ObjectMeta } from '../../acl/metadata/types.js';
+import type { SyncControl } from '../../sync/control.js';
 import type { S3Error } from '../errors.js';
 import type { Headers, Query } from '../http/types.js';
 import type { Body, Bucket, ObjectInfo, Place, Storage } from '../storage/types.js';
@@ -50,6 +51,8 @@ export interface Context {
   maxBuckets: number;
   /** Display name of an account; '' when it is gone. */
   displayName(accountId: string): Promise<string>;
+  /** Undefined where the sync engine is switched off. */
+  sync: SyncControl | undefined;
   /** There is an account of this canonical id. */
   isAccount(id: string): Promise<boolean>;
   /** Sends a message to a registered webhook in the background; its failure is logged. Undefined: there is no sender. */

@@ -18,6 +18,7 @@ export type DocumentKind =
   | 'policygroups'
   | 'buckets'
   | 'webhooks'
+  | 'syncs'
   | 'service';
 
 /**

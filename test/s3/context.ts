@@ -93,6 +93,7 @@ export async function createWorld(): Promise<World> {
         requestId: randomUUID(),
         region: 'us-east-1',
         maxBuckets: 100,
+        sync: undefined,
         displayName: async (id) => (id === account.uuid ? account.displayName : ''),
       });
       // Work that ends soon is answered as if it had never been slow.

@@ -29,6 +29,13 @@ const bucketOf = (root: string, record: Bucket | undefined): Bucket | undefined 
   };
 };
 
+/** All that are registered, by name in byte order. */
+export const listBuckets = async (documents: Pick<Documents, 'list'>, root: string): Promise<Bucket[]> => {
+  const records = await documents.list<Bucket>('buckets');
+  const buckets = records.map(({ value }) => bucketOf(root, value)).filter((bucket) => bucket !== undefined);
+  return buckets.sort((a, b) => compareUtf8(a.name, b.name));
+};
+
 const contains = (outer: string, inner: string): boolean =>
   inner === outer || inner.startsWith(outer === '/' ? '/' : `${outer}/`);
 
@@ -44,11 +51,7 @@ export const createBuckets = ({ root, pool, documents, groundOf, directoryMode }
       ? bucketOf(root, await documents.get<Bucket>('buckets', name))
       : undefined;
 
-  const list = async (): Promise<Bucket[]> => {
-    const records = await documents.list<Bucket>('buckets');
-    const buckets = records.map(({ value }) => bucketOf(root, value)).filter((bucket) => bucket !== undefined);
-    return buckets.sort((a, b) => compareUtf8(a.name, b.name));
-  };
+  const list = () => listBuckets(documents, root);
 
   /** A directory must not be reachable through two buckets, nor our own files through any. */
   const checkDirectory = async (path: string, actor: Actor): Promise<void> => {

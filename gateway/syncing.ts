@@ -1,0 +1,90 @@
+/** Builds the sync engine's parts for a gateway: its thread, what requests write down for it, and what they ask of it. */
+import { randomUUID } from 'node:crypto';
+import { realpath } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
+import { createSyncControl } from '../sync/control.js';
+import { type SyncEngine, startSyncEngine } from '../sync/engine.js';
+import { createRecorder } from '../sync/inbox.js';
+import type { EngineStart } from '../sync/thread.js';
+import { createSender, type Webhooks } from '../sync/webhooks.js';
+import type { Config } from './config.js';
+import type { Log } from './observe/log.js';
+import type { GatewayOptions } from './server.js';
+import type { Bucket, Storage } from './storage/types.js';
+
+export interface Sync {
+  /** For `createGateway`. */
+  parts: { [K in 'changes' | 'sync' | 'testEvent']: GatewayOptions[K] | undefined };
+  /** Once requests are served. */
+  start(): void;
+  close(): Promise<void>;
+}
+
+export async function openSync(
+  config: Config,
+  { storage: { documents }, webhooks }: { storage: Storage; webhooks: Webhooks },
+  log: Log,
+): Promise<Sync> {
+  const tester = createTester(webhooks, log);
+  const { testEvent } = tester;
+  // What a sync that is switched off would never read is not written.
+  if (!config.sync) {
+    return { parts: { changes: undefined, sync: undefined, testEvent }, start() {}, close: async () => tester.close() };
+  }
+  let engine: SyncEngine | undefined;
+  const nudge = (bucket: Bucket) => engine?.nudge(bucket);
+  const start = await engineStart(config);
+  const changes = createRecorder({ root: start.root, onRecorded: nudge });
+  return {
+    parts: { changes, sync: createSyncControl(documents, nudge), testEvent },
+    start() {
+      engine = startSyncEngine({ ...start, destination: webhooks.destination, log });
+    },
+    async close() {
+      tester.close();
+      await changes.close();
+      await engine?.close();
+    },
+  };
+}
+
+/** What the thread of the sync engine is told. */
+export async function engineStart(config: Config): Promise<EngineStart> {
+  const { root, region, durability, fileMode, dirMode, metadata, syncChecksum, syncHashers } = config;
+  return {
+    region,
+    root: await realpath(root),
+    ground: { durability, fileMode, directoryMode: dirMode, sidecars: metadata === 'sidecar' },
+    settings: {
+      watch: config.syncWatch,
+      quietMs: config.syncQuiet,
+      scanMs: config.syncScan,
+      quickScanMs: config.syncQuickScan,
+      hashers: syncHashers === 'auto' ? Math.max(1, availableParallelism() >> 1) : syncHashers,
+      hashRate: config.syncRate,
+      checksum: syncChecksum === 'none' ? undefined : syncChecksum,
+      feedBytes: config.feedSize,
+    },
+  };
+}
+
+/** Sends what a PutBucketNotificationConfiguration announces to its webhooks. Nobody waits for it. */
+function createTester(webhooks: Webhooks, log: Log) {
+  const sender = createSender();
+  const end = new AbortController();
+  const send = async (name: string, body: object) => {
+    const destination = await webhooks.destination(name);
+    if (destination) await sender.send(destination, { body, id: randomUUID(), signal: end.signal });
+  };
+  return {
+    testEvent(name: string, body: object): void {
+      send(name, body).catch((err: unknown) => {
+        if (!end.signal.aborted) log.warn({ err, webhook: name }, 'test event not taken');
+      });
+    },
+    close(): void {
+      end.abort();
+      sender.close();
+    },
+  };
+}

@@ -1,0 +1,394 @@
+/**
+ * The leader's work on one bucket: takes what gateways have written down, follows hints, scans, carries out syncs that were
+ * asked for, and sends the events on. Everything goes through the reconciler, a little at a time, so that many buckets
+ * share one thread.
+ */
+
+import { hostname } from 'node:os';
+import type { Fingerprint } from '../acl/metadata/stamp.js';
+import { toBytes } from '../gateway/storage/keys.js';
+import type { BucketDir } from '../gateway/storage/posix/paths.js';
+import type { Bucket, Documents } from '../gateway/storage/types.js';
+import { type Catalog, openCatalog } from './catalog.js';
+import { split } from './changes.js';
+import type { Feed } from './feed.js';
+import { openFeedReader } from './feed-reader.js';
+import type { StampResult } from './hash.js';
+import { createHints } from './hints.js';
+import { drain, forget, type Positions } from './inbox-reader.js';
+import type { Lease } from './leader.js';
+import { feedDirectory, inboxDirectory } from './places.js';
+import { type Cause, createReconciler } from './reconcile.js';
+import { allOps, changeState, noCounts, readState, takeRun, tellRun } from './runs.js';
+import { createTasks, MOST_BUSY } from './tasks.js';
+import type { HintSink, KeyBytes, Source, SyncRun, SyncSettings } from './types.js';
+import type { Deliveries } from './webhook.js';
+
+export interface BucketDeps {
+  bucket: Bucket;
+  /** `syncDirectory`, which exists. */
+  directory: string;
+  lease: Lease;
+  documents: Documents;
+  feed: Feed;
+  /** Runs as the one as whom the bucket's files are worked on. May be nested. @throws S3Error NoSuchBucket … */
+  inside<T>(work: (bucket: BucketDir) => T): T;
+  stamp(key: string, seen: Fingerprint, trusted?: { etag: string }): Promise<StampResult>;
+  sources: readonly Source[];
+  /** Sends on what the feed has. */
+  deliveries: Deliveries;
+  /** Whether there is such a bucket still. */
+  stands(): Promise<boolean>;
+  settings: SyncSettings;
+  log: SyncLog;
+}
+
+export interface SyncLog {
+  info(details: object, message: string): void;
+  warn(details: object, message: string): void;
+  error(details: object, message: string): void;
+}
+
+export interface LedBucket {
+  /** Something may have been recorded or asked for. */
+  nudge(): void;
+  /** Ends the work: nothing is written afterwards. The lease is the caller's. */
+  stop(): Promise<void>;
+  /** Resolves when the work has ended, also of its own accord: the lease is lost, or the bucket has gone. */
+  readonly ended: Promise<void>;
+}
+
+/** How often an idle leader looks for what other gateways wrote down or asked for. */
+const POLL_MS = 500;
+/** How often the state of a running sync, and the counts of the bucket, are told. */
+const TELL_MS = 1_000;
+/** After failures in a row of the bucket, the catalog or the disk. */
+const BACKOFF_MS = [500, 2_000, 10_000, 30_000] as const;
+/** Two turns follow each other at this distance where only hints came in, to take several at once. */
+const TURN_MS = 5;
+/** A file that is still being written when a sync has seen everything else is waited for so long. */
+const PATIENCE_MS = 10_000;
+/** Clocks of file servers, against ours. */
+const SKEW_MS = 2_000;
+/** How often files of inboxes are removed whose gateway has ended without another word. */
+const FORGET_MS = 60_000;
+/** Directories that hints named, in one turn. */
+const MOST_HINTS = 200;
+
+export function leadBucket(deps: BucketDeps): LedBucket {
+  const { bucket, directory, lease, documents, feed, inside, sources, settings, log } = deps;
+  const inbox = inboxDirectory(directory);
+  const catalog = guarded(openCatalog(directory, feed.newest()), lease);
+  const hints = createHints();
+  const publishes = bucket.config['visibility'] !== 'synced';
+  let positions = catalog.note<Positions>('inbox') ?? {};
+  let running: { run: SyncRun; cause: Cause } | undefined;
+  let stopping = false;
+  let nudged = true;
+  /** By somebody who may have asked for a sync. */
+  let asked = true;
+  let wake: (() => void) | undefined;
+  let complaints = 0;
+
+  const nudge = (): void => {
+    nudged = true;
+    wake?.();
+  };
+  const complain = (key: string, reason: string): void => {
+    // A tree that may not be read must not fill the log.
+    if (complaints++ % 1000 === 0)
+      log.warn({ bucket: bucket.name, key, reason, complaints }, 'a file could not be synced');
+  };
+  const createCause = (change: Partial<Cause> = {}): Cause => ({
+    ops: allOps,
+    dryRun: false,
+    counts: noCounts(),
+    open: 0,
+    patience: Number.POSITIVE_INFINITY,
+    silentBefore: baseline(),
+    digestsLater: false,
+    publishes,
+    complain,
+    ...change,
+  });
+  /** While a catalog is made anew: what is older than this is taken up without an event. */
+  const baseline = (): bigint => BigInt(catalog.note<string>('baseline') ?? 0);
+
+  const reconciler = createReconciler({
+    catalog,
+    told: writesIn(feedDirectory(directory)),
+    inside,
+    stamp: deps.stamp,
+    committed: nudge,
+    lookAgain: (key: KeyBytes) => {
+      const { dir, name } = split(key);
+      hints.add({ dir, name });
+      nudge();
+    },
+  });
+  const tasks = createTasks({ catalog, reconciler, inside, createCause });
+  const sink: HintSink = {
+    hint(hint) {
+      hints.add(hint);
+      nudge();
+    },
+    lost(dir, why, settled) {
+      log.warn({ bucket: bucket.name, dir, why }, 'changes were missed: everything below is looked at');
+      hints.add({ dir, deep: true, ...(settled && { settled }) });
+      nudge();
+    },
+  };
+
+  // ---- beginning and end -----------------------------------------------------------------------------------------
+
+  async function begin(): Promise<void> {
+    const state = await readState(documents, bucket);
+    if (catalog.isNew) {
+      // A catalog that was lost must not tell everything again; a new bucket has had no event yet.
+      const ledBefore = state?.lastFullScan !== undefined || feed.newest() > 0;
+      const from = ledBefore ? Date.now() : Date.parse(bucket.created) - SKEW_MS;
+      catalog.commit({ notes: { baseline: String(BigInt(from) * 1_000_000n) } });
+    }
+    await changeState(documents, bucket, (current) => ({
+      ...current,
+      leader: { host: hostname(), pid: process.pid, since: lease.since },
+    }));
+    // What is watched before it is looked at cannot change unseen in between.
+    if (publishes) await Promise.all(sources.map(start));
+    const silentBefore = baseline();
+    const cause = createCause({ digestsLater: silentBefore > 0n });
+    tasks.add({
+      target: { dir: '' },
+      cause,
+      async done() {
+        await scanned();
+        if (silentBefore === 0n) return;
+        catalog.commit({ notes: { baseline: undefined } });
+        // Now the digests of what was only counted.
+        if (cause.counts.added > 0) tasks.add({ target: { dir: '' }, cause: createCause() });
+      },
+    });
+  }
+
+  async function start(source: Source): Promise<void> {
+    try {
+      await source.start(sink);
+      started.push(source);
+    } catch (err) {
+      log.warn({ err, bucket: bucket.name }, 'changes cannot be watched: only scans find what jobs write');
+    }
+  }
+  const started: Source[] = [];
+
+  async function scanned(): Promise<void> {
+    const lastFullScan = new Date().toISOString();
+    await changeState(documents, bucket, (state) => ({ ...state, lastFullScan }));
+    nextScan = performance.now() + settings.scanMs;
+  }
+  let nextScan = Number.POSITIVE_INFINITY;
+  let nextQuickScan = performance.now() + settings.quickScanMs;
+
+  function schedule(): void {
+    const now = performance.now();
+    if (now >= nextScan) {
+      nextScan = Number.POSITIVE_INFINITY;
+      nextQuickScan = now + settings.quickScanMs;
+      tasks.add({ target: { dir: '' }, cause: createCause(), done: scanned });
+    } else if (now >= nextQuickScan) {
+      nextQuickScan = Number.POSITIVE_INFINITY;
+      const done = () => {
+        nextQuickScan = performance.now() + settings.quickScanMs;
+      };
+      tasks.add({ target: { dir: '', quick: true }, cause: createCause(), done });
+    }
+  }
+
+  // ---- one turn --------------------------------------------------------------------------------------------------
+
+  let forgot = 0;
+  function readInbox(): boolean {
+    const drained = drain(inbox, positions);
+    if (drained.garbage > 0)
+      log.warn({ bucket: bucket.name, lines: drained.garbage }, 'lines of an inbox are no changes');
+    if (drained.changes.length > 0) reconciler.takeS3(drained.changes, drained.positions);
+    positions = drained.positions;
+    const now = performance.now();
+    if (!drained.more && (drained.changes.length > 0 || now - forgot > FORGET_MS)) {
+      forgot = now;
+      forget(inbox, positions);
+    }
+    return drained.more;
+  }
+
+  function sendOn(): void {
+    const events = catalog.outbox();
+    if (events.length === 0) return;
+    feed.append(events);
+    catalog.delivered(events.at(-1)!.seq);
+    deps.deliveries.wake();
+  }
+
+  let looked = 0;
+  async function takeRuns(): Promise<void> {
+    if (running || (!asked && performance.now() - looked < POLL_MS)) return;
+    looked = performance.now();
+    asked = false;
+    const state = await readState(documents, bucket);
+    if (!state || (state.queued.length === 0 && !state.running)) return;
+    const run = await takeRun(documents, bucket, new Date());
+    if (!run) return;
+    run.progress.expected = catalog.totals().objects;
+    const { prefix, dryRun, ops } = run;
+    const bytes = toBytes(prefix);
+    const cause = createCause({
+      ops: new Set(ops),
+      dryRun,
+      counts: run.counts,
+      publishes: true,
+      complain(key, reason) {
+        run.message ??= `${key}: ${reason}`;
+        complain(key, reason);
+      },
+    });
+    running = { run, cause };
+    const end = async (outcome: Partial<SyncRun>) => {
+      running = undefined;
+      await tellRun(documents, bucket, { ...run, ...outcome, finished: new Date().toISOString() });
+      nudge();
+    };
+    tasks.add(
+      {
+        target: { dir: bytes.slice(0, bytes.lastIndexOf('/') + 1), prefix: bytes },
+        cause,
+        patienceMs: PATIENCE_MS + 2 * settings.quietMs,
+        async done() {
+          // Whoever asked for it may read the feed now, and finds all events in it.
+          sendOn();
+          await end({ state: 'done' });
+          if (prefix === '' && !dryRun && cause.ops.size === allOps.size) await scanned();
+        },
+        failed: (error) => end({ state: 'failed', message: reasonOf(error) }),
+      },
+      true,
+    );
+  }
+
+  let toldAt = 0;
+  let told = '';
+  async function tell(): Promise<void> {
+    if (performance.now() - toldAt < TELL_MS) return;
+    toldAt = performance.now();
+    if (running) {
+      running.run.progress.seen = tasks.seen(running.cause);
+      await tellRun(documents, bucket, running.run);
+    }
+    const totals = catalog.totals();
+    const text = JSON.stringify(totals);
+    if (text === told) return;
+    told = text;
+    await changeState(documents, bucket, (state) => ({
+      ...state,
+      totals: { ...totals, at: new Date().toISOString() },
+    }));
+  }
+
+  /** @returns milliseconds after which there is something to do */
+  async function turn(): Promise<number> {
+    nudged = false;
+    const unread = readInbox();
+    const due = reconciler.tick();
+    if (reconciler.busy < MOST_BUSY) tasks.follow(hints.due(MOST_HINTS));
+    schedule();
+    const more = await tasks.step();
+    sendOn();
+    await takeRuns();
+    await tell();
+    if (unread || more) return 0;
+    return Math.min(POLL_MS, due, hints.wait());
+  }
+
+  async function loop(): Promise<void> {
+    let failures = 0;
+    let begun = false;
+    while (!stopping && lease.held()) {
+      try {
+        if (!begun) await begin();
+        begun = true;
+        await sleep(await turn());
+        failures = 0;
+      } catch (error) {
+        if (error instanceof LeaseLost) break;
+        if (!(await deps.stands())) return;
+        const ms = BACKOFF_MS[Math.min(failures++, BACKOFF_MS.length - 1)]!;
+        log.error({ err: error, bucket: bucket.name, ms }, 'a bucket cannot be synced, to be tried again');
+        nudged = false;
+        await sleep(ms);
+      }
+    }
+  }
+
+  async function sleep(ms: number): Promise<void> {
+    if (stopping) return;
+    // Also with nothing to wait for: the other buckets, and what comes in, get their turn.
+    await new Promise<void>((resolve) => {
+      const wait = nudged ? Math.min(ms, TURN_MS) : ms;
+      const timer = setTimeout(resolve, wait);
+      wake = () => {
+        clearTimeout(timer);
+        setTimeout(resolve, Math.min(wait, TURN_MS));
+      };
+    });
+    wake = undefined;
+  }
+
+  async function end(): Promise<void> {
+    reconciler.stop();
+    tasks.stop();
+    await Promise.allSettled(started.map((source) => source.stop()));
+    await deps.deliveries.stop();
+    feed.close();
+    await catalog.close();
+  }
+
+  const ended = loop().finally(end);
+  return {
+    nudge() {
+      asked = true;
+      nudge();
+    },
+    async stop() {
+      stopping = true;
+      nudge();
+      await ended;
+    },
+    ended,
+  };
+}
+
+/** Of the events that are in the feed already: a catalog that was lost has lost, too, how far the inboxes were read. */
+function* writesIn(feed: string): Generator<string> {
+  const reader = openFeedReader(feed);
+  const newest = reader.newest();
+  for (let after = Math.max(0, newest - REREAD); after < newest; ) {
+    const { events, last } = reader.read(after, 1000);
+    for (const { write } of events) if (write !== undefined) yield write;
+    if (last <= after) return;
+    after = last;
+  }
+}
+const REREAD = 20_000;
+
+class LeaseLost extends Error {}
+
+/** Somebody else may lead by now: nothing is written then. */
+const guarded = (catalog: Catalog, lease: Lease): Catalog => {
+  const held = <A extends unknown[], R>(write: (...args: A) => R) => {
+    return (...args: A): R => {
+      if (!lease.held()) throw new LeaseLost('another process leads the bucket');
+      return write(...args);
+    };
+  };
+  return { ...catalog, commit: held(catalog.commit), delivered: held(catalog.delivered) };
+};
+
+const reasonOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

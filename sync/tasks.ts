@@ -1,0 +1,139 @@
+/** What a leader is at: scans, and looks that hints asked for, each until all that it found is settled. */
+import type { BucketDir } from '../gateway/storage/posix/paths.js';
+import type { Catalog } from './catalog.js';
+import type { HintBatch } from './hints.js';
+import { lookAtName } from './look.js';
+import type { Cause, Reconciler } from './reconcile.js';
+import { createScan, type Scan, type ScanTarget } from './scan.js';
+
+export interface Task {
+  target: ScanTarget;
+  cause: Cause;
+  /** Milliseconds: so long files that are still being written are waited for once everything was looked at. Default: for ever. */
+  patienceMs?: number;
+  /** All that was found is settled. */
+  done?(): void | Promise<void>;
+  /** The tree cannot be looked at. Without this the scan is begun again by and by. */
+  failed?(error: unknown): Promise<void>;
+}
+
+export interface Tasks {
+  /** @param first before those that nobody waits for */
+  add(task: Task, first?: boolean): void;
+  follow(batches: readonly HintBatch[]): void;
+  /** Goes on for a moment. @returns whether there is more to do at once @throws what a task without `failed` met */
+  step(): Promise<boolean>;
+  /** Entries that a task has looked at so far. */
+  seen(cause: Cause): number;
+  stop(): void;
+}
+
+export interface TasksDeps {
+  catalog: Catalog;
+  reconciler: Reconciler;
+  inside<T>(work: (bucket: BucketDir) => T): T;
+  createCause(): Cause;
+}
+
+/** Findings that may wait, and milliseconds for a slice of a scan. */
+export const MOST_BUSY = 2_000;
+const SLICE_MS = 10;
+
+interface Active extends Task {
+  scan: Scan | undefined;
+  /** Everything was looked at. */
+  scanned: boolean;
+}
+
+export function createTasks({ catalog, reconciler, inside, createCause }: TasksDeps): Tasks {
+  const active: Active[] = [];
+
+  const scanOf = ({ target, cause }: Active): Scan =>
+    createScan(
+      {
+        catalog,
+        inside,
+        take(findings, seen) {
+          cause.counts.unchanged += seen - findings.filter(({ kind }) => kind !== 'vanished').length;
+          reconciler.take(findings, cause);
+        },
+        unreadable(dir) {
+          cause.counts.errors++;
+          cause.complain(dir, 'the owner of the bucket may not read this directory');
+        },
+      },
+      target,
+    );
+
+  async function goOn(task: Active): Promise<void> {
+    try {
+      task.scan ??= scanOf(task);
+      if (!task.scan.step(SLICE_MS)) return;
+      task.scanned = true;
+      if (task.patienceMs !== undefined) task.cause.patience = performance.now() + task.patienceMs;
+    } catch (error) {
+      task.scan?.stop();
+      task.scan = undefined;
+      if (!task.failed) throw error;
+      active.splice(active.indexOf(task), 1);
+      await task.failed(error);
+    }
+  }
+
+  function add(task: Task, first = false): void {
+    const entry: Active = { ...task, scan: undefined, scanned: false };
+    if (first) active.unshift(entry);
+    else active.push(entry);
+  }
+
+  /** Nothing of its own to scan: waits until its findings are settled. */
+  const waitFor = (cause: Cause, done: () => void): void => {
+    active.push({ target: { dir: '' }, cause, done, scan: undefined, scanned: true });
+  };
+
+  function followOne({ dir, names, deep, settled }: HintBatch): void {
+    const cause = createCause();
+    const targets: ScanTarget[] = [];
+    if (!names) targets.push({ dir, shallow: deep !== true });
+    else {
+      const looks = inside((bucket) => [...names].map((name) => ({ name, ...lookAtName(bucket, catalog, dir, name) })));
+      for (const { name, directory } of looks) {
+        if (!directory) continue;
+        const below = `${dir}${name}/`;
+        const whole = (typeof deep === 'object' && deep.has(name)) || !catalog.directory(below);
+        targets.push({ dir: below, shallow: !whole });
+      }
+      const findings = looks.flatMap(({ finding }) => (finding ? [finding] : []));
+      reconciler.take(findings, cause);
+    }
+    let left = targets.length + 1;
+    const done = () => {
+      if (--left > 0 || settled.length === 0) return;
+      void catalog.flushed().then(() => {
+        for (const each of settled) each();
+      });
+    };
+    for (const target of targets) add({ target, cause, done });
+    if (settled.length > 0) waitFor(cause, done);
+  }
+
+  return {
+    add,
+    follow(batches) {
+      for (const batch of batches) followOne(batch);
+    },
+    async step() {
+      const task = active.find(({ scanned }) => !scanned);
+      if (task && reconciler.busy < MOST_BUSY) await goOn(task);
+      for (const ended of active.filter(({ scanned, cause }) => scanned && cause.open === 0)) {
+        active.splice(active.indexOf(ended), 1);
+        await ended.done?.();
+      }
+      return reconciler.busy < MOST_BUSY && active.some(({ scanned }) => !scanned);
+    },
+    seen: (cause) => active.find((task) => task.cause === cause)?.scan?.seen ?? 0,
+    stop() {
+      for (const { scan } of active.splice(0)) scan?.stop();
+    },
+  };
+}

@@ -1,0 +1,246 @@
+/**
+ * The thread of the sync engine: stands for the leadership of every bucket of the root, and leads those that it gets. System
+ * calls are synchronous here; nobody's requests wait for them.
+ */
+import { mkdirSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { setTimeout as pause } from 'node:timers/promises';
+import { parentPort, workerData } from 'node:worker_threads';
+import type { Account } from '../acl/identity.js';
+import { loadDigests } from '../gateway/storage/digest.js';
+import { listBuckets } from '../gateway/storage/posix/buckets.js';
+import { type GroundSettings, groundFor } from '../gateway/storage/posix/context.js';
+import { createDocuments } from '../gateway/storage/posix/documents.js';
+import { documentOps } from '../gateway/storage/posix/documents-ops.js';
+import { as } from '../gateway/storage/posix/identity.js';
+import { type BucketDir, withBucket } from '../gateway/storage/posix/paths.js';
+import type { Pool } from '../gateway/storage/posix/pool.js';
+import { dropPrivileges } from '../gateway/storage/posix/privileges.js';
+import type { Actor, Bucket, Documents } from '../gateway/storage/types.js';
+import { type LedBucket, leadBucket, type SyncLog } from './bucket.js';
+import { openFeed } from './feed.js';
+import { createStamper, type Stamper } from './hash.js';
+import { type Candidate, createCandidate } from './leader.js';
+import { feedDirectory, sweepSyncDirectories, syncDirectory } from './places.js';
+import type { SyncSettings } from './types.js';
+import { createWatcher, type Watcher } from './watch.js';
+import { createDeliveries } from './webhook.js';
+import type { Destination } from './webhooks.js';
+
+export interface EngineStart {
+  /** Without symbolic links on its path. */
+  root: string;
+  ground: GroundSettings;
+  settings: SyncSettings;
+  /** Named in messages to webhooks. */
+  region: string;
+  /** Only this bucket: for a command that syncs it while no gateway runs. */
+  only?: string;
+}
+
+export type ToEngine = 'stop' | { nudge: string } | { answer: number; destination: Destination | undefined };
+
+/** A line for the log of the process. */
+export interface LogLine {
+  level: 'info' | 'warn' | 'error';
+  details: object;
+  message: string;
+}
+
+/** Where a webhook is, and its secret: the key that opens it stays in the main thread. */
+export interface Question {
+  question: number;
+  webhook: string;
+}
+
+export type FromEngine = LogLine | Question;
+
+/** How often buckets that nobody here leads are tried, and it is looked for new ones. */
+const ROUND_MS = 1_000;
+const SWEEP_MS = 3_600_000;
+
+interface Standing {
+  bucket: Bucket;
+  candidate: Candidate;
+  /** As whom its files are worked on; its account may change. */
+  actor: Actor;
+  led: LedBucket | undefined;
+}
+
+const post = (message: FromEngine): void => parentPort!.postMessage(message);
+const describe = (details: object): object =>
+  Object.fromEntries(
+    Object.entries(details).map(([name, value]) => [name, value instanceof Error ? told(value) : value]),
+  );
+/** Class and stack are lost between threads. */
+const told = ({ message, stack, cause }: Error): object => ({ message, stack, cause: cause && String(cause) });
+const logAt = (level: LogLine['level']) => (details: object, message: string) =>
+  post({ level, details: describe(details), message });
+const log: SyncLog = { info: logAt('info'), warn: logAt('warn'), error: logAt('error') };
+
+const questions = new Map<number, (destination: Destination | undefined) => void>();
+let lastQuestion = 0;
+const askDestination = (webhook: string): Promise<Destination | undefined> =>
+  new Promise((resolve) => {
+    const question = ++lastQuestion;
+    questions.set(question, resolve);
+    post({ question, webhook });
+  });
+const take = ({ answer, destination }: Extract<ToEngine, { answer: number }>): void => {
+  questions.get(answer)?.(destination);
+  questions.delete(answer);
+};
+
+/** The documents of the service area, read and written by this very thread. */
+function openDocuments(root: string): Documents {
+  const ops: Record<string, (...args: never[]) => unknown> = documentOps;
+  const inline = {
+    run: async (op: string, args: readonly unknown[]) => ops[op]!(...(args as never[])),
+    lane: () => 0,
+  } as unknown as Pick<Pool, 'run' | 'lane'>;
+  return createDocuments(root, inline, { warn: (message) => log.warn({}, message) });
+}
+
+async function serve(start: EngineStart): Promise<void> {
+  const { root, ground, settings, only } = start;
+  dropPrivileges();
+  await loadDigests();
+  const documents = openDocuments(root);
+  const stamper = createStamper({ ...settings, ground, documents });
+  const watcher = createWatcher();
+  const standing = new Map<string, Standing>();
+  let stopping = false;
+  let wake: (() => void) | undefined;
+
+  parentPort!.on('message', (message: ToEngine) => {
+    if (message === 'stop') {
+      stopping = true;
+      wake?.();
+    } else if ('answer' in message) take(message);
+    else {
+      const one = standing.get(message.nudge);
+      one?.led?.nudge();
+      // A bucket that was just made is led at once.
+      if (!one) wake?.();
+    }
+  });
+
+  let swept = performance.now() - SWEEP_MS + 60_000;
+  while (!stopping) {
+    try {
+      const all = await listBuckets(documents, root);
+      const buckets = all.filter(({ name }) => only === undefined || name === only);
+      await leaveOld(standing, buckets);
+      for (const bucket of buckets) {
+        if (stopping) break;
+        try {
+          await stand(start, { documents, stamper, watcher }, standing, bucket);
+        } catch (err) {
+          log.warn({ err, bucket: bucket.name }, 'a bucket cannot be led, to be tried again');
+        }
+      }
+      if (only === undefined && performance.now() - swept > SWEEP_MS) {
+        swept = performance.now();
+        await sweepSyncDirectories(root, () => listBuckets(documents, root));
+      }
+    } catch (err) {
+      log.error({ err }, 'the buckets cannot be listed');
+    }
+    if (stopping) break;
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, ROUND_MS);
+      wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+  await Promise.all([...standing.values()].map(leave));
+  await stamper.close();
+}
+
+/** Those that are gone, or are set up otherwise by now. */
+async function leaveOld(standing: Map<string, Standing>, buckets: readonly Bucket[]): Promise<void> {
+  const now = new Map(buckets.map((bucket) => [bucket.name, bucket]));
+  for (const [name, one] of standing) {
+    const bucket = now.get(name);
+    const same = bucket?.created === one.bucket.created && bucket.path === one.bucket.path;
+    if (same && bucket.config['visibility'] === one.bucket.config['visibility']) continue;
+    standing.delete(name);
+    await leave(one);
+  }
+}
+
+async function leave({ led, candidate }: Standing): Promise<void> {
+  await led?.stop();
+  candidate.withdraw();
+}
+
+interface Parts {
+  documents: Documents;
+  stamper: Stamper;
+  watcher: Watcher;
+}
+
+async function stand(
+  { root, ground, settings, region }: EngineStart,
+  { documents, stamper, watcher }: Parts,
+  standing: Map<string, Standing>,
+  bucket: Bucket,
+): Promise<void> {
+  const directory = syncDirectory(root, bucket);
+  const account = await documents.get<Account>('accounts', bucket.owner);
+  if (!account) throw new Error(`its owner ${bucket.owner} is no account`);
+  let one = standing.get(bucket.name);
+  if (!one) {
+    const candidate = createCandidate(directory, { host: hostname(), pid: process.pid });
+    standing.set(bucket.name, (one = { bucket, candidate, actor: account.actor, led: undefined }));
+  }
+  one.actor = account.actor;
+  if (one.led) return;
+  const lease = one.candidate.tryLead();
+  if (!lease) return;
+  const stands = async () => (await documents.get<Bucket>('buckets', bucket.name))?.created === bucket.created;
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  const own = groundFor(bucket, ground);
+  const deliveries = createDeliveries({
+    directory,
+    region,
+    bucket: async () => {
+      const now = (await listBuckets(documents, root)).find(({ name }) => name === bucket.name);
+      return now?.created === bucket.created ? now : undefined;
+    },
+    destination: askDestination,
+    log,
+  });
+  const led = leadBucket({
+    bucket,
+    directory,
+    lease,
+    documents,
+    feed: openFeed(feedDirectory(directory), { maxBytes: settings.feedBytes }),
+    inside: <T>(work: (at: BucketDir) => T): T => as(one.actor, () => withBucket(own, 'service', work)),
+    stamp: (key, seen, trusted) =>
+      stamper.stamp({ bucket, actor: one.actor }, key, seen, {
+        quietMs: settings.quietMs,
+        owner: bucket.owner,
+        ...(trusted && { trusted }),
+      }),
+    sources: settings.watch ? [watcher.source(bucket.path)] : [],
+    deliveries,
+    stands,
+    settings,
+    log,
+  });
+  one.led = led;
+  void led.ended
+    .catch((err: unknown) => log.error({ err, bucket: bucket.name }, 'the sync of a bucket ended'))
+    .then(async () => {
+      // Again from the beginning, when it is still ours to lead.
+      await pause(ROUND_MS);
+      if (one.led === led) one.led = undefined;
+    });
+}
+
+await serve(workerData as EngineStart);
+process.exit(0);
