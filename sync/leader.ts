@@ -158,6 +158,7 @@ const parse = (bytes: string, epoch: number): LeaderRecord | undefined => {
 
 interface Seen {
   epoch: number;
+  /** Another for each beat. */
   bytes: string;
   record: LeaderRecord | undefined;
 }
@@ -169,8 +170,9 @@ const readEpoch = (directory: string, epoch: number): Seen | undefined => {
   if (fd < 0) throw errnoError(-fd, 'open');
   try {
     const into = Buffer.alloc(4 * RECORD_BYTES);
-    const bytes = into.toString('utf8', 0, pread(fd, into, 0));
-    return { epoch, bytes, record: parse(bytes, epoch) };
+    const text = into.toString('utf8', 0, pread(fd, into, 0));
+    // With its time: a client may show old pages of a file whose new status it knows.
+    return { epoch, bytes: `${fstat(fd).mtimeNs} ${text}`, record: parse(text, epoch) };
   } finally {
     close(fd);
   }

@@ -188,6 +188,9 @@ export async function startVolume(): Promise<Volume> {
         `--pid-file=${join(dir, `client-${number}.pid`)}`,
         `--attribute-timeout=${options.attributeTimeout ?? 0}`,
         `--entry-timeout=${options.entryTimeout ?? 0}`,
+        // Told nothing, version 10 keeps pages of a file that another client has overwritten.
+        '--fopen-keep-cache=off',
+        '--auto-invalidation=on',
         target,
       ]);
       // It answers ENOTCONN until it has reached the server.
