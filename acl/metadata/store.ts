@@ -28,6 +28,8 @@ const none: Loaded = { incomplete: false, forget: nothing, supersede: nothing };
 export const loadRecord = (bucket: MetaGround, fd: number, stat: Stat): Loaded => {
   const value = bucket.ground.sidecars ? -E.EOPNOTSUPP : readAttribute(fd);
   if (value === -E.EOPNOTSUPP) return loadSidecar(bucket, fd, stat);
+  // A network filesystem does not tell the attributes of a file that has lost its name, although it is open.
+  if (value === -E.ESTALE || value === -E.ENOENT) return { ...none, incomplete: true };
   const decoded = typeof value === 'number' ? undefined : decode(value);
   if (!decoded || (isDirectory(stat) && !isOfDirectory(decoded.stamp, stat))) return none;
   const { overflow, ...packed } = decoded;

@@ -1,3 +1,4 @@
+// timeout: 400
 /** The store passes the suite of every store on a network filesystem as well. */
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';

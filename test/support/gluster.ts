@@ -189,7 +189,6 @@ export async function startVolume(): Promise<Volume> {
         `--attribute-timeout=${options.attributeTimeout ?? 0}`,
         `--entry-timeout=${options.entryTimeout ?? 0}`,
         // Told nothing, version 10 keeps pages of a file that another client has overwritten.
-        '--fopen-keep-cache=off',
         '--auto-invalidation=on',
         target,
       ]);

@@ -108,7 +108,8 @@ const enterOrMake = (bucket: BucketDir, at: number, segment: string): number | u
     fd = open();
   }
   if (fd >= 0) return fd;
-  if (fd === -E.ENOENT || fd === -E.ENOTDIR || fd === -E.ELOOP) return undefined;
+  // ESTALE: `at` was removed; the caller finds out whether anything is left.
+  if (fd === -E.ENOENT || fd === -E.ESTALE || fd === -E.ENOTDIR || fd === -E.ELOOP) return undefined;
   throw errnoError(-fd, 'openat2');
 };
 
@@ -118,6 +119,7 @@ const enterOrMake = (bucket: BucketDir, at: number, segment: string): number | u
  */
 export const makeDirectory = (bucket: BucketDir, at: number, segment: string): number => {
   const made = tryMkdirat(at, segment, bucket.ground.directoryMode);
+  if (made === -E.ESTALE) return -E.ENOENT;
   if (made === -E.EEXIST || made === -E.ENOENT) return made;
   if (made < 0) throw errnoError(-made, 'mkdir');
   const fd = tryOpenat2(at, segment, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, RESOLVE_INSIDE);

@@ -103,7 +103,9 @@ const tryPublish = (
     }
     if (result < 0) {
       stamped.undo();
-      if (result === -E.ENOENT && isThere(source.directory, source.name)) return undefined;
+      // ESTALE: as a network filesystem says it of a directory that is gone, though open.
+      const gone = result === -E.ENOENT || result === -E.ESTALE;
+      if (gone && isThere(source.directory, source.name)) return undefined;
       if (result === -E.ENOENT) throw new S3Error('NoSuchBucket', { cause: errnoError(E.ENOENT, 'rename') });
       if (result === -E.EEXIST && exclusive)
         throw new S3Error('PreconditionFailed', { fields: { Condition: 'If-None-Match' } });

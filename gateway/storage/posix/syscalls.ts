@@ -44,9 +44,11 @@ export const tryOpenat2 = (dirfd: number, path: Path, flags: number, mode = 0, r
   how[1] = BigInt(mode);
   how[2] = BigInt(resolve);
   // EAGAIN: "the kernel could not ensure that a ".." component didn't escape (due to a race condition …)": may be retried.
+  // ESTALE: the file that a network filesystem's client has found was replaced on the server before it was opened there.
   for (let attempt = 0; ; attempt++) {
     const result = outcome(openat2Raw(nr.openat2, dirfd, p, how, 24));
-    if ((result !== -E.EAGAIN && result !== -E.EINTR) || attempt === 16) return result;
+    const passing = result === -E.EAGAIN || result === -E.EINTR || result === -E.ESTALE;
+    if (!passing || attempt === 16) return result;
   }
 };
 

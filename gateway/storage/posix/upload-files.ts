@@ -185,6 +185,11 @@ export const withUpload = <T>(
       if (lock === 'shared') lockFile(file, false);
     }
     return work(at);
+  } catch (error) {
+    // A network filesystem's word for what is in a directory that was removed since we opened it.
+    const stale = isErrno(error) && error.errno === E.ESTALE;
+    if (stale && !tryStatat(bucket.area('uploads'), id, AT_SYMLINK_NOFOLLOW)) throw noSuchUpload();
+    throw error;
   } finally {
     if (file >= 0) close(file);
     close(fd);
