@@ -4,7 +4,8 @@
  *
  * inotify is used directly. Node's `fs.watch`, and chokidar, which is built on it, give neither the event's mask nor the
  * cookie of a rename, and drop the notice that the kernel's queue has overflowed: changes are lost without a word.
- * Figures of 10,000 directories with 100,000 files are in `test/bench/watch.ts`.
+ * Of 10,000 directories with 100,000 files, on a machine with two busy cores (`test/bench/watch.ts`): started after 0.5 s
+ * with 25 MiB, chokidar 5 after 15 s with 706 MiB.
  *
  * One thread and one inotify instance serve all buckets of a process: a user has 128 instances by default.
  */
