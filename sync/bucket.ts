@@ -35,6 +35,8 @@ export interface BucketDeps {
   inside<T>(work: (bucket: BucketDir) => T): T;
   stamp(key: string, seen: Fingerprint, trusted?: { etag: string }): Promise<StampResult>;
   sources: readonly Source[];
+  /** Removes metadata of files that are gone, old enough. @param knows whether an inode is an object's */
+  collectOrphans(knows: (ino: bigint) => boolean): Promise<unknown>;
   /** Sends on what the feed has. */
   deliveries: Deliveries;
   /** Whether there is such a bucket still. */
@@ -72,6 +74,7 @@ const PATIENCE_MS = 10_000;
 const SKEW_MS = 2_000;
 /** How often files of inboxes are removed whose gateway has ended without another word. */
 const FORGET_MS = 60_000;
+const DAY_MS = 86_400_000;
 /** Directories that hints named, in one turn. */
 const MOST_HINTS = 200;
 
@@ -183,8 +186,19 @@ export function leadBucket(deps: BucketDeps): LedBucket {
   async function scanned(): Promise<void> {
     const lastFullScan = new Date().toISOString();
     await changeState(documents, bucket, (state) => ({ ...state, lastFullScan }));
+    collect();
     nextScan = performance.now() + settings.scanMs;
   }
+
+  /** Metadata beside files that are gone. What is in use is known only when everything was looked at. */
+  function collect(): void {
+    if (performance.now() < nextCollection) return;
+    nextCollection = performance.now() + DAY_MS;
+    deps
+      .collectOrphans((ino) => !stopping && catalog.knows(ino))
+      .catch((err: unknown) => log.warn({ err, bucket: bucket.name }, 'metadata without a file could not be removed'));
+  }
+  let nextCollection = 0;
   let nextScan = Number.POSITIVE_INFINITY;
   let nextQuickScan = performance.now() + settings.quickScanMs;
 

@@ -58,6 +58,8 @@ export type FromEngine = LogLine | Question;
 /** How often buckets that nobody here leads are tried, and it is looked for new ones. */
 const ROUND_MS = 1_000;
 const SWEEP_MS = 3_600_000;
+/** Metadata is written before its file has a name. */
+const ORPHAN_AGE_MS = 86_400_000;
 
 interface Standing {
   bucket: Bucket;
@@ -228,6 +230,7 @@ async function stand(
       }),
     sources: settings.watch ? [watcher.source(bucket.path)] : [],
     deliveries,
+    collectOrphans: (knows) => stamper.collectOrphans(bucket, knows, ORPHAN_AGE_MS),
     stands,
     settings,
     log,
