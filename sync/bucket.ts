@@ -6,7 +6,6 @@
 
 import { hostname } from 'node:os';
 import type { Fingerprint } from '../acl/metadata/stamp.js';
-import { toBytes } from '../gateway/storage/keys.js';
 import type { BucketDir } from '../gateway/storage/posix/paths.js';
 import type { Bucket, Documents } from '../gateway/storage/types.js';
 import { type Catalog, openCatalog } from './catalog.js';
@@ -19,9 +18,10 @@ import { drain, forget, type Positions } from './inbox-reader.js';
 import type { Lease } from './leader.js';
 import { feedDirectory, inboxDirectory } from './places.js';
 import { type Cause, createReconciler } from './reconcile.js';
-import { allOps, changeState, noCounts, readState, takeRun, tellRun } from './runs.js';
+import { createRunner } from './runner.js';
+import { allOps, changeState, noCounts, readState } from './runs.js';
 import { createTasks, MOST_BUSY } from './tasks.js';
-import type { HintSink, KeyBytes, Source, SyncRun, SyncSettings } from './types.js';
+import type { HintSink, KeyBytes, Source, SyncSettings } from './types.js';
 import type { Deliveries } from './webhook.js';
 
 export interface BucketDeps {
@@ -68,8 +68,6 @@ const TELL_MS = 1_000;
 const BACKOFF_MS = [500, 2_000, 10_000, 30_000] as const;
 /** Two turns follow each other at this distance where only hints came in, to take several at once. */
 const TURN_MS = 5;
-/** A file that is still being written when a sync has seen everything else is waited for so long. */
-const PATIENCE_MS = 10_000;
 /** Clocks of file servers, against ours. */
 const SKEW_MS = 2_000;
 /** How often files of inboxes are removed whose gateway has ended without another word. */
@@ -85,7 +83,6 @@ export function leadBucket(deps: BucketDeps): LedBucket {
   const hints = createHints();
   const publishes = bucket.config['visibility'] !== 'synced';
   let positions = catalog.note<Positions>('inbox') ?? {};
-  let running: { run: SyncRun; cause: Cause } | undefined;
   let stopping = false;
   let nudged = true;
   /** By somebody who may have asked for a sync. */
@@ -130,6 +127,16 @@ export function leadBucket(deps: BucketDeps): LedBucket {
     },
   });
   const tasks = createTasks({ catalog, reconciler, inside, createCause });
+  const runs = createRunner({
+    documents,
+    bucket,
+    catalog,
+    tasks,
+    createCause,
+    quietMs: settings.quietMs,
+    sendOn,
+    scanned,
+  });
   const sink: HintSink = {
     hint(hint) {
       hints.add(hint);
@@ -242,60 +249,12 @@ export function leadBucket(deps: BucketDeps): LedBucket {
     deps.deliveries.wake();
   }
 
-  let looked = 0;
-  async function takeRuns(): Promise<void> {
-    if (running || (!asked && performance.now() - looked < POLL_MS)) return;
-    looked = performance.now();
-    asked = false;
-    const state = await readState(documents, bucket);
-    if (!state || (state.queued.length === 0 && !state.running)) return;
-    const run = await takeRun(documents, bucket, new Date());
-    if (!run) return;
-    run.progress.expected = catalog.totals().objects;
-    const { prefix, dryRun, ops } = run;
-    const bytes = toBytes(prefix);
-    const cause = createCause({
-      ops: new Set(ops),
-      dryRun,
-      counts: run.counts,
-      publishes: true,
-      complain(key, reason) {
-        run.message ??= `${key}: ${reason}`;
-        complain(key, reason);
-      },
-    });
-    running = { run, cause };
-    const end = async (outcome: Partial<SyncRun>) => {
-      running = undefined;
-      await tellRun(documents, bucket, { ...run, ...outcome, finished: new Date().toISOString() });
-      nudge();
-    };
-    tasks.add(
-      {
-        target: { dir: bytes.slice(0, bytes.lastIndexOf('/') + 1), prefix: bytes },
-        cause,
-        patienceMs: PATIENCE_MS + 2 * settings.quietMs,
-        async done() {
-          // Whoever asked for it may read the feed now, and finds all events in it.
-          sendOn();
-          await end({ state: 'done' });
-          if (prefix === '' && !dryRun && cause.ops.size === allOps.size) await scanned();
-        },
-        failed: (error) => end({ state: 'failed', message: reasonOf(error) }),
-      },
-      true,
-    );
-  }
-
   let toldAt = 0;
   let told = '';
   async function tell(): Promise<void> {
     if (performance.now() - toldAt < TELL_MS) return;
     toldAt = performance.now();
-    if (running) {
-      running.run.progress.seen = tasks.seen(running.cause);
-      await tellRun(documents, bucket, running.run);
-    }
+    await runs.tell();
     const totals = catalog.totals();
     const text = JSON.stringify(totals);
     if (text === told) return;
@@ -315,7 +274,8 @@ export function leadBucket(deps: BucketDeps): LedBucket {
     schedule();
     const more = await tasks.step();
     sendOn();
-    await takeRuns();
+    await runs.take(asked);
+    asked = false;
     await tell();
     if (unread || more) return 0;
     return Math.min(POLL_MS, due, hints.wait());
@@ -404,5 +364,3 @@ const guarded = (catalog: Catalog, lease: Lease): Catalog => {
   };
   return { ...catalog, commit: held(catalog.commit), delivered: held(catalog.delivered) };
 };
-
-const reasonOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
