@@ -84,15 +84,7 @@ export async function openTwoDoors(options: GatewayOptions = {}, bucket = 'doors
         const events = world.events();
         return events.length >= count ? events : undefined;
       }),
-    async sync({ ops, body = '', query = '', method = 'PUT' } = {}) {
-      const response = await signed(gateway, method, `/${bucket}?sync${query}`, {
-        body,
-        headers: ops === undefined ? {} : { 'x-ddn-bucket-sync-ops': ops },
-      });
-      const text = await response.text();
-      const elements = [...text.matchAll(/<(\w+)>([^<]*)<\/\1>/g)].map(([, name, value]) => [name!, value!]);
-      return { status: String(response.status), ...Object.fromEntries(elements) };
-    },
+    sync: (call) => syncBucket(gateway, bucket, call),
     state: () => JSON.parse(readFileSync(join(root, '.tidegate/syncs', `${bucket}.json`), 'utf8')),
     async scanned() {
       await until('the first scan', 20_000, () => {
@@ -119,6 +111,19 @@ export async function openTwoDoors(options: GatewayOptions = {}, bucket = 'doors
   };
   await world.scanned();
   return world;
+}
+
+/** BucketSync. The elements of the summary by name, and `status`. */
+export async function syncBucket(
+  gateway: Gateway,
+  bucket: string,
+  { ops, body = '', query = '', method = 'PUT' }: SyncCall = {},
+): Promise<Record<string, string>> {
+  const headers: Record<string, string> = ops === undefined ? {} : { 'x-ddn-bucket-sync-ops': ops };
+  const response = await signed(gateway, method, `/${bucket}?sync${query}`, { body, headers });
+  const text = await response.text();
+  const elements = [...text.matchAll(/<(\w+)>([^<]*)<\/\1>/g)].map(([, name, value]) => [name!, value!]);
+  return { status: String(response.status), ...Object.fromEntries(elements) };
 }
 
 /** A request that the SDK does not know. */
