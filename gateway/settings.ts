@@ -84,6 +84,11 @@ const ranges = z
   .refine((list) => list.every(isRange));
 const rangesAllowed = 'a list of addresses or ranges such as 192.0.2.0/24 and 2001:db8::/32';
 
+const changelogs = z
+  .union([z.array(z.string()), z.string().transform((value) => value.split(','))])
+  .transform((list) => list.map((each) => each.trim()).filter((each) => each !== ''))
+  .refine((list) => list.every((each) => /^[\w.-]+-MDT[0-9a-fA-F]{4}:[\w.-]+$/.test(each)));
+
 export const settings = {
   root: define({
     schema: path,
@@ -274,6 +279,14 @@ export const settings = {
     placeholder: 'TIME',
     help: 'so often directories whose times have changed are looked at: names that came or went on other machines',
     allowed: 'never, or at least ten seconds, written like 30s, 10m or 1h',
+  }),
+  changelog: define<readonly string[]>({
+    schema: changelogs,
+    default: [],
+    placeholder: 'MDT:USER',
+    list: true,
+    help: 'Lustre: changelogs that tell what all nodes do, each with a changelog user that this gateway alone reads as; repeatable',
+    allowed: 'a list of MDTs with a changelog user each, such as lustre-MDT0000:cl1',
   }),
   syncHashers: define({
     schema: z.union([z.literal('auto'), count(1, 64)]),

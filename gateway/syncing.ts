@@ -1,7 +1,8 @@
 /** Builds the sync engine's parts for a gateway: its thread, what requests write down for it, and what they ask of it. */
 import { randomUUID } from 'node:crypto';
-import { realpath } from 'node:fs/promises';
+import { realpath, stat } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
+import { dirname } from 'node:path';
 import { createSyncControl } from '../sync/control.js';
 import { type SyncEngine, startSyncEngine } from '../sync/engine.js';
 import { createRecorder } from '../sync/inbox.js';
@@ -51,9 +52,12 @@ export async function openSync(
 /** What the thread of the sync engine is told. */
 export async function engineStart(config: Config): Promise<EngineStart> {
   const { root, region, durability, fileMode, dirMode, metadata, syncChecksum, syncHashers } = config;
+  const real = await realpath(root);
+  const users = Object.fromEntries(config.changelog.map((each) => each.split(':') as [string, string]));
   return {
     region,
-    root: await realpath(root),
+    root: real,
+    ...(config.changelog.length > 0 && { changelog: { mount: await mountPoint(real), users } }),
     ground: { durability, fileMode, directoryMode: dirMode, sidecars: metadata === 'sidecar' },
     settings: {
       watch: config.syncWatch,
@@ -66,6 +70,14 @@ export async function engineStart(config: Config): Promise<EngineStart> {
       feedBytes: config.feedSize,
     },
   };
+}
+
+/** The directory at which the filesystem of a path is mounted. */
+async function mountPoint(path: string): Promise<string> {
+  const { dev } = await stat(path);
+  for (let at = path; ; at = dirname(at)) {
+    if (at === '/' || (await stat(dirname(at))).dev !== dev) return at;
+  }
 }
 
 /** Sends what a PutBucketNotificationConfiguration announces to its webhooks. Nobody waits for it. */

@@ -18,6 +18,7 @@ import type { Pool } from '../gateway/storage/posix/pool.js';
 import { dropPrivileges } from '../gateway/storage/posix/privileges.js';
 import type { Actor, Bucket, Documents } from '../gateway/storage/types.js';
 import { type LedBucket, leadBucket, type SyncLog } from './bucket.js';
+import { type Changelog, type ChangelogState, createChangelog } from './changelog.js';
 import { openFeed } from './feed.js';
 import { createStamper, type Stamper } from './hash.js';
 import { type Candidate, createCandidate } from './leader.js';
@@ -34,6 +35,8 @@ export interface EngineStart {
   settings: SyncSettings;
   /** Named in messages to webhooks. */
   region: string;
+  /** Lustre's changelogs, read as users of this gateway's own. */
+  changelog?: { mount: string; users: Readonly<Record<string, string>> };
   /** Only this bucket: for a command that syncs it while no gateway runs. */
   only?: string;
 }
@@ -110,6 +113,7 @@ async function serve(start: EngineStart): Promise<void> {
   const documents = openDocuments(root);
   const stamper = createStamper({ ...settings, ground, documents });
   const watcher = createWatcher();
+  const changelog = start.changelog && openChangelog(start.changelog, documents);
   const standing = new Map<string, Standing>();
   let stopping = false;
   let wake: (() => void) | undefined;
@@ -136,7 +140,7 @@ async function serve(start: EngineStart): Promise<void> {
       for (const bucket of buckets) {
         if (stopping) break;
         try {
-          await stand(start, { documents, stamper, watcher }, standing, bucket);
+          await stand(start, { documents, stamper, watcher, changelog }, standing, bucket);
         } catch (err) {
           log.warn({ err, bucket: bucket.name }, 'a bucket cannot be led, to be tried again');
         }
@@ -157,8 +161,29 @@ async function serve(start: EngineStart): Promise<void> {
       };
     });
   }
+  // Before its sources: what they have not settled is read again, and nobody owes a bucket anything for that.
+  await changelog?.stop();
   await Promise.all([...standing.values()].map(leave));
   await stamper.close();
+}
+
+function openChangelog({ mount, users }: NonNullable<EngineStart['changelog']>, documents: Documents): Changelog {
+  const id = Object.entries(users)
+    .map(([mdt, user]) => `${mdt}_${user}`)
+    .sort()
+    .join('.')
+    .slice(0, 240);
+  return createChangelog({
+    mount,
+    users,
+    load: () => documents.get<ChangelogState>('changelogs', id),
+    async save(state) {
+      const saved = await documents.update<ChangelogState>('changelogs', id, () => state);
+      if (!saved && !(await documents.create('changelogs', id, state)))
+        throw new Error('another gateway reads as this user');
+    },
+    log,
+  });
 }
 
 /** Those that are gone, or are set up otherwise by now. */
@@ -182,11 +207,12 @@ interface Parts {
   documents: Documents;
   stamper: Stamper;
   watcher: Watcher;
+  changelog: Changelog | undefined;
 }
 
 async function stand(
   { root, ground, settings, region }: EngineStart,
-  { documents, stamper, watcher }: Parts,
+  { documents, stamper, watcher, changelog }: Parts,
   standing: Map<string, Standing>,
   bucket: Bucket,
 ): Promise<void> {
@@ -228,7 +254,10 @@ async function stand(
         owner: bucket.owner,
         ...(trusted && { trusted }),
       }),
-    sources: settings.watch ? [watcher.source(bucket.path)] : [],
+    sources: [
+      ...(settings.watch ? [watcher.source(bucket.path)] : []),
+      ...(changelog ? [changelog.source(bucket.path)] : []),
+    ],
     deliveries,
     collectOrphans: (knows) => stamper.collectOrphans(bucket, knows, ORPHAN_AGE_MS),
     stands,

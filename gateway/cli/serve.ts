@@ -4,6 +4,7 @@ import type { KeyWithSecret } from '../../acl/registry.js';
 import { type Config, loadConfig, settingDocs } from '../config.js';
 import { startGateway } from '../main.js';
 import { settings } from '../settings.js';
+import { CAP_DAC_READ_SEARCH, CAP_SYS_ADMIN } from '../storage/posix/linux.js';
 import { shedPrivileges } from '../storage/posix/privileges.js';
 import { personFor, warningOf } from './person.js';
 import { type CommonOptions, example, subCommand } from './run.js';
@@ -19,10 +20,12 @@ export function addServeCommand(program: Command): void {
     else serve.option(flag, text);
   }
   serve.action(async (_: unknown, command: Command) => {
-    shedPrivileges();
     const options: CommonOptions & Record<string, unknown> = command.optsWithGlobals();
     const flags = Object.fromEntries(Object.keys(settings).map((name) => [name, options[name]]));
-    await run(await loadConfig({ flags, file: options.config }));
+    const config = await loadConfig({ flags, file: options.config });
+    // `lfs changelog` needs the one, `lfs fid2path` the other.
+    shedPrivileges(config.changelog.length > 0 ? [CAP_SYS_ADMIN, CAP_DAC_READ_SEARCH] : []);
+    await run(config);
   });
   example(
     serve,

@@ -19,6 +19,7 @@ export type DocumentKind =
   | 'buckets'
   | 'webhooks'
   | 'syncs'
+  | 'changelogs'
   | 'service';
 
 /**

@@ -163,6 +163,8 @@ export const CAP_DAC_OVERRIDE = 1;
 export const CAP_FOWNER = 3;
 export const CAP_SETGID = 6;
 export const CAP_SETUID = 7;
+export const CAP_DAC_READ_SEARCH = 2;
+export const CAP_SYS_ADMIN = 21;
 export const CAP_NET_BIND_SERVICE = 10;
 
 export const PR_CAPBSET_READ = 23;

@@ -41,14 +41,15 @@ const MARK = 'TIDEGATE_PRIVILEGES_DROPPED';
  * our code runs: so the program is executed anew, in the same process, with a bounding set (capabilities(7)) that leaves
  * no more. Returns when there is nothing to drop, or when it cannot be done so; then the threads that are started from now
  * on, those that work on files among them, are without.
+ * @param programs capabilities that programs started by the gateway need: they stay within reach, for nothing else
  */
-export const shedPrivileges = (): void => {
+export const shedPrivileges = (programs: readonly number[] = []): void => {
   const marked = process.env[MARK] !== undefined;
   delete process.env[MARK];
   if (!canSwitch) return;
   // A parent that talks to us through a channel of Node's would lose it.
   const whole = (capabilities('CapPrm') & ~mask) === 0n || marked || process.send !== undefined;
-  const bounded = !whole && boundBy(mask);
+  const bounded = !whole && boundBy(programs.reduce((sum, capability) => sum | (1n << BigInt(capability)), mask));
   keepCapabilities(mask);
   if (!bounded) return;
   const env = Object.entries({ ...process.env, [MARK]: '1' }).map(([name, value]) => `${name}=${value}`);
