@@ -44,6 +44,8 @@ interface Progress {
 }
 
 const hostId = randomBytes(32).toString('base64');
+/** Bytes that come at once are stored without asking again. */
+const LONG_MS = 1_000;
 const noBody: Body = { length: 0, read: async () => {} };
 
 export function createPipeline(options: PipelineOptions): Pipeline {
@@ -199,14 +201,25 @@ interface Permitted {
   decision?: Decision;
 }
 
-/** The bucket of the request, when the caller may do there what the operation needs. @throws NoSuchBucket, AccessDenied */
-async function permittedPlace(request: Request, caller: Caller, permission: Permission): Promise<Permitted> {
+/**
+ * The bucket of the request, when the caller may do there what the operation needs.
+ * @param known the place of this request when it is asked again: it becomes what it is now
+ * @throws NoSuchBucket, AccessDenied
+ */
+async function permittedPlace(
+  request: Request,
+  caller: Caller,
+  permission: Permission,
+  known?: Place,
+): Promise<Permitted> {
   const { operation, target } = request;
   if (operation.open) return {};
   if (operation.level === 'service' || operation.bucketOptional) {
     return { decision: permission.permitAccount(operation.action, target.bucket) };
   }
-  const place = await placeOf(request, caller, target.bucket ?? '');
+  const now = await placeOf(request, caller, target.bucket ?? '');
+  // The same place, for what was permitted in it is remembered by that.
+  const place = known ? Object.assign(known, now) : now;
   const decision = await permitted(request, caller, permission, place);
   expectOwner(place, request.headers.get('x-amz-expected-bucket-owner'));
   return { place, decision };
@@ -287,14 +300,16 @@ function createContext(
   const { body, trailers } = reads ? wireBody(request, payload) : { body: noBody, trailers: new Map() };
   const names = new Map<string, Promise<string>>();
   // Its sender decides how long a document takes: what it may do is asked for when it is complete, of what is there then.
-  const document: Body = {
-    length: body.length,
+  const asked = (sent: Body, within: number): Body => ({
+    length: sent.length,
     async read(sink) {
-      await body.read(sink);
+      const began = performance.now();
+      await sent.read(sink);
+      if (performance.now() - began < within) return;
       await renew(options, caller);
-      if (place) Object.assign(place, (await permittedPlace(request, caller, permission)).place);
+      if (operation.body === 'xml') await permittedPlace(request, caller, permission, place);
     },
-  };
+  });
   return {
     storage: permission.storage,
     identity,
@@ -318,7 +333,7 @@ function createContext(
     },
     permitNew: permission.permitNew,
     byRole: decision?.by === 'role',
-    body: form?.file ?? (operation.body === 'xml' ? document : body),
+    body: form ? asked(form.file, LONG_MS) : asked(body, operation.body === 'xml' ? 0 : LONG_MS),
     form,
     trailers,
     payloadSha256: payload?.kind === 'sha256' ? payload.hex : undefined,

@@ -39,8 +39,8 @@ export async function answerIam(request: Request, progress: IamProgress): Promis
   const input = { request: wire, target, headers: wire.headers, now, lookup: finder.lookup };
   const { authenticated, form } = await readQueryRequest(input, wireBody(request).body);
   // The sender decides how long the form takes: who it is, is asked when it is there.
-  if ((await finder.lookup(authenticated.accessKey)) === undefined) throw new S3Error('InvalidAccessKeyId');
-  const { identity, policies } = await callerOf(options, finder.identity(authenticated.accessKey));
+  if (!(await finder.stands(authenticated.accessKey))) throw new S3Error('InvalidAccessKeyId');
+  const { identity, policies } = await callerOf(options, finder, authenticated.accessKey);
   progress.account = identity.account;
   const { socket } = exchange.incoming;
   const reply = await options.iam({

@@ -3,7 +3,7 @@
  * place that asks whether the caller may.
  */
 import { authorizeIam } from '../../acl/iam/authorize.js';
-import { groupArn } from '../../acl/iam/groups.js';
+import { groupArn, type PolicyGroup } from '../../acl/iam/groups.js';
 import { noUser } from '../../acl/iam/iam.js';
 import { arnOf, userArn } from '../../acl/iam/names.js';
 import type { Account, Identity } from '../../acl/identity.js';
@@ -50,6 +50,8 @@ async function answer(parts: IamParts, request: IamRequest): Promise<Reply> {
   const params = checkParams(action, form);
   const target = await targetOf(parts, action, params, caller);
   permit(request, action, target);
+  const renamed = renamedTo(action, params, target, caller.group);
+  if (renamed !== undefined) permit(request, action, { ...target, resource: renamed });
   const result = await action.handler({
     ...parts,
     params,
@@ -67,6 +69,8 @@ async function answer(parts: IamParts, request: IamRequest): Promise<Reply> {
 
 interface Target {
   resource: string;
+  /** The existing group that the request names. */
+  group?: PolicyGroup | undefined;
   /** The existing account that the request names, or the caller where it may name none. */
   user: Account | undefined;
   /** Whom the decision is about: not the user that a group is given. */
@@ -94,7 +98,8 @@ async function targetOf(
       const group = params.get('GroupName') ?? '';
       const found = action === 'CreateGroup' ? undefined : await iam.groups.get(namespace, group).catch(onlyIfThere);
       // Who is put into a group gets what it allows, or is denied what it denies: of managers not for others to decide.
-      return target(groupArn(namespace, found ?? { path: params.get('Path') ?? '/', name: group }), user);
+      const resource = groupArn(namespace, found ?? { path: params.get('Path') ?? '/', name: group });
+      return { ...target(resource, user), group: found };
     }
     case 'policy': {
       const made = arnOf(namespace, `policy${params.get('Path') ?? '/'}${params.get('PolicyName')}`);
@@ -106,6 +111,29 @@ async function targetOf(
       // "ListUsers … user*": the list as such.
       return target(arnOf(namespace, `${about === 'policies' ? 'policy' : about.slice(0, -1)}/`));
   }
+}
+
+/**
+ * What a user or group will be called: "the requester must have appropriate permissions on both the source object and the
+ * target object" (UpdateUser, UpdateGroup). By a name or path of his choice somebody would get what policies give to it.
+ */
+function renamedTo(
+  { name }: IamAction,
+  params: Params,
+  { resource, user, group }: Target,
+  namespace: string,
+): string | undefined {
+  let wanted: string | undefined;
+  if (name === 'UpdateUser' && user) {
+    const [path = user.path, called] = [params.get('NewPath'), params.get('NewUserName')];
+    wanted = userArn({ ...user, path, ...(called !== undefined && { displayName: called, named: true as const }) });
+  } else if (name === 'UpdateGroup' && group) {
+    wanted = groupArn(namespace, {
+      path: params.get('NewPath') ?? group.path,
+      name: params.get('NewGroupName') ?? group.name,
+    });
+  }
+  return wanted === resource ? undefined : wanted;
 }
 
 function onlyIfThere(error: unknown): undefined {
