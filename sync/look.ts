@@ -60,14 +60,20 @@ const SLICE = 1000;
 const unreadable = new Set([E.EACCES, E.EPERM]);
 const gone = new Set([E.ENOENT, E.ENOTDIR, E.ELOOP, E.ENAMETOOLONG, E.EXDEV]);
 
-const openDirectory = (bucket: BucketDir, dir: DirBytes): number =>
-  tryOpenat2(
-    bucket.fd,
-    rawPath(dir === '' ? '.' : dir.slice(0, -1)),
-    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK,
-    0,
-    RESOLVE_INSIDE,
-  );
+/**
+ * -ENOENT for what no key can begin with. Clients name directories too (the prefix of a sync), and there is more below a
+ * bucket than objects.
+ */
+const openDirectory = (
+  bucket: BucketDir,
+  dir: DirBytes,
+  flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK,
+): number => {
+  if (dir === '') return tryOpenat2(bucket.fd, '.', flags, 0, RESOLVE_INSIDE);
+  const path = dir.slice(0, -1);
+  if (!path.split('/').every(isSegment)) return -E.ENOENT;
+  return tryOpenat2(bucket.fd, rawPath(path), flags, 0, RESOLVE_INSIDE);
+};
 
 /**
  * Looks at every entry of a directory. Yields what it found now and then; the last glance comes with the result.
@@ -201,13 +207,7 @@ function* vanishedBelow(catalog: Catalog, dir: DirBytes, wanted: (item: string) 
 
 /** Undefined: it is not there, or cannot be seen. */
 export function statDirectory(bucket: BucketDir, dir: DirBytes): DirectoryEntry | undefined {
-  const fd = tryOpenat2(
-    bucket.fd,
-    rawPath(dir === '' ? '.' : dir.slice(0, -1)),
-    O_PATH | O_DIRECTORY,
-    0,
-    RESOLVE_INSIDE,
-  );
+  const fd = openDirectory(bucket, dir, O_PATH | O_DIRECTORY);
   if (fd < 0) return undefined;
   try {
     const { ino, mtimeNs, ctimeNs } = fstat(fd);
@@ -233,8 +233,7 @@ export function lookAtName(bucket: BucketDir, catalog: Catalog, dir: DirBytes, n
     finding: before && { kind: 'vanished', key, before },
     directory: catalog.directory(`${key}/`) !== undefined,
   });
-  const flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK;
-  const fd = tryOpenat2(bucket.fd, rawPath(dir === '' ? '.' : dir.slice(0, -1)), flags, 0, RESOLVE_INSIDE);
+  const fd = openDirectory(bucket, dir);
   if (unreadable.has(-fd)) return nothing;
   if (gone.has(-fd)) return vanished();
   if (fd < 0) throw errnoError(-fd, 'openat2');

@@ -63,6 +63,10 @@ async function readRequest(context: Context): Promise<SyncRequest & { background
       message: 'Name the operations in the header x-ddn-bucket-sync-ops or in the body, not in both.',
     });
   }
+  // Policies are asked about the parameter (`s3:prefix`).
+  if (body?.prefix !== undefined && query.has('prefix')) {
+    throw new S3Error('InvalidRequest', { message: 'Name the prefix as a parameter or in the body, not in both.' });
+  }
   const flag = (name: string, given: boolean | undefined) => given ?? isTrue(name, query.get(name));
   return {
     ops: readOps(header ?? body?.ops),

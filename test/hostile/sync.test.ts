@@ -1,0 +1,71 @@
+// timeout: 240
+/** What somebody who may have a bucket synced tries to make of it. */
+import { mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import * as s3 from '@aws-sdk/client-s3';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { openTwoDoors, type TwoDoors, told } from '../support/two-doors.js';
+
+const test = suite('hostile: syncs');
+let world: TwoDoors;
+test.before(async () => {
+  world = await openTwoDoors();
+});
+test.after(() => world.end());
+
+/** Files below a directory, and when anything was done to them. */
+const filesOf = (directory: string): string[] =>
+  readdirSync(directory, { withFileTypes: true, recursive: true })
+    .filter((entry) => entry.isFile() && !entry.parentPath.endsWith('/locks'))
+    .map(({ parentPath, name }) => `${name} ${statSync(join(parentPath, name), { bigint: true }).ctimeNs}`)
+    .sort();
+
+test('a prefix that is in no key leads nowhere: not to what is beside objects, and not past them', async () => {
+  const { client, bucket: Bucket } = world;
+  await world.put('d/k', 'x');
+  const { UploadId } = await client.send(new s3.CreateMultipartUploadCommand({ Bucket, Key: 'd/m' }));
+  const part = { Bucket, Key: 'd/m', UploadId, PartNumber: 1 };
+  const { ETag } = await client.send(new s3.UploadPartCommand({ ...part, Body: 'a part' }));
+  mkdirSync(world.file('.tidegate/planted'));
+  writeFileSync(world.file('.tidegate/planted/by-a-job'), 'hidden');
+  writeFileSync(world.file('d/of-a-job'), 'y');
+  const before = filesOf(world.file('.tidegate'));
+  const prefixes = [
+    '.tidegate/',
+    '.tidegate/planted/',
+    `.tidegate/uploads/${UploadId}/`,
+    `.tidegate/uploads/${UploadId}/p`,
+  ];
+  const odd = ['../', 'd/../', './d/', '/', 'd//', 'd/\0/', 'd\0/', 'd/../.tidegate/planted/'];
+  for (const prefix of [...prefixes, ...odd]) {
+    const { status, Added, Updated, Deleted, Errors } = await world.sync({
+      query: `&prefix=${encodeURIComponent(prefix)}`,
+    });
+    assert.equal([status, Added, Updated, Deleted, Errors], ['200', '0', '0', '0', '0'], JSON.stringify(prefix));
+  }
+  assert.equal(filesOf(world.file('.tidegate')), before);
+  await world.sync({ query: '&prefix=d/' });
+  assert.equal((await world.eventsAfter(2)).map(told).sort(), [
+    'filesystem Created:Put d/of-a-job',
+    's3 Created:Put d/k',
+  ]);
+  await client.send(
+    new s3.CompleteMultipartUploadCommand({
+      Bucket,
+      Key: 'd/m',
+      UploadId,
+      MultipartUpload: { Parts: [{ PartNumber: 1, ETag }] },
+    }),
+  );
+  rmSync(world.file('.tidegate/planted'), { recursive: true });
+});
+
+test('the prefix is what the policy was asked about', async () => {
+  const body = '<operation><prefix>other/</prefix></operation>';
+  const { status, Code } = await world.sync({ query: '&prefix=d/', body });
+  assert.equal([status, Code], ['400', 'InvalidRequest']);
+  assert.is((await world.sync({ body })).status, '200');
+});
+
+test.run();
