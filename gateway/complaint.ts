@@ -1,11 +1,12 @@
 /**
  * Something that the person at the terminal has to put right: shown as one line, without a stack trace.
- * `exitCode` 2: the command or the configuration is wrong as given; 1: it was right, and could not be done.
+ * `exitCode` 2: the command or the configuration is wrong as given; 1: it was right, and could not be done; 130 and 143: it
+ * was interrupted (128 and the number of the signal).
  */
 export class Complaint extends Error {
-  readonly exitCode: 1 | 2;
+  readonly exitCode: 1 | 2 | 130 | 143;
 
-  constructor(message: string, exitCode: 1 | 2 = 1, cause?: unknown) {
+  constructor(message: string, exitCode: 1 | 2 | 130 | 143 = 1, cause?: unknown) {
     super(message, { cause });
     this.name = 'Complaint';
     this.exitCode = exitCode;

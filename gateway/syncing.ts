@@ -49,6 +49,39 @@ export async function openSync(
   };
 }
 
+/** The engine of a command. */
+export interface CommandEngine {
+  close(): Promise<void>;
+}
+
+/**
+ * Stands for the leadership of one bucket, and gets it where no gateway leads: so that a sync that a command asked for is
+ * carried out in any case.
+ * @param tell hears what the person at the terminal should know, once each
+ */
+export async function leadMeanwhile(
+  { config, webhooks }: { config: Config; webhooks: Webhooks },
+  bucket: Bucket,
+  tell: (line: string) => void,
+): Promise<CommandEngine> {
+  const told = new Set<string>();
+  const log = (details: object, message: string) => {
+    const { err, key, reason } = details as { err?: Error; key?: string; reason?: string };
+    const line = [message, key, reason ?? err?.message].filter((part) => part !== undefined).join(': ');
+    if (!told.has(line)) tell(line);
+    told.add(line);
+  };
+  // Watchers, changelogs and scans by the clock are for who stays.
+  const { changelog: _, ...start } = await engineStart(config);
+  return startSyncEngine({
+    ...start,
+    settings: { ...start.settings, watch: false, scanMs: Infinity, quickScanMs: Infinity },
+    only: bucket.name,
+    destination: webhooks.destination,
+    log: { info() {}, warn: log, error: log },
+  });
+}
+
 /** What the thread of the sync engine is told. */
 export async function engineStart(config: Config): Promise<EngineStart> {
   const { root, region, durability, fileMode, dirMode, metadata, syncChecksum, syncHashers } = config;

@@ -10,6 +10,7 @@ import type { BucketDir } from '../gateway/storage/posix/paths.js';
 import type { Bucket, Documents } from '../gateway/storage/types.js';
 import { type Catalog, openCatalog } from './catalog.js';
 import { split } from './changes.js';
+import { createCounter } from './counter.js';
 import type { Feed } from './feed.js';
 import { openFeedReader } from './feed-reader.js';
 import type { StampResult } from './hash.js';
@@ -20,6 +21,7 @@ import { feedDirectory, inboxDirectory } from './places.js';
 import { type Cause, createReconciler } from './reconcile.js';
 import { createRunner } from './runner.js';
 import { allOps, changeState, noCounts, readState } from './runs.js';
+import type { SampleWriter } from './samples.js';
 import { createTasks, MOST_BUSY } from './tasks.js';
 import type { HintSink, KeyBytes, Source, SyncSettings } from './types.js';
 import type { Deliveries } from './webhook.js';
@@ -39,9 +41,14 @@ export interface BucketDeps {
   collectOrphans(knows: (ino: bigint) => boolean): Promise<unknown>;
   /** Sends on what the feed has. */
   deliveries: Deliveries;
+  samples: SampleWriter;
+  /** Whose the bucket is, and to which group that is charged now. */
+  charged(): { account: string; group: string };
   /** Whether there is such a bucket still. */
   stands(): Promise<boolean>;
   settings: SyncSettings;
+  /** Carries out the syncs that were asked for, and looks at nothing of its own accord. */
+  onlyAsked: boolean;
   log: SyncLog;
 }
 
@@ -134,8 +141,23 @@ export function leadBucket(deps: BucketDeps): LedBucket {
     tasks,
     createCause,
     quietMs: settings.quietMs,
-    sendOn,
-    scanned,
+    async settle() {
+      sendOn();
+      await counter.tell();
+    },
+    async scanned() {
+      await scanned();
+      if (baseline() > 0n) catalog.commit({ notes: { baseline: undefined } });
+    },
+  });
+  const counter = createCounter({
+    documents,
+    bucket,
+    catalog,
+    samples: deps.samples,
+    charged: deps.charged,
+    complete: () => lease.held() && baseline() === 0n,
+    failed: (err) => log.warn({ err, bucket: bucket.name }, 'usage of this hour cannot be written down'),
   });
   const sink: HintSink = {
     hint(hint) {
@@ -163,6 +185,7 @@ export function leadBucket(deps: BucketDeps): LedBucket {
       ...current,
       leader: { host: hostname(), pid: process.pid, since: lease.since },
     }));
+    if (deps.onlyAsked) return;
     // What is watched before it is looked at cannot change unseen in between.
     if (publishes) await Promise.all(sources.map(start));
     const silentBefore = baseline();
@@ -250,19 +273,11 @@ export function leadBucket(deps: BucketDeps): LedBucket {
   }
 
   let toldAt = 0;
-  let told = '';
   async function tell(): Promise<void> {
     if (performance.now() - toldAt < TELL_MS) return;
     toldAt = performance.now();
     await runs.tell();
-    const totals = catalog.totals();
-    const text = JSON.stringify(totals);
-    if (text === told) return;
-    told = text;
-    await changeState(documents, bucket, (state) => ({
-      ...state,
-      totals: { ...totals, at: new Date().toISOString() },
-    }));
+    await counter.tell();
   }
 
   /** @returns milliseconds after which there is something to do */
@@ -272,10 +287,10 @@ export function leadBucket(deps: BucketDeps): LedBucket {
     const due = reconciler.tick();
     if (reconciler.busy < MOST_BUSY) tasks.follow(hints.due(MOST_HINTS));
     schedule();
-    const more = await tasks.step();
-    sendOn();
     await runs.take(asked);
     asked = false;
+    const more = await tasks.step();
+    sendOn();
     await tell();
     if (unread || more) return 0;
     return Math.min(POLL_MS, due, hints.wait());

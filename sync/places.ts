@@ -7,7 +7,10 @@ type Named = Pick<Bucket, 'name' | 'created'>;
 
 /** ISO 8601 without what a file name does not need: `20260101T000000000Z`. */
 const compact = (time: string): string => time.replace(/[^0-9A-Za-z]/g, '');
-const nameOf = ({ name, created }: Named): string => `${name}.${compact(created)}`;
+/** Of files and directories that belong to a bucket; another bucket that is made under its name has another one. */
+export const nameOf = ({ name, created }: Named): string => `${name}.${compact(created)}`;
+/** The bucket of what `nameOf` made. */
+export const bucketOfName = (name: string): string => name.slice(0, name.lastIndexOf('.'));
 const areaOf = (root: string): string => join(root, '.tidegate', 'sync');
 
 /**

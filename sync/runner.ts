@@ -14,8 +14,8 @@ export interface RunnerDeps {
   tasks: Tasks;
   createCause(change: Partial<Cause>): Cause;
   quietMs: number;
-  /** Brings the events that were committed into the feed. */
-  sendOn(): void;
+  /** Brings the events that were committed into the feed, and the counts into the state. */
+  settle(): Promise<void>;
   /** Everything was looked at. */
   scanned(): Promise<void>;
 }
@@ -33,7 +33,7 @@ const POLL_MS = 500;
 const PATIENCE_MS = 10_000;
 
 export function createRunner(deps: RunnerDeps): Runner {
-  const { documents, bucket, catalog, tasks, createCause, quietMs, sendOn, scanned } = deps;
+  const { documents, bucket, catalog, tasks, createCause, quietMs, settle, scanned } = deps;
   let running: { run: SyncRun; cause: Cause } | undefined;
   let looked = Number.NEGATIVE_INFINITY;
 
@@ -64,10 +64,16 @@ export function createRunner(deps: RunnerDeps): Runner {
       cause,
       patienceMs: PATIENCE_MS + 2 * quietMs,
       async done() {
-        // Whoever asked for it may read the feed now, and finds all events in it.
-        sendOn();
-        await end(run, { state: 'done' });
-        if (prefix === '' && !dryRun && cause.ops.size === allOps.size) await scanned();
+        try {
+          if (prefix === '' && !dryRun && cause.ops.size === allOps.size) await scanned();
+          // Whoever asked for it may read feed and counts now, and finds everything in them.
+          await settle();
+          await end(run, { state: 'done' });
+        } catch (error) {
+          // It stands in the state as running still: it is begun again, as after a crash.
+          running = undefined;
+          throw error;
+        }
       },
       failed: (error: unknown) =>
         end(run, { state: 'failed', message: error instanceof Error ? error.message : String(error) }),

@@ -23,6 +23,7 @@ import { openFeed } from './feed.js';
 import { createStamper, type Stamper } from './hash.js';
 import { type Candidate, createCandidate } from './leader.js';
 import { feedDirectory, sweepSyncDirectories, syncDirectory } from './places.js';
+import { openSampleWriter, sweepSamples } from './samples.js';
 import type { SyncSettings } from './types.js';
 import { createWatcher, type Watcher } from './watch.js';
 import { createDeliveries } from './webhook.js';
@@ -37,7 +38,7 @@ export interface EngineStart {
   region: string;
   /** Lustre's changelogs, read as users of this gateway's own. */
   changelog?: { mount: string; users: Readonly<Record<string, string>> };
-  /** Only this bucket: for a command that syncs it while no gateway runs. */
+  /** Only this bucket, and only the syncs of it that were asked for: for a command, while no gateway runs. */
   only?: string;
 }
 
@@ -69,6 +70,8 @@ interface Standing {
   candidate: Candidate;
   /** As whom its files are worked on; its account may change. */
   actor: Actor;
+  /** The group that its owner is charged to, which may change too. */
+  group: string;
   led: LedBucket | undefined;
 }
 
@@ -148,6 +151,7 @@ async function serve(start: EngineStart): Promise<void> {
       if (only === undefined && performance.now() - swept > SWEEP_MS) {
         swept = performance.now();
         await sweepSyncDirectories(root, () => listBuckets(documents, root));
+        sweepSamples(root, Date.now());
       }
     } catch (err) {
       log.error({ err }, 'the buckets cannot be listed');
@@ -211,7 +215,7 @@ interface Parts {
 }
 
 async function stand(
-  { root, ground, settings, region }: EngineStart,
+  { root, ground, settings, region, only }: EngineStart,
   { documents, stamper, watcher, changelog }: Parts,
   standing: Map<string, Standing>,
   bucket: Bucket,
@@ -222,9 +226,13 @@ async function stand(
   let one = standing.get(bucket.name);
   if (!one) {
     const candidate = createCandidate(directory, { host: hostname(), pid: process.pid });
-    standing.set(bucket.name, (one = { bucket, candidate, actor: account.actor, led: undefined }));
+    standing.set(
+      bucket.name,
+      (one = { bucket, candidate, actor: account.actor, group: account.group, led: undefined }),
+    );
   }
   one.actor = account.actor;
+  one.group = account.group;
   if (one.led) return;
   const lease = one.candidate.tryLead();
   if (!lease) return;
@@ -260,8 +268,11 @@ async function stand(
     ],
     deliveries,
     collectOrphans: (knows) => stamper.collectOrphans(bucket, knows, ORPHAN_AGE_MS),
+    samples: openSampleWriter(root, bucket),
+    charged: () => ({ account: bucket.owner, group: one.group }),
     stands,
     settings,
+    onlyAsked: only !== undefined,
     log,
   });
   one.led = led;

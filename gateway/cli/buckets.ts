@@ -9,6 +9,7 @@ import { type Service, withService } from '../main.js';
 import { makeBucket } from '../s3/new-bucket.js';
 import type { Bucket, Place, Storage } from '../storage/types.js';
 import { type CommonOptions, example, print, subCommand } from './run.js';
+import { addBucketSyncCommand } from './sync.js';
 import { table } from './table.js';
 
 interface BucketOptions extends CommonOptions {
@@ -42,6 +43,7 @@ export function addBucketCommands(parent: Command, name: string): void {
       .action(async (_: unknown, command: Command) => list(command.optsWithGlobals())),
     `${name} list --key=AKIAABCDEFGHIJKLMNOP`,
   );
+  addBucketSyncCommand(parent, name);
   example(
     subCommand(parent, 'delete', 'delete an empty bucket, or with --force one with everything in it')
       .requiredOption(...key)

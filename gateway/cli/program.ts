@@ -10,6 +10,7 @@ import { addKeyCommands } from './keys.js';
 import { addPolicyCommands } from './policies.js';
 import { createProgram, subCommand } from './run.js';
 import { addServeCommand } from './serve.js';
+import { addSyncCommand } from './sync.js';
 import { addWebhookCommands } from './webhooks.js';
 
 export function tidegate(): Command {
@@ -22,6 +23,7 @@ export function tidegate(): Command {
   addBucketCommands(bucket, 'tidegate bucket');
   addBucketSettingCommands(bucket);
   addRoleCommands(subCommand(program, 'role', 'what accounts may do in buckets of others'));
+  addSyncCommand(program);
   addEventCommands(subCommand(program, 'events', 'what changes in buckets'));
   addWebhookCommands(subCommand(program, 'webhook', 'where events of buckets may be sent'));
   addPolicyCommands(subCommand(program, 'policy', 'policies of accounts and policy groups (IAM)'));
