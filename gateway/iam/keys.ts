@@ -24,18 +24,23 @@ async function keyOf({ registry, user, need }: IamContext): Promise<KeyEntry> {
   const id = need('AccessKeyId');
   const entry = await registry.find(id);
   if (entry?.account.uuid === uuid) return entry;
-  throw new AccountError('NoSuchEntity', `The Access Key with id ${id} cannot be found.`);
+  throw noKey(id);
 }
+
+const noKey = (id: string): AccountError =>
+  new AccountError('NoSuchEntity', `The Access Key with id ${id} cannot be found.`);
 
 export const updateAccessKey: IamHandler = async (context) => {
   const { key } = await keyOf(context);
-  await context.registry.setEnabled(key.accessKey, context.need('Status') === 'Active');
+  // Deleted or rotated since: it would be a lie to say that it is what it was asked to be.
+  const enabled = context.need('Status') === 'Active';
+  if (!(await context.registry.setEnabled(key.accessKey, enabled))) throw noKey(key.accessKey);
   return undefined;
 };
 
 /** The account stays, with or without keys. */
 export const deleteAccessKey: IamHandler = async (context) => {
   const { key } = await keyOf(context);
-  await context.registry.remove(key.accessKey);
+  if (!(await context.registry.remove(key.accessKey))) throw noKey(key.accessKey);
   return undefined;
 };

@@ -57,8 +57,9 @@ export const effectiveGid = (): number => (canSwitch && worn ? worn.gid : ownGid
 /** Runs `work` as somebody else, and is who it was again, whatever happens. */
 export const as = <T>(actor: Actor | undefined, work: () => T): T => {
   const before = worn;
-  become(actor);
   try {
+    // Also when this fails half-way: whoever catches that must not go on with the groups of the one and the uid of the other.
+    become(actor);
     return work();
   } finally {
     become(before);
