@@ -107,7 +107,9 @@ const byManager = (question: Question, request: PolicyRequest): boolean =>
 
 type ByAccount = ReturnType<typeof evaluateAll>;
 
-const accountPolicy = ({ label }: ByAccount): string => (label ? `account policy ${label}` : 'account policy');
+/** What the policy that decided is called. */
+export const accountPolicy = ({ label }: Pick<ByAccount, 'label'>): string =>
+  label ? `account policy ${label}` : 'account policy';
 
 function askPlace(
   question: Question,

@@ -8,6 +8,7 @@
  * 4. Everybody may ask about himself.
  * 5. What else a policy allows.
  */
+import { accountPolicy, type Decision } from '../authorize.js';
 import type { Account, Identity } from '../identity.js';
 import { evaluateAll } from '../policy/evaluate.js';
 import type { Context, Policy } from '../policy/types.js';
@@ -27,8 +28,12 @@ export interface IamQuestion {
 
 export interface IamDecision {
   allow: boolean;
-  /** A sentence, for the log: never shown to the caller. */
+  /** A sentence, for the log and for `tidegate explain`: never shown to the caller. */
   reason: string;
+  /** `default`: nothing gives it. */
+  by: 'deny' | 'manager' | 'self' | 'identity-policy' | 'default';
+  /** The statement that decided. */
+  statement?: Decision['statement'];
 }
 
 const aboutOneself: ReadonlySet<string> = new Set(
@@ -45,19 +50,23 @@ const aboutOneself: ReadonlySet<string> = new Set(
 export function authorizeIam({ identity, action, resource, target, policies, context }: IamQuestion): IamDecision {
   const { account } = identity;
   const who = account ? `${account.displayName} (${account.uuid})` : 'an anonymous caller';
-  const say = (allow: boolean, why: string): IamDecision => ({
+  const say = (by: IamDecision['by'], allow: boolean, why: string): IamDecision => ({
     allow,
+    by,
     reason: `${action} on ${resource} is ${allow ? 'allowed' : 'denied'} to ${who}: ${why}`,
   });
-  if (!account?.enabled) return say(false, 'the caller is no account that is enabled');
+  if (!account?.enabled) return say('default', false, 'the caller is no account that is enabled');
   const verdict = evaluateAll(policies, { identity, action, resource, context });
-  if (verdict.effect === 'Deny') {
-    return say(false, `statement ${verdict.statement.index + 1} of a policy of the account denies it`);
-  }
-  if (account.kind === 'manager') return say(true, 'the caller manages the group');
-  if (target?.kind === 'manager') return say(false, 'it is about the account of a manager');
-  if (target?.uuid === account.uuid && aboutOneself.has(action)) return say(true, 'it is about the caller');
+  const byPolicy = (by: IamDecision['by'], does: string): IamDecision => {
+    const [document, { index, sid, effect }] = [accountPolicy(verdict), verdict.statement!];
+    const why = `statement ${index + 1} of the ${document} ${does} it`;
+    return { ...say(by, effect === 'Allow', why), statement: { document, index, sid, effect } };
+  };
+  if (verdict.effect === 'Deny') return byPolicy('deny', 'denies');
+  if (account.kind === 'manager') return say('manager', true, 'the caller manages the group');
+  if (target?.kind === 'manager') return say('default', false, 'it is about the account of a manager');
+  if (target?.uuid === account.uuid && aboutOneself.has(action)) return say('self', true, 'it is about the caller');
   return verdict.effect === 'Allow'
-    ? say(true, `statement ${verdict.statement.index + 1} of a policy of the account allows it`)
-    : say(false, 'the caller is no manager, and no policy of his allows it');
+    ? byPolicy('identity-policy', 'allows')
+    : say('default', false, 'the caller is no manager, and no policy of his allows it');
 }

@@ -3,8 +3,9 @@ import type { Command } from 'commander';
 import { unpackActAs } from '../../acl/act-as.js';
 import { createAddresses } from '../../acl/addresses.js';
 import { authorize, type Decision } from '../../acl/authorize.js';
+import type { IamDecision } from '../../acl/iam/authorize.js';
 import { type Account, anonymous, type Identity } from '../../acl/identity.js';
-import { actionsByLowerCase } from '../../acl/policy/actions.js';
+import { accountActionsByLowerCase } from '../../acl/policy/actions.js';
 import { plainAddress } from '../../acl/policy/address.js';
 import { EXISTING_TAG, REQUEST_TAG } from '../../acl/policy/condition-keys.js';
 import { contextOf } from '../../acl/policy/context.js';
@@ -15,6 +16,7 @@ import { S3Error } from '../errors.js';
 import { type Service, withService } from '../main.js';
 import { accessOf, readAcl } from '../s3/access.js';
 import type { Bucket, ObjectInfo } from '../storage/types.js';
+import { decideIam } from './explain-iam.js';
 import { type CommonOptions, example, print, subCommand } from './run.js';
 import { table } from './table.js';
 
@@ -30,8 +32,11 @@ export function addExplainCommand(program: Command): void {
   example(
     subCommand(program, 'explain', 'tell whether a key may do something, and which statement or grant says so')
       .option('--key <ACCESSKEY>', 'whose request (default: an anonymous one)')
-      .requiredOption('--action <ACTION>', 'such as s3:GetObject')
-      .requiredOption('--resource <BUCKET[/KEY]>', 'the bucket or object, also as an ARN')
+      .requiredOption('--action <ACTION>', 'such as s3:GetObject or iam:CreateUser')
+      .requiredOption(
+        '--resource <BUCKET[/KEY]>',
+        'the bucket or object, also as an ARN; of iam: actions user/NAME and the like',
+      )
       .option('--ip <ADDRESS>', 'where the request comes from (default: lists of addresses are not asked)')
       .option(
         '--context <KEY=VALUE>',
@@ -40,19 +45,31 @@ export function addExplainCommand(program: Command): void {
       )
       .action(async (_: unknown, command: Command) => explain(command.optsWithGlobals())),
     'tidegate explain --key AKIAABCDEFGHIJKLMNOP --action s3:GetObject --resource results/a.nc --ip 192.0.2.7',
+    'tidegate explain --key AKIAABCDEFGHIJKLMNOP --action iam:CreateAccessKey --resource user/carl',
   );
 }
 
 /** What is decided before anybody asks for permissions. */
-type Verdict = Omit<Decision, 'by'> & { by: Decision['by'] | 'address' | 'key' };
+type Verdict = Omit<Decision, 'by'> & { by: Decision['by'] | IamDecision['by'] | 'address' | 'key' };
 
 async function explain(options: ExplainOptions): Promise<void> {
   const action = actionOf(options.action ?? '');
-  const { bucket: name, key } = resourceOf(options.resource ?? '');
   const client = options.ip === undefined ? undefined : addressOf(options.ip);
   const given = (options.context ?? []).map(pairOf);
   await withService(options, { make: false }, async (service) => {
     const { identity, closed } = await identityOf(service, options.key);
+    if (action.startsWith('iam:')) {
+      const asked = {
+        identity,
+        action,
+        resource: options.resource ?? '',
+        context: contextFrom(client, given, undefined),
+      };
+      const { resource, decision } = await decideIam(service, asked);
+      const refused = client === undefined ? undefined : byAddress(service.config, undefined, client);
+      return show(options, refused ?? closed ?? decision, { action, resource, identity });
+    }
+    const { bucket: name, key } = resourceOf(options.resource ?? '');
     const bucket = await service.storage.bucket(name);
     const aboutNew = action === 's3:CreateBucket' || action === 's3:ListAllMyBuckets';
     if (bucket === undefined && !aboutNew) throw new Complaint(`there is no bucket ${name}`);
@@ -81,7 +98,7 @@ async function explain(options: ExplainOptions): Promise<void> {
 
 function actionOf(text: string): string {
   const lower = text.toLowerCase();
-  const found = actionsByLowerCase.get(lower) ?? actionsByLowerCase.get(`s3:${lower}`);
+  const found = accountActionsByLowerCase.get(lower) ?? accountActionsByLowerCase.get(`s3:${lower}`);
   if (found === undefined)
     throw new Complaint(`there is no action ${JSON.stringify(text)}: say one such as s3:GetObject`, 2);
   return found;
@@ -200,14 +217,15 @@ function decide({ identity, identityPolicies, action, name, key, bucket, owner, 
   });
 }
 
+/** The last four: not of IAM. */
 interface About {
   action: string;
   resource: string;
   identity: Identity;
-  bucket: Bucket | undefined;
-  owner: Account | undefined;
-  object: ObjectInfo | undefined;
-  key: string | undefined;
+  bucket?: Bucket | undefined;
+  owner?: Account | undefined;
+  object?: ObjectInfo | undefined;
+  key?: string | undefined;
 }
 
 function show(options: ExplainOptions, verdict: Verdict, about: About): void {

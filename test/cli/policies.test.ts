@@ -39,6 +39,10 @@ test.before(async () => {
   writeFileSync(file, JSON.stringify({ Version: '2012-10-17', Statement }));
 });
 
+const asking = (action: string, resource: string, who?: string) => [
+  ...['explain', '--action', action, '--resource', resource],
+  ...(who ? ['--key', who] : []),
+];
 const mayDelete = () => json('explain', '--key', key, '--action', 's3:DeleteObject', '--resource', 'results/x');
 
 test('create, list, show', async () => {
@@ -82,6 +86,53 @@ test('attach and detach; explain names the policy', async () => {
   const limited = await mayDelete();
   assert.equal([limited.allow, limited.by], [false, 'identity-policy']);
   await json('policy', 'detach', 'arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess', '--account', 'alice');
+});
+
+test('explain of IAM: who manages, whom a policy lets, about whom', async () => {
+  const may = (action: string, resource: string, ...more: string[]) =>
+    json('explain', '--key', key, '--action', action, '--resource', resource, ...more);
+  const told = async (...asked: Parameters<typeof may>) => {
+    const { allow, by, resource } = await may(...asked);
+    return [allow, by, resource];
+  };
+  const alice = 'arn:aws:iam::climate:user/alice';
+  assert.equal(await told('iam:GetUser', 'user/ALICE'), [true, 'self', alice]);
+  assert.equal(await told('iam:CreateUser', 'user/a/carl'), [false, 'default', 'arn:aws:iam::climate:user/a/carl']);
+  writeFileSync(
+    file,
+    JSON.stringify({
+      Version: '2012-10-17',
+      Statement: [
+        { Sid: 'Make', Effect: 'Allow', Action: 'iam:Create*', Resource: 'arn:aws:iam::climate:*/a/*' },
+        {
+          Effect: 'Deny',
+          Action: 'iam:*',
+          Resource: '*',
+          Condition: { IpAddress: { 'aws:SourceIp': '192.0.2.0/24' } },
+        },
+      ],
+    }),
+  );
+  const maker = (await json('policy', 'create', 'maker', '--in', 'climate', '--file', file)).arn;
+  await json('policy', 'attach', maker, '--account', 'alice');
+  const allowed = await may('iam:CreateUser', 'user/a/carl');
+  assert.equal([allowed.allow, allowed.by], [true, 'identity-policy']);
+  assert.equal(allowed.statement, { document: `account policy ${maker}`, index: 0, sid: 'Make', effect: 'Allow' });
+  assert.match(allowed.reason, /statement 1 of the account policy .*maker allows it/);
+  assert.equal((await told('iam:CreateUser', 'user/carl')).slice(0, 2), [false, 'default']);
+  assert.equal((await told('iam:CreateUser', 'user/a/carl', '--ip', '192.0.2.1')).slice(0, 2), [false, 'deny']);
+  await json('account', 'update', 'alice', '--kind', 'manager');
+  const root = 'arn:aws:iam::climate:root';
+  assert.equal(await told('iam:DeleteUser', 'user/alice'), [true, 'manager', root]);
+  await json('key', 'disable', '--key', key);
+  assert.equal(await told('iam:DeleteUser', 'user/alice'), [false, 'key', root]);
+  await json('key', 'enable', '--key', key);
+  await fails(1, /nothing of the group physics/, ...asking('iam:GetUser', 'arn:aws:iam::physics:user/bob', key));
+  await fails(2, /user\/NAME/, ...asking('iam:GetUser', 'results/x', key));
+  await fails(2, /--key/, ...asking('iam:GetUser', 'user/alice'));
+  await json('account', 'update', 'alice', '--kind', 'user');
+  await json('policy', 'detach', maker, '--account', 'alice');
+  await json('policy', 'delete', maker);
 });
 
 test('what does not fit together is refused, and nothing is attached', async () => {
