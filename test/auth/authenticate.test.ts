@@ -5,6 +5,7 @@ import { authenticate, hoistedHeaders, unsignedPayload } from '../../gateway/aut
 import type { Authenticated } from '../../gateway/auth/types.js';
 import { S3Error } from '../../gateway/errors.js';
 import { parseTarget } from '../../gateway/http/target.js';
+import { processorMs } from '../support/processor.js';
 import { presignV2, presignV4, type SignerKeys, signV2, signV4, type Unsigned, wireRequest } from './signer.js';
 
 const now = Date.UTC(2026, 10, 23, 6, 0, 0);
@@ -61,11 +62,11 @@ v4('many spaces are no work', async () => {
   // A header of 60,000 spaces inside once kept the gateway busy for 14 seconds, whoever had signed it.
   const spaces = `a${' '.repeat(60_000)}b`;
   const request = get('/b/k', { 'x-amz-meta-a': spaces });
-  const started = performance.now();
+  const started = processorMs();
   const wrong = { ...keys, secret: 'other' };
   assert.is(await code(check('GET', '/b/k', signV4(request, wrong).headers)), 'SignatureDoesNotMatch');
   assert.is(await code(check('GET', '/b/k', signV2(request, wrong))), 'SignatureDoesNotMatch');
-  assert.ok(performance.now() - started < 500);
+  assert.ok(processorMs() - started < 500);
 });
 
 v4('no authentication is anonymous', async () => {

@@ -1,3 +1,4 @@
+// timeout: 400
 import { once } from 'node:events';
 import { copyFileSync, readdirSync, renameSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';

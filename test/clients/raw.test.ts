@@ -281,7 +281,7 @@ test('connections that send nothing, or very slowly, keep nobody waiting', async
   await sleep(100);
   const started = Date.now();
   assert.is((await send(signed('GET', '/raw-b/expected'), '')).status, 200);
-  assert.ok(Date.now() - started < 2000);
+  assert.ok(Date.now() - started < 10_000);
   for (const { socket } of idle) socket.destroy();
 });
 

@@ -6,6 +6,7 @@ import { parsePolicy } from '../../../acl/policy/parse.js';
 import type { Scope } from '../../../acl/policy/types.js';
 import { S3Error } from '../../../gateway/errors.js';
 import { operations } from '../../../gateway/s3/operations.js';
+import { processorMs } from '../../support/processor.js';
 import { allow, type Draft, deny, text } from '../people.js';
 
 function refused(policy: string, message: RegExp, scope: Scope = { bucket: 'b' }): void {
@@ -156,7 +157,7 @@ test('policies of accounts name no principals, and may be about any bucket', () 
 });
 
 test('bombs are refused quickly', () => {
-  const start = performance.now();
+  const start = processorMs();
   refused(`{"Statement":"${'x'.repeat(1 << 20)}"}`, /larger than/);
   refused('{"a":'.repeat(4000), /valid JSON/);
   refused(`{"a":${'['.repeat(10_000)}${']'.repeat(10_000)}}`, /nested too deeply/);
@@ -164,7 +165,7 @@ test('bombs are refused quickly', () => {
   refused(JSON.stringify({ Statement: Array.from({ length: 300 }, () => ({})) }), /more than 256 statements/);
   parsePolicy(text(allow({ Action: Array.from({ length: 1800 }, () => 's3:*?*') })), { bucket: 'b' });
   parsePolicy(text(allow({ Resource: `b/${'a*'.repeat(1000)}` })), { bucket: 'b' });
-  assert.ok(performance.now() - start < 1000, `${performance.now() - start} ms`);
+  assert.ok(processorMs() - start < 1000, `${processorMs() - start} ms`);
 });
 
 test.run();

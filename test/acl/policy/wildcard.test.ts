@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { ANY, compileGlob, type GlobToken, STAR } from '../../../acl/policy/wildcard.js';
+import { processorMs } from '../../support/processor.js';
 
 const tokens = (pattern: string): GlobToken[] =>
   [...pattern].map((char) => (char === '*' ? STAR : char === '?' ? ANY : char));
@@ -62,9 +63,9 @@ test('hostile patterns cost linear time', () => {
   const text = 'a'.repeat(16_000);
   for (const pattern of hostile) {
     const matches = compileGlob(tokens(pattern));
-    const start = performance.now();
+    const start = processorMs();
     assert.is(matches(text), pattern.endsWith('a*'));
-    assert.ok(performance.now() - start < 250, `${pattern.slice(0, 10)}: ${performance.now() - start} ms`);
+    assert.ok(processorMs() - start < 250, `${pattern.slice(0, 10)}: ${processorMs() - start} ms`);
   }
 });
 
