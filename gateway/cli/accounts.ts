@@ -126,7 +126,13 @@ function printOne(options: AccountOptions, row: object): void {
 
 async function printWhole(options: AccountOptions, service: Service, account: Account): Promise<void> {
   const keys = (await keysOf(service, account)).map(({ key }) => key.accessKey);
-  printOne(options, { ...fields(account), keys, buckets: await bucketsOf(service, account) });
+  const { policies = [], inline = [], memberOf = [] } = account;
+  const groups = memberOf.length === 0 ? [] : await service.registry.iam.groups.list(account.group);
+  const counts = {
+    policies: [...policies, ...inline.map(({ name }) => name)],
+    policyGroups: groups.filter(({ id }) => memberOf.includes(id)).map(({ name }) => name),
+  };
+  printOne(options, { ...fields(account), ...counts, keys, buckets: await bucketsOf(service, account) });
 }
 
 const keysOf = async ({ registry }: Service, { uuid }: Account): Promise<KeyEntry[]> =>

@@ -3,6 +3,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { withService } from '../../gateway/main.js';
 import { runHere } from '../support/cli.js';
 import { tempDir } from '../support/temp.js';
 
@@ -86,6 +87,25 @@ test('attach and detach; explain names the policy', async () => {
   const limited = await mayDelete();
   assert.equal([limited.allow, limited.by], [false, 'identity-policy']);
   await json('policy', 'detach', 'arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess', '--account', 'alice');
+});
+
+test('account show tells what counts for an account', async () => {
+  assert.equal((await json('account', 'show', 'alice')).policies, []);
+  await json('policy', 'attach', 'arn:aws:iam::aws:policy/AmazonS3FullAccess', '--account', 'alice');
+  await withService({ root }, { make: false }, async ({ registry: { iam, findAccount } }) => {
+    const alice = await findAccount('alice');
+    const document = JSON.stringify({ Statement: [{ Effect: 'Allow', Action: 's3:Get*', Resource: '*' }] });
+    await iam.updateUser(alice, (account) => ({ ...account, inline: [{ name: 'own', document }] }));
+    for (const name of ['lab', 'team']) await iam.groups.create('climate', name);
+    await iam.addToGroup(alice, 'lab');
+  });
+  const shown = await json('account', 'show', 'alice');
+  assert.equal(shown.policies, ['arn:aws:iam::aws:policy/AmazonS3FullAccess', 'own']);
+  assert.equal(shown.policyGroups, ['lab']);
+  await withService({ root }, { make: false }, async ({ registry: { iam, findAccount } }) => {
+    const { inline: _, policies: __, memberOf: ___, ...plain } = await findAccount('alice');
+    await iam.updateUser(await findAccount('alice'), () => plain);
+  });
 });
 
 test('explain of IAM: who manages, whom a policy lets, about whom', async () => {
