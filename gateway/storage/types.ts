@@ -27,7 +27,10 @@ export type DocumentKind =
  * process at its next `get`.
  */
 export interface Documents {
-  /** The document, or undefined. Costs one stat when it has not changed since this process last read it. */
+  /**
+   * The document, frozen, or undefined. Costs one look at its file, which many who ask at once may share, when it has not
+   * changed since this process last read it.
+   */
   get<T>(kind: DocumentKind, id: string): Promise<T | undefined>;
   /** Makes the document; false when the id exists already (atomic between all gateways). */
   create<T>(kind: DocumentKind, id: string, value: T): Promise<boolean>;
@@ -36,7 +39,7 @@ export interface Documents {
    * Answers what stands afterwards; undefined when there was nothing to change, or it was deleted.
    */
   update<T>(kind: DocumentKind, id: string, change: (current: T) => T | undefined): Promise<T | undefined>;
-  /** All documents of a kind, by id in byte order. A file that is not a document is left out and logged. */
+  /** All documents of a kind, frozen, by id in byte order. A file that is not a document is left out and logged. */
   list<T>(kind: DocumentKind): Promise<{ id: string; value: T }[]>;
 }
 

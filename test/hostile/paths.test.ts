@@ -25,7 +25,8 @@ test.before(async () => {
   bert = await createKey(root, 'other', ['--fspaths', join(work, 'bk2')]);
   gateway = await startGateway({
     root,
-    flags: ['--log-level', 'warn', '--durability', 'none', '--host-style', 's3.test'],
+    // What the sync engine writes in the service area would be taken for a request's doing.
+    flags: ['--log-level', 'warn', '--durability', 'none', '--host-style', 's3.test', '--sync', 'off'],
   });
   await done({ method: 'PUT', url: '/bk2' });
   await done({ method: 'PUT', url: '/bk2x', as: bert });

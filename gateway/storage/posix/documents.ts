@@ -14,9 +14,18 @@ export interface DocumentsOptions {
 
 interface Cached {
   stamp: string;
-  /** Parsed anew for everybody who asks: a value that were shared could be changed by one for all. */
-  text: string;
+  /** Frozen, since everybody who asks gets the same. */
+  value: unknown;
 }
+
+/** Plain JSON: no cycles. */
+const freeze = <T>(value: T): T => {
+  if (typeof value === 'object' && value !== null && !Object.isFrozen(value)) {
+    for (const part of Object.values(value)) freeze(part);
+    Object.freeze(value);
+  }
+  return value;
+};
 
 type Lock = ReturnType<typeof documentOps.documentLock>;
 
@@ -52,10 +61,22 @@ export const createDocuments = (
   };
 
   const accept = (kind: string, id: string, stamp: string, text: string): unknown => {
-    const value = parse(kind, id, text);
-    ofKind(kind).set(id, { stamp, text });
+    const value = freeze(parse(kind, id, text));
+    ofKind(kind).set(id, { stamp, value });
     return value;
   };
+
+  const look = async (kind: DocumentKind, id: string, posted: () => void): Promise<unknown> => {
+    const known = ofKind(kind).get(id);
+    const document = await pool.run('documentGet', [area, kind, id, known?.stamp ?? ''], { posted });
+    if (!document) {
+      ofKind(kind).delete(id);
+      return undefined;
+    }
+    return document.text === undefined ? known!.value : accept(kind, id, document.stamp, document.text);
+  };
+  /** Looks that no worker has yet: they answer everybody who asks until then. */
+  const looks = new Map<string, Promise<unknown>>();
 
   const checkId = (id: string): void => {
     if (!ID.test(id)) throw new S3Error('InvalidArgument', { message: `No id of a document: ${JSON.stringify(id)}` });
@@ -102,17 +123,17 @@ export const createDocuments = (
   };
 
   return {
-    get: async <T>(kind: DocumentKind, id: string) => {
-      if (!ID.test(id)) return undefined;
-      const known = ofKind(kind).get(id);
-      const document = await pool.run('documentGet', [area, kind, id, known?.stamp ?? '']);
-      if (!document) {
-        ofKind(kind).delete(id);
-        return undefined;
-      }
-      return (
-        document.text === undefined ? parse(kind, id, known!.text) : accept(kind, id, document.stamp, document.text)
-      ) as T;
+    get: <T>(kind: DocumentKind, id: string) => {
+      if (!ID.test(id)) return Promise.resolve(undefined);
+      const name = `${kind}/${id}`;
+      const waiting = looks.get(name);
+      if (waiting) return waiting as Promise<T | undefined>;
+      const made = look(kind, id, () => looks.delete(name)).finally(() => {
+        // Refused before any worker had it.
+        if (looks.get(name) === made) looks.delete(name);
+      });
+      looks.set(name, made);
+      return made as Promise<T | undefined>;
     },
     create: async (kind, id, value) => {
       checkId(id);
@@ -139,7 +160,7 @@ export const createDocuments = (
       const values: { id: string; value: T }[] = [];
       for (const { id, stamp, text } of found) {
         try {
-          const value = text === undefined ? parse(kind, id, before.get(id)!.text) : accept(kind, id, stamp, text);
+          const value = text === undefined ? before.get(id)!.value : accept(kind, id, stamp, text);
           values.push({ id, value: value as T });
         } catch {
           bad.push(`${id}.json`);

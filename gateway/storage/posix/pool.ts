@@ -21,6 +21,8 @@ export interface RunOptions {
   transfer?: readonly ArrayBuffer[];
   /** What an errno of this call means to the client (`errno.ts`); `service` when it is not about a key's file. */
   context?: ErrnoContext;
+  /** Called right before a worker gets the call: what it answers may be from then on. */
+  posted?: () => void;
   /** Hears of a result that came after the caller had been refused (SlowDown): closes what the result holds. */
   orphan?: (value: unknown) => void;
   /** Called once, when no worker is or will be at this call any more: later than the caller is refused, if a mount hangs. */
@@ -140,6 +142,7 @@ export const createPool = <O extends OpTable = Ops>(options: PoolOptions): Pool<
 
   const post = (slot: Slot, batch: Pending[]): void => {
     const transfers = batch.flatMap((pending) => [...(pending.options.transfer ?? [])]);
+    for (const { options } of batch) options.posted?.();
     try {
       slot.worker!.postMessage(
         batch.map((pending) => pending.call),

@@ -85,10 +85,12 @@ test('a change of one is in force for the other at its next get; undefined delet
   assert.equal(await other.get('keys', 'a'), { n: 7 });
 });
 
-test('what is handed out is a copy, what change() is given counts', async ({ documents }) => {
+test('what is handed out cannot be changed, what change() is given counts', async ({ documents }) => {
   await documents.create<Doc>('keys', 'a', { n: 0, deep: { list: ['x'] } });
   const got = (await documents.get<Doc>('keys', 'a'))!;
-  got.deep!.list.push('mine alone');
+  assert.throws(() => got.deep!.list.push('for everybody'), TypeError);
+  const [listed] = await documents.list<Doc>('keys');
+  assert.throws(() => listed!.value.deep!.list.push('for everybody'), TypeError);
   assert.equal(await documents.get('keys', 'a'), { n: 0, deep: { list: ['x'] } });
   await documents.update<Doc>('keys', 'a', (doc) => {
     doc.deep!.list.push('y');
