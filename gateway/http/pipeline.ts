@@ -2,7 +2,7 @@
  * The way of a request: target → resolve → authenticate → bucket → authorize → (100 Continue) → handler → reply. The one
  * place that catches, maps to S3's errors, and logs.
  */
-import { randomBytes } from 'node:crypto';
+import { randomBytes, randomFillSync } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { nobody, unpackActAs } from '../../acl/act-as.js';
 import type { Decision } from '../../acl/authorize.js';
@@ -46,6 +46,16 @@ interface Progress {
 const hostId = randomBytes(32).toString('base64');
 /** Bytes that come at once are stored without asking again. */
 const LONG_MS = 1_000;
+/** 16 hex digits. Drawn from the system in one call for many: each call costs as much as a system call. */
+function newRequestId(): string {
+  if (drawn === drawnBytes.length) {
+    randomFillSync(drawnBytes);
+    drawn = 0;
+  }
+  return drawnBytes.toString('hex', drawn, (drawn += 8)).toUpperCase();
+}
+const drawnBytes = Buffer.alloc(4096);
+let drawn = drawnBytes.length;
 const noBody: Body = { length: 0, read: async () => {} };
 
 export function createPipeline(options: PipelineOptions): Pipeline {
@@ -60,7 +70,7 @@ export function createPipeline(options: PipelineOptions): Pipeline {
     const exchange: Exchange = {
       incoming,
       outgoing,
-      requestId: randomBytes(8).toString('hex').toUpperCase(),
+      requestId: newRequestId(),
       hostId,
       resource: path.split('?', 1)[0] ?? '/',
       bucket: undefined,

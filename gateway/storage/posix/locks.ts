@@ -5,6 +5,7 @@
 import { hash } from 'node:crypto';
 import { reservedSegment } from '../keys.js';
 import { unusable } from './areas.js';
+import { busyNow } from './failures.js';
 import type { BucketDir } from './paths.js';
 import {
   close,
@@ -19,7 +20,6 @@ import {
   tryFlock,
   tryOpenat2,
 } from './syscalls.js';
-import { busyNow } from './worker-loop.js';
 
 /** Most holders need less; a longer one may be syncing, and then this worker has better things to do. */
 const PATIENCE_MS = 1;

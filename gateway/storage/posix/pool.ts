@@ -4,13 +4,13 @@
  */
 import { stat } from 'node:fs';
 import { Worker } from 'node:worker_threads';
-import { type ErrorCode, S3Error } from '../../errors.js';
+import { S3Error } from '../../errors.js';
 import type { Actor } from '../types.js';
 import { type ErrnoContext, toS3Error } from './errno.js';
+import { revive } from './failures.js';
 import { actorKey } from './identity.js';
-import { errnoError } from './syscalls.js';
 import type { Ops } from './worker.js';
-import type { Call, Failure, OpTable, Reply, WorkerStart } from './worker-loop.js';
+import type { Call, OpTable, Replies, WorkerStart } from './worker-loop.js';
 
 export interface RunOptions {
   /** As whom; undefined is the gateway itself, for its own files. */
@@ -77,6 +77,8 @@ interface Slot {
   actor: string;
   /** When this worker last answered, or was given work while idle. */
   progressed: number;
+  /** Of `batch`: there are only quick calls in it. */
+  quick: boolean;
   lastLane: number;
 }
 
@@ -84,27 +86,16 @@ interface Slot {
 const DEPTH = 32;
 /** A worker that has not answered for so long is at something slow: calls wait for another one. */
 const SLOW_MS = 2;
+/**
+ * So many quick calls of one turn go to one worker: a message costs more than such a call does. Calls that wait for a disk or a
+ * network are spread over the workers.
+ */
+const TOGETHER = 16;
+const QUICK_MS = 0.1;
 /** For so long one that is preferred may be at something. */
 const PREFERRED_MS = 50;
 const BUSY_MS = 2_000;
 const RESTART_MS = 1_000;
-
-const revive = (failure: Failure): unknown => {
-  if (failure.kind === 's3') {
-    const { code, message, fields, headers } = failure;
-    return new S3Error(code as ErrorCode, { message, fields, headers });
-  }
-  if (failure.kind === 'errno') {
-    const { message, code } = failure;
-    return Object.assign(errnoError(failure.errno, failure.syscall), { message, code });
-  }
-  if (failure.kind === 'other') {
-    const error = new Error(failure.message);
-    if (failure.stack !== undefined) error.stack = failure.stack;
-    return error;
-  }
-  return new S3Error('SlowDown');
-};
 
 export const createPool = <O extends OpTable = Ops>(options: PoolOptions): Pool<O> => {
   const { workers: size, queueLimit = 10_000, waitMs = 30_000, runMs = 600_000 } = options;
@@ -164,6 +155,7 @@ export const createPool = <O extends OpTable = Ops>(options: PoolOptions): Pool<
     if (slot.load++ === 0) slot.progressed = performance.now();
     slot.pending.set(pending.call.id, pending);
     slot.actor = actorKey(pending.call.actor);
+    slot.quick = isQuick(pending.call.op) && (slot.quick || slot.batch.length === 0);
     if (slot.batch.push(pending) > 1) return;
     setImmediate(() => {
       const batch = slot.batch;
@@ -173,14 +165,23 @@ export const createPool = <O extends OpTable = Ops>(options: PoolOptions): Pool<
     });
   };
 
+  /** What calls take, on average of late, in milliseconds, by operation. */
+  const took = new Map<string, number>();
+  const isQuick = (op: string): boolean => (took.get(op) ?? QUICK_MS) < QUICK_MS;
+
   /** The best worker for a call that any may take; undefined when all are at it. */
-  const pick = (actor: string): Slot | undefined => {
+  const pick = ({ op, actor: as }: Call): Slot | undefined => {
+    const actor = actorKey(as);
+    const quick = isQuick(op);
     const now = performance.now();
     let best: Slot | undefined;
     let bestScore = Number.POSITIVE_INFINITY;
     for (const slot of slots) {
       if (!slot.worker || (slot.load > 0 && (slot.load >= DEPTH || now - slot.progressed > SLOW_MS))) continue;
-      const score = slot.load + (slot.actor === actor ? 0 : 0.5);
+      // The message to this one is being put together anyway.
+      const same = slot.actor === actor;
+      const joins = quick && same && slot.quick && slot.batch.length > 0 && slot.batch.length < TOGETHER;
+      const score = joins ? -1 : slot.load + (same ? 0 : 0.5);
       if (score < bestScore) [best, bestScore] = [slot, score];
     }
     return best;
@@ -194,7 +195,7 @@ export const createPool = <O extends OpTable = Ops>(options: PoolOptions): Pool<
 
   const drain = (): void => {
     while (queue.length > 0) {
-      const slot = pick(actorKey(queue[0]!.call.actor));
+      const slot = pick(queue[0]!.call);
       if (!slot) return;
       give(slot, queue.shift()!);
     }
@@ -212,7 +213,7 @@ export const createPool = <O extends OpTable = Ops>(options: PoolOptions): Pool<
       else drop(pending, new S3Error('InternalError', { message: 'A worker thread was lost. Please try again.' }));
       return;
     }
-    const slot = preferred(prefer) ?? (queue.length === 0 ? pick(actorKey(pending.call.actor)) : undefined);
+    const slot = preferred(prefer) ?? (queue.length === 0 ? pick(pending.call) : undefined);
     if (slot) give(slot, pending);
     else if (queue.length >= queueLimit) drop(pending, new S3Error('SlowDown'));
     else queue.push(pending);
@@ -227,13 +228,17 @@ export const createPool = <O extends OpTable = Ops>(options: PoolOptions): Pool<
     setTimeout(() => dispatch(pending), (1 + Math.random()) * Math.min(16, 2 ** pending.attempt++));
   };
 
-  const receive = (slot: Slot, replies: Reply[]): void => {
+  const receive = (slot: Slot, { replies, ms }: Replies): void => {
     slot.progressed = performance.now();
+    const each = ms / replies.length;
     for (const reply of replies) {
       slot.load--;
       const pending = slot.pending.get(reply.id);
       if (!pending) continue;
       slot.pending.delete(reply.id);
+      const { op } = pending.call;
+      const before = took.get(op) ?? each;
+      took.set(op, before + (each - before) / 8);
       const busy = 'failure' in reply && reply.failure.kind === 'busy' && !pending.refused;
       if (!busy) pending.options.ended?.();
       if (pending.refused) {
@@ -274,7 +279,7 @@ export const createPool = <O extends OpTable = Ops>(options: PoolOptions): Pool<
       reason = error;
       void worker.terminate();
     });
-    worker.on('message', (message: Reply[] | 'ready') => {
+    worker.on('message', (message: Replies | 'ready') => {
       if (message !== 'ready') return receive(slot, message);
       slot.started = true;
       if (slots.every((each) => each.started)) allStarted();
@@ -322,6 +327,7 @@ export const createPool = <O extends OpTable = Ops>(options: PoolOptions): Pool<
       batch: [],
       actor: '',
       progressed: 0,
+      quick: true,
       lastLane: 0,
     };
     slots.push(slot);

@@ -3,6 +3,7 @@
  * directory that hands down a group which only the kernel can give.
  */
 import { reservedSegment } from '../keys.js';
+import { busyNow } from './failures.js';
 import { acting } from './identity.js';
 import type { BucketDir } from './paths.js';
 import type { Staged } from './staged.js';
@@ -28,7 +29,6 @@ import {
   tryMkdirat,
   tryUnlinkat,
 } from './syscalls.js';
-import { busyNow } from './worker-loop.js';
 
 const SLICE = 1 << 20;
 

@@ -12,6 +12,7 @@ import type { ChecksumAlgorithm, ChecksumType } from '../../../acl/metadata/type
 import { S3Error } from '../../errors.js';
 import { isStorableKey } from '../keys.js';
 import type { NewUpload, Part, Upload } from '../types.js';
+import { busyNow } from './failures.js';
 import { findObject, isFile, milliseconds } from './lookup.js';
 import type { BucketDir } from './paths.js';
 import { stampFile } from './staged.js';
@@ -45,7 +46,6 @@ import {
   tryStatat,
   tryUnlinkat,
 } from './syscalls.js';
-import { busyNow } from './worker-loop.js';
 
 export const UPLOAD_FILE = 'upload.json';
 const JOURNAL = 'single.json';

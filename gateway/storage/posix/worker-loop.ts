@@ -1,10 +1,9 @@
 /** What runs inside a worker thread: takes batches of calls, becomes the actor of each, answers in batches. */
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
-import { S3Error } from '../../errors.js';
 import type { Actor } from '../types.js';
+import { type Failed, failed } from './failures.js';
 import { become } from './identity.js';
 import { dropPrivileges } from './privileges.js';
-import { isErrno } from './syscalls.js';
 
 /** Synchronous functions by name. What they take and return is cloned between the threads. */
 // biome-ignore lint/suspicious/noExplicitAny: a table of functions of any kind; `Pool` types each call by its own entry
@@ -19,30 +18,19 @@ export interface Call {
   deadline: number;
 }
 
-/** An error on its way between threads. */
-export type Failure =
-  | { kind: 's3'; code: string; message: string; fields: Record<string, string>; headers: Record<string, string> }
-  | { kind: 'errno'; code: string; errno: number; syscall: string; message: string }
-  | { kind: 'busy' }
-  | { kind: 'late' }
-  | { kind: 'other'; message: string; stack: string | undefined };
+export type Reply = { id: number; value: unknown } | Failed;
 
-export type Reply = { id: number; value: unknown } | { id: number; failure: Failure; cause?: Failure };
+/** What one message brings back. */
+export interface Replies {
+  replies: Reply[];
+  /** Milliseconds that the calls took. */
+  ms: number;
+}
 
 export interface WorkerStart {
   /** [0]: the id of the call that runs now, 0 when none does. */
   running: SharedArrayBuffer;
 }
-
-const busy = Symbol('busy');
-
-/**
- * Throw this from an op whose lock is held by somebody else: the worker goes on with other calls, and the pool calls
- * the op again a few milliseconds later (from its start, with the same arguments), for 2 s at most, then SlowDown.
- */
-export const busyNow = (): never => {
-  throw busy;
-};
 
 let handedOver: ArrayBuffer[] = [];
 
@@ -51,36 +39,20 @@ export const handOver = (buffer: ArrayBuffer): void => {
   handedOver.push(buffer);
 };
 
-const describe = (error: unknown): Failure => {
-  if (error === busy) return { kind: 'busy' };
-  if (error instanceof S3Error) {
-    return { kind: 's3', code: error.code, message: error.message, fields: error.fields, headers: error.headers };
-  }
-  if (isErrno(error)) {
-    const { code, syscall, message } = error;
-    return { kind: 'errno', code, errno: Math.abs(error.errno), syscall, message };
-  }
-  if (error instanceof Error) return { kind: 'other', message: error.message, stack: error.stack };
-  return { kind: 'other', message: String(error), stack: undefined };
-};
-
-const failed = (id: number, error: unknown): Reply => {
-  const cause = error instanceof Error && error.cause !== undefined ? describe(error.cause) : undefined;
-  return cause ? { id, failure: describe(error), cause } : { id, failure: describe(error) };
-};
-
 const FLUSH_AFTER_MS = 1;
 
-const answer = (port: MessagePort, replies: Reply[], transfers: ArrayBuffer[]): void => {
+const answer = (port: MessagePort, replies: Reply[], ms: number, transfers: ArrayBuffer[]): void => {
+  const send = (some: Reply[], moved: ArrayBuffer[] = []) =>
+    port.postMessage({ replies: some, ms } satisfies Replies, moved);
   try {
-    port.postMessage(replies, transfers);
+    send(replies, transfers);
   } catch {
     // One result cannot be cloned: the others must not suffer.
     for (const reply of replies) {
       try {
-        port.postMessage([reply]);
+        send([reply]);
       } catch (error) {
-        port.postMessage([failed(reply.id, error)]);
+        send([failed(reply.id, error)]);
       }
     }
   }
@@ -118,11 +90,12 @@ export const serve = (ops: OpTable): void => {
     let since = performance.now();
     for (const call of calls) {
       replies.push(perform(call));
-      if (performance.now() - since < FLUSH_AFTER_MS) continue;
-      answer(port, replies, handedOver);
+      const ms = performance.now() - since;
+      if (ms < FLUSH_AFTER_MS) continue;
+      answer(port, replies, ms, handedOver);
       [replies, handedOver, since] = [[], [], performance.now()];
     }
-    if (replies.length > 0) answer(port, replies, handedOver);
+    if (replies.length > 0) answer(port, replies, performance.now() - since, handedOver);
     handedOver = [];
   });
   port.postMessage('ready');

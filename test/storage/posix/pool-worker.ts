@@ -2,8 +2,9 @@
 import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { threadId } from 'node:worker_threads';
 import { S3Error } from '../../../gateway/errors.js';
+import { busyNow } from '../../../gateway/storage/posix/failures.js';
 import * as sys from '../../../gateway/storage/posix/syscalls.js';
-import { busyNow, handOver, serve } from '../../../gateway/storage/posix/worker-loop.js';
+import { handOver, serve } from '../../../gateway/storage/posix/worker-loop.js';
 
 const kept = new Map<string, number>();
 const order: number[] = [];
