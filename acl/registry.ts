@@ -94,6 +94,9 @@ export function createRegistry({ documents, sealer, patience = 3000 }: RegistryO
   /** Sealed text → secret: opening costs more than a stat, and a sealed text never means another secret. */
   const opened = new Map<string, string>();
 
+  /** Whose a key was when it was last used. */
+  const owners = new Map<string, string>();
+
   function open(key: AccessKey): string {
     const known = opened.get(key.sealedSecret);
     if (known !== undefined) return known;
@@ -217,9 +220,17 @@ export function createRegistry({ documents, sealer, patience = 3000 }: RegistryO
     createKey,
     identities: {
       async byAccessKey(accessKey) {
-        const found = await entry(await getKey(accessKey));
-        if (found === undefined || !found.key.enabled || !found.account.enabled) return undefined;
-        return { account: found.account, secret: open(found.key) };
+        // Both in one message: a key hardly ever changes its account.
+        const guess = owners.get(accessKey);
+        const [key, guessed] = await Promise.all([
+          getKey(accessKey),
+          guess === undefined ? undefined : getAccount(guess),
+        ]);
+        if (!key) return undefined;
+        const account = key.account === guess ? guessed : await getAccount(key.account);
+        if (owners.size >= 10_000) owners.clear();
+        owners.set(accessKey, key.account);
+        return account?.enabled && key.enabled ? { account, secret: open(key) } : undefined;
       },
       byId: getAccount,
       policiesOf: iam.policiesOf,

@@ -165,6 +165,11 @@ async function answer(options: PipelineOptions, exchange: Exchange, progress: Pr
 
   const request: Request = { options, exchange, wire, target, headers, operation, now: Date.now() };
   if (operation.api) return answerIam(request, progress);
+  if (target.bucket !== undefined && !operation.open) {
+    // While the caller is looked up: one message to the workers for both.
+    request.looked = options.storage.bucket(target.bucket);
+    request.looked.catch(ignore);
+  }
   const caller: Caller = operation.open ? nobodyInParticular() : await identify(request);
   progress.account = caller.identity.account;
   const permission = permissionOf(request, caller);
@@ -269,7 +274,10 @@ const unreachable = (what: string, { remoteAddress }: WireRequest): S3Error =>
 
 async function placeOf(request: Request, caller: Caller, name: string): Promise<Place> {
   const { options, wire } = request;
-  const bucket = await options.storage.bucket(name);
+  const { looked } = request;
+  // Once: what is asked later is to be true then.
+  request.looked = undefined;
+  const bucket = await (looked && name === request.target.bucket ? looked : options.storage.bucket(name));
   if (!bucket) throw new S3Error('NoSuchBucket', { fields: { BucketName: name } });
   // Before any permission, so that it holds for everybody: the owner, and whoever has a presigned URL.
   if (!options.addresses.reaches(bucket.config['access'], wire.remoteAddress))

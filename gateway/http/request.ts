@@ -1,7 +1,7 @@
 /** A request on its way through the pipeline, and its payload. */
 import type { PayloadCheck } from '../auth/types.js';
 import type { Operation } from '../s3/types.js';
-import type { Body } from '../storage/types.js';
+import type { Body, Bucket } from '../storage/types.js';
 import { createBody } from './body.js';
 import type { PipelineOptions } from './options.js';
 import type { Exchange } from './reply.js';
@@ -15,6 +15,8 @@ export interface Request {
   headers: Headers;
   operation: Operation;
   now: number;
+  /** The bucket that it names, as it was looked up when the request came. */
+  looked?: Promise<Bucket | undefined> | undefined;
 }
 
 /** The payload as the signature protects it. `100 Continue` goes out when somebody begins to read. */
