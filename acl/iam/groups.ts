@@ -107,7 +107,7 @@ export function createPolicyGroups(documents: Documents): PolicyGroups {
       return found;
     },
 
-    list: async (namespace) => (await read(namespace)).sort(byName(({ name }) => name)),
+    list: async (namespace) => [...(await read(namespace))].sort(byName(({ name }) => name)),
 
     update: async (namespace, name, to) => (await update(namespace, name, to))!,
 

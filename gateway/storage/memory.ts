@@ -6,6 +6,7 @@ import type { ObjectMeta } from '../../acl/metadata/types.js';
 import { S3Error } from '../errors.js';
 import { checkWrite, requireSame } from './condition.js';
 import { createDigests, loadDigests } from './digest.js';
+import { freeze } from './frozen.js';
 import { assertStorableKey, compareUtf8, fromBytes, parentsOf, toBytes } from './keys.js';
 import { listPage, sortedCursor } from './listing.js';
 import { createMemoryUploads, type MemoryUploads } from './memory-uploads.js';
@@ -265,7 +266,7 @@ function createMemoryDocuments(): Documents {
     }
     return documents;
   };
-  const parse = (text: string | undefined) => (text === undefined ? undefined : JSON.parse(text));
+  const parse = (text: string | undefined) => (text === undefined ? undefined : freeze(JSON.parse(text)));
   return {
     async get(kind, id) {
       return parse(kindOf(kind).get(id));
@@ -284,9 +285,7 @@ function createMemoryDocuments(): Documents {
       return parse(kindOf(kind).get(id));
     },
     async list(kind) {
-      return [...kindOf(kind)]
-        .sort(([a], [b]) => compareUtf8(a, b))
-        .map(([id, text]) => ({ id, value: JSON.parse(text) }));
+      return [...kindOf(kind)].sort(([a], [b]) => compareUtf8(a, b)).map(([id, text]) => ({ id, value: parse(text) }));
     },
   };
 }

@@ -1,6 +1,7 @@
 /** The small JSON documents of the service area `<root>/.tidegate/` (accounts, keys, buckets), shared by every process. */
 import { isDeepStrictEqual } from 'node:util';
 import { S3Error } from '../../errors.js';
+import { freeze } from '../frozen.js';
 import type { DocumentKind, Documents } from '../types.js';
 import type { documentOps } from './documents-ops.js';
 import type { Pool } from './pool.js';
@@ -17,15 +18,6 @@ interface Cached {
   /** Frozen, since everybody who asks gets the same. */
   value: unknown;
 }
-
-/** Plain JSON: no cycles. */
-const freeze = <T>(value: T): T => {
-  if (typeof value === 'object' && value !== null && !Object.isFrozen(value)) {
-    for (const part of Object.values(value)) freeze(part);
-    Object.freeze(value);
-  }
-  return value;
-};
 
 type Lock = ReturnType<typeof documentOps.documentLock>;
 
