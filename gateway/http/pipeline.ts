@@ -9,7 +9,7 @@ import type { Decision } from '../../acl/authorize.js';
 import type { Account, Identity } from '../../acl/identity.js';
 import { hoistedHeaders, unsignedPayload } from '../auth/authenticate.js';
 import { S3Error } from '../errors.js';
-import { createRequestLog, type RequestLine } from '../observe/requests.js';
+import { createRequestLog, type RequestLine, withoutSecrets } from '../observe/requests.js';
 import { accessOf } from '../s3/access.js';
 import { createPermission, type Permission } from '../s3/permission.js';
 import { recordChanges } from '../s3/recorded.js';
@@ -138,7 +138,7 @@ function lineOf(
   return {
     requestId,
     method: incoming.method,
-    url: incoming.url,
+    url: incoming.url === undefined ? undefined : withoutSecrets(incoming.url),
     operation: operation?.name,
     status: outgoing.headersSent ? outgoing.statusCode : undefined,
     account: account?.uuid,

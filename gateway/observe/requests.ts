@@ -22,6 +22,20 @@ export interface RequestLog {
   record(line: RequestLine, failure: unknown, parts?: readonly S3Error[]): void;
 }
 
+const secret = /^(x-amz-signature|x-amz-security-token|signature)$/i;
+
+/** The request target without what would let a reader of the log send a presigned request himself. */
+export function withoutSecrets(url: string): string {
+  if (!url.includes('?')) return url;
+  return url.replace(/(?<=[?&])([^=&]+)=[^&]+/g, (parameter, name: string) =>
+    secret.test(decoded(name)) ? `${name}=…` : parameter,
+  );
+}
+
+function decoded(name: string): string {
+  return name.replace(/%([0-9a-f]{2})/gi, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
+}
+
 /** SlowDown comes in floods, and each line is written before anything else goes on: `pause` ms lie between two. */
 export function createRequestLog(log: Log, pause = 1000): RequestLog {
   let timer: NodeJS.Timeout | undefined;
