@@ -50,7 +50,6 @@ export const factKeys: readonly string[] = [
   's3:signatureage',
   's3:tlsversion',
   's3:objectcreationoperation',
-  's3:locationconstraint',
 ];
 
 /** Keys that follow from the caller and the bucket: the evaluator knows them itself, no context can contradict it. */

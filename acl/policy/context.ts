@@ -26,8 +26,6 @@ export interface RequestFacts {
   };
   /** Puts an object in its place (PutObject, CopyObject, CompleteMultipartUpload); false where that is only prepared. */
   createsObject?: boolean | undefined;
-  /** Of the CreateBucket document. */
-  locationConstraint?: string | undefined;
   /** Of the object as it is. Needed only if a policy's `keys` ask (`asksForTags`). */
   existingTags?: Readonly<Record<string, string>> | undefined;
   /** That the request would set. */
@@ -87,8 +85,6 @@ function single(facts: RequestFacts, key: string): string | undefined {
       return facts.signature?.age?.toString();
     case 's3:objectcreationoperation':
       return facts.createsObject?.toString();
-    case 's3:locationconstraint':
-      return facts.locationConstraint;
     default:
       return undefined;
   }

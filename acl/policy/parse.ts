@@ -93,7 +93,7 @@ function compileStatement(statement: unknown, index: number, surroundings: Surro
     actions: compileActions(action, surroundings.scope),
     principal: principals?.matches,
     everybody: effect === 'Allow' && (principals?.everybody ?? false),
-    resource: compileResources(resource.name, resource.value, surroundings, resource.negated),
+    resource: compileResources(resource.name, resource.value, { ...surroundings, effect }, resource.negated),
     conditions: compileConditions(statement['Condition'], { ...surroundings, effect }),
   };
 }

@@ -1,7 +1,7 @@
 /** The Resource and NotResource elements: which buckets and keys, or users, groups and policies, a statement is about. */
 import { malformed, quote, strings } from './document.js';
 import { compile, type Matcher, type Token, tokenize } from './template.js';
-import type { Scope, Statement } from './types.js';
+import type { Effect, Scope, Statement } from './types.js';
 import { compileGlob, type GlobToken, STAR } from './wildcard.js';
 
 const ARN = 'arn:aws:s3:::';
@@ -11,6 +11,7 @@ interface Surroundings {
   scope: Scope;
   variables: boolean;
   keys: Set<string>;
+  effect: Effect;
 }
 
 /**
@@ -21,7 +22,7 @@ interface Surroundings {
 export function compileResources(
   element: string,
   value: unknown,
-  { scope, variables, keys }: Surroundings,
+  { scope, variables, keys, effect }: Surroundings,
   negated: boolean,
 ): Statement['resource'] {
   const matchers = strings(element, value).map((pattern): Matcher => {
@@ -35,12 +36,24 @@ export function compileResources(
     }
     return compile([ARN, ...tokens]);
   });
-  // A variable without a value makes a pattern that fits nothing.
-  return (arn, lookup) => matchers.some((matches) => matches(arn, lookup) === true) !== negated;
+  // A variable without a value makes a pattern that fits nothing. That must not be what opens something: "all but nothing"
+  // allows nobody.
+  return (arn, lookup) => {
+    let unknown = false;
+    for (const matches of matchers) {
+      const result = matches(arn, lookup);
+      if (result) return !negated;
+      unknown ||= result === undefined;
+    }
+    return negated && (!unknown || effect === 'Deny');
+  };
 }
 
 /** Patterns that only an account's policy may have. An account can ask about its own namespace alone: none names it too. */
-function compileOfAccount(pattern: string, { variables, keys }: Omit<Surroundings, 'scope'>): Matcher | undefined {
+function compileOfAccount(
+  pattern: string,
+  { variables, keys }: Omit<Surroundings, 'scope' | 'effect'>,
+): Matcher | undefined {
   if (pattern !== '*' && !pattern.startsWith(IAM)) return undefined;
   const tokens = tokenize(pattern, { variables, wildcards: true, keys });
   const [first] = tokens;

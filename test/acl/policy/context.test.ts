@@ -15,7 +15,6 @@ const facts: RequestFacts = {
   copySource: 'src/a b',
   signature: { version: 'AWS4-HMAC-SHA256', type: 'REST-QUERY-STRING', age: 1500 },
   createsObject: true,
-  locationConstraint: 'eu',
   existingTags: { Project: 'x' },
   requestTags: { a: '1', b: '2' },
 };

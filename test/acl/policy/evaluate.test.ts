@@ -76,6 +76,16 @@ test('resources', () => {
   assert.is(ask(not, { key: 'public' }), 'Allow');
 });
 
+test('a variable without a value opens nothing, also in NotResource', () => {
+  const but = { Resource: undefined, NotResource: 'b/${aws:username}/*' };
+  assert.is(ask(policy(allow(but)), { identity: anonymous, key: 'k' }), 'neither');
+  assert.is(ask(policy(allow(but)), { identity: alice, key: 'k' }), 'Allow');
+  assert.is(ask(policy([allow(), deny(but)]), { identity: anonymous, key: 'k' }), 'Deny');
+  // What another pattern excepts is excepted still.
+  const both = { Resource: undefined, NotResource: ['b/${aws:username}/*', 'b/public/*'] };
+  assert.is(ask(policy([allow(), deny(both)]), { identity: anonymous, key: 'public/k' }), 'Allow');
+});
+
 test('a bucket is never another whose name begins like it', () => {
   for (const Resource of ['arn:aws:s3:::b2', 'arn:aws:s3:::b2/*', 'b2', 'b2/*', ['b2', 'b2/*']]) {
     const draft = { Effect: 'Allow', Action: '*', Resource };

@@ -99,6 +99,7 @@ test('what would not be evaluated is refused and named', () => {
     [{ Condition: { NullIfExists: { 'aws:username': 'true' } } }, /invalid condition operator: "NullIfExists"/],
     [{ Condition: { 'ForSomeValues:StringLike': { 'aws:username': 'x' } } }, /invalid condition operator/],
     [{ Condition: { StringEquals: { 'aws:MultiFactorAuthPresent': 'x' } } }, /key: "aws:MultiFactorAuthPresent"/],
+    [{ Condition: { StringEquals: { 's3:LocationConstraint': 'x' } } }, /key: "s3:LocationConstraint"/],
     [{ Condition: { StringEquals: { 's3:ExistingObjectTag/': 'x' } } }, /condition key/],
     [{ Condition: { StringEquals: { 'aws:username': [] } } }, /has no value/],
     [{ Condition: { StringEquals: { 'aws:username': { a: 1 } } } }, /no string/],
