@@ -9,7 +9,7 @@
 import { S3Error } from '../../errors.js';
 import { reservedSegment } from '../keys.js';
 import type { Actor } from '../types.js';
-import { acting, as } from './identity.js';
+import { acting, as, canSwitch } from './identity.js';
 import {
   AT_SYMLINK_NOFOLLOW,
   close,
@@ -61,6 +61,21 @@ export const openArea = (bucket: number, name: Area): number => {
     close(own);
     if (made < 0 && made !== -E.EEXIST && made !== -E.ENOENT) throw errnoError(-made, 'mkdir');
   }
+};
+
+/**
+ * The area of records outside of attributes, in a bucket that its owner alone works in. Whoever may write the bucket's
+ * directory can put a `.tidegate` of his own in the place of hers, and by ACLs in it he would have her files.
+ */
+export const openMeta = (bucket: number): number => {
+  const fd = openArea(bucket, 'meta');
+  const actor = acting();
+  if (!canSwitch || actor === undefined || actor.uid === 0) return fd;
+  // Of the bucket's own directory too: there are filesystems on which all belongs to one user.
+  const own = new Set([actor.uid, process.geteuid!(), fstat(bucket).uid]);
+  if (own.has(fstat(fd).uid) && own.has(tryStatat(fd, '..', AT_SYMLINK_NOFOLLOW)?.uid ?? -1)) return fd;
+  close(fd);
+  throw unusable('meta', E.EACCES);
 };
 
 /** What openat2 says when a job has put something else in the place of `.tidegate` or of a directory in it. */

@@ -7,7 +7,7 @@ import { hostname } from 'node:os';
 import { S3Error } from '../../errors.js';
 import { reservedSegment } from '../keys.js';
 import type { Actor } from '../types.js';
-import { type Area, findKeeper, makeHome, openArea, openShared, requestersOf, unprepared } from './areas.js';
+import { type Area, findKeeper, makeHome, openArea, openMeta, openShared, requestersOf, unprepared } from './areas.js';
 import { type ErrnoContext, toS3Error } from './errno.js';
 import { acting, as, canSwitch } from './identity.js';
 import {
@@ -104,6 +104,10 @@ const bucketDir = (ground: Ground, fd: number): { bucket: BucketDir; opened(): n
   let dev: number | undefined;
   let keeper: Actor | undefined;
   const keeperOf = (): Actor => (keeper ??= findKeeper(fd));
+  const open = (name: Area): number => {
+    if (shared) return openShared(fd, name, keeperOf());
+    return name === 'meta' ? openMeta(fd) : openArea(fd, name);
+  };
   const bucket: BucketDir = {
     ground,
     fd,
@@ -113,7 +117,7 @@ const bucketDir = (ground: Ground, fd: number): { bucket: BucketDir; opened(): n
     },
     area(name) {
       let area = areas.get(name);
-      if (area === undefined) areas.set(name, (area = shared ? openShared(fd, name, keeperOf()) : openArea(fd, name)));
+      if (area === undefined) areas.set(name, (area = open(name)));
       return area;
     },
     asKeeper: (work) => (shared ? as(keeperOf(), work) : work()),
