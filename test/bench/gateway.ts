@@ -1,0 +1,147 @@
+/** The gateway that is measured: a process of its own, built, with its defaults but for the durability asked for. */
+import { once } from 'node:events';
+import { mkdtempSync } from 'node:fs';
+import { join } from 'node:path';
+import { createKey, type Key } from '../support/gateway.js';
+import { withTimeout } from '../support/time.js';
+import type { Stall } from './probe.js';
+import { start, stop } from './process.js';
+import { signedHeaders, type Target } from './signed.js';
+import { drive } from './wire.js';
+
+export type Durability = 'full' | 'none';
+
+/** A server that is measured. */
+export interface Subject extends Target {
+  /** Of the gateway; undefined: a foreign server, of which only the wire is known. */
+  process?: {
+    pid: number;
+    durability: Durability;
+    /** Directory of a bucket. */
+    path(bucket: string): string;
+    /** Begins to watch how late the main thread is. */
+    watch(): Promise<void>;
+    watched(): Promise<Stall>;
+  };
+}
+
+export interface Host {
+  /** The gateway with this durability; another one is stopped first: two would do one's work in turns. */
+  gateway(durability: Durability): Promise<Required<Subject>>;
+  /** Stops the gateway, so that the next one knows nothing. */
+  stop(): Promise<void>;
+  /** Seconds from the start of a process to its first answer. */
+  timeStart(): Promise<number>;
+}
+
+export interface HostOptions {
+  /** Holds the buckets. */
+  root: string;
+  /** A `dist`: what is served. */
+  dist: string;
+  /** Where CPU profiles of main thread and workers are written. */
+  profile?: string | undefined;
+}
+
+/** As root the gateway takes on the owner's identity at every access: that is part of what is measured. */
+const owner = process.getuid?.() === 0 ? ['--fsuid=60199:60199'] : [];
+
+export function createHost({ root, dist, profile }: HostOptions): Host {
+  let key: Key | undefined;
+  let current: { subject: Required<Subject>; end(): Promise<void> } | undefined;
+
+  async function launch(durability: Durability): Promise<NonNullable<typeof current>> {
+    key ??= await createKey(root, 'bench', owner);
+    const { accessKey, secretKey, uuid } = key;
+    const args = ['--import', join(import.meta.dirname, 'probe.js')];
+    if (profile !== undefined) args.push('--cpu-prof', '--cpu-prof-dir', mkdtempSync(join(profile, `${durability}-`)));
+    const serve = ['serve', '--root', root, '--port', '0', '--durability', durability, '--log-level', 'warn'];
+    const child = start(process.execPath, [...args, join(dist, 'gateway/cli/tidegate.js'), ...serve], {
+      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+    });
+    let output = '';
+    const collect = (text: string) => {
+      output = (output + text).slice(-10_000);
+    };
+    child.stderr!.setEncoding('utf8').on('data', collect);
+    const listening = new Promise<number>((resolve, reject) => {
+      child.stdout!.setEncoding('utf8').on('data', (text: string) => {
+        collect(text);
+        const port = /^tidegate: listening on .*:(\d+)$/m.exec(output)?.[1];
+        if (port !== undefined) resolve(Number(port));
+      });
+      child.once('exit', () => reject(new Error(`the gateway ended:\n${output}`)));
+    });
+    const port = await withTimeout('the start of the gateway', 30_000, listening);
+    const told = async <T>(message: string): Promise<T> => {
+      const answer = once(child, 'message');
+      child.send(message);
+      return (await withTimeout('the probe', 30_000, answer))[0];
+    };
+    const subject: Required<Subject> = {
+      host: '127.0.0.1',
+      port,
+      accessKey,
+      secretKey,
+      process: {
+        pid: child.pid!,
+        durability,
+        path: (bucket) => join(root, uuid, bucket),
+        async watch() {
+          await told('start');
+        },
+        async watched() {
+          return (await told<{ stall: Stall }>('stop')).stall;
+        },
+      },
+    };
+    return { subject, end: () => stop(child) };
+  }
+
+  async function end(): Promise<void> {
+    const ending = current;
+    current = undefined;
+    await ending?.end();
+  }
+
+  return {
+    async gateway(durability) {
+      if (current && current.subject.process.durability !== durability) await end();
+      current ??= await launch(durability);
+      return current.subject;
+    },
+    stop: end,
+    async timeStart() {
+      await end();
+      key ??= await createKey(root, 'bench', owner);
+      const from = performance.now();
+      current = await launch('full');
+      const { subject } = current;
+      await drive(subject, [{ bytes: Buffer.from(`GET /.tidegate/ready HTTP/1.1\r\nhost: ${subject.host}\r\n\r\n`) }], {
+        connections: 1,
+      });
+      return (performance.now() - from) / 1000;
+    },
+  };
+}
+
+/** A request with a short answer, through fetch. Throws what the server answered when it is an error. */
+export async function ask(
+  target: Target,
+  method: string,
+  path: string,
+  query = '',
+  body?: string,
+  headers: Record<string, string> = {},
+): Promise<string> {
+  const signed = signedHeaders(target, { method, path, query, headers });
+  delete signed['host'];
+  const answer = await fetch(`http://${target.host}:${target.port}${path}${query ? `?${query}` : ''}`, {
+    method,
+    headers: signed,
+    ...(body === undefined ? {} : { body }),
+  });
+  const text = await answer.text();
+  if (!answer.ok) throw new Error(`${method} ${path}?${query}: ${answer.status} ${text.slice(0, 500)}`);
+  return text;
+}

@@ -1,0 +1,191 @@
+/** Listings: pages of a thousand, and all of a large bucket. */
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { ask, type Subject } from '../gateway.js';
+import { bucket, bucketName, numbered, objects, once } from '../ground.js';
+import { limits } from '../limits.js';
+import { absolute, type Bench, measure } from '../measure.js';
+import { bare, bareProgram, bareRead, findSorted } from '../references.js';
+import { median, type Work } from '../row.js';
+
+/** One page; answers how many keys and prefixes came, and the token of the next. */
+export async function page(subject: Subject, name: string, query: Record<string, string>) {
+  const all: Record<string, string> = { 'list-type': '2', ...query };
+  const text = await ask(
+    subject,
+    'GET',
+    `/${name}`,
+    Object.keys(all)
+      .sort()
+      .map((key) => `${key}=${encodeURIComponent(all[key]!)}`)
+      .join('&'),
+  );
+  const count = Number(/<KeyCount>(\d+)</.exec(text)?.[1]);
+  const token = /<NextContinuationToken>([^<]+)</.exec(text)?.[1];
+  return { count, token: token?.replaceAll('&amp;', '&').replaceAll('&quot;', '"') };
+}
+
+interface PageLoad {
+  name: string;
+  keys: string[];
+  query: Record<string, string>;
+  /** Whether the reference descends. */
+  deep: number;
+}
+
+const pageLoads: PageLoad[] = [
+  { name: 'flat', keys: numbered('run-17/file-', 1000), query: { prefix: 'run-17/' }, deep: 0 },
+  {
+    name: 'delimiter',
+    keys: [...numbered('year/station-', 500).map((name) => `${name}/data.nc`), ...numbered('year/file-', 500)],
+    query: { prefix: 'year/', delimiter: '/' },
+    deep: 0,
+  },
+  {
+    name: 'deep',
+    keys: numbered('', 1000).map((i) => `deep/${Number(i) % 10}/${Number(i) % 7}/x/file-${i}.nc`),
+    query: { prefix: 'deep/' },
+    deep: 1,
+  },
+];
+
+/** Warm pages of 1,000 objects with metadata, one after the other. */
+export async function pages(bench: Bench): Promise<void> {
+  for (const { name, keys, query, deep } of pageLoads) {
+    const prefix = query['prefix']!;
+    await measure(bench, {
+      load: `LIST page of 1,000, ${name}, warm`,
+      unit: 'ms',
+      durability: 'none',
+      per: 'us/op',
+      async run(subject) {
+        await objects(subject, `list-${name}`, keys, 100);
+        const full = bucketName(`list-${name}`);
+        const from = performance.now();
+        let operations = 0;
+        do {
+          const { count } = await page(subject, full, query);
+          if (count !== 1000) throw new Error(`${count} came instead of 1000`);
+          operations++;
+        } while (performance.now() - from < bench.scale.seconds * 1000);
+        return { operations, bytes: 0, seconds: (performance.now() - from) / 1000 };
+      },
+      async compared(gateway) {
+        const directory = join(gateway.process.path(bucketName(`list-${name}`)), prefix);
+        const to = await bareRead(
+          bench.scratch,
+          'bare system calls and XML',
+          'list',
+          directory,
+          bench.scale.seconds,
+          deep,
+        );
+        return [{ to, limit: limits.listPage }];
+      },
+    });
+  }
+}
+
+/** Every page of a bucket. */
+async function all(subject: Subject, name: string, expected: number): Promise<Work & { times: number[] }> {
+  const times: number[] = [];
+  let seen = 0;
+  const from = performance.now();
+  for (let token: string | undefined, first = true; first || token !== undefined; first = false) {
+    const began = performance.now();
+    const answer = await page(subject, name, token === undefined ? {} : { 'continuation-token': token });
+    times.push(performance.now() - began);
+    seen += answer.count;
+    token = answer.token;
+  }
+  if (seen !== expected) throw new Error(`${seen} keys were listed, ${expected} are there`);
+  return { operations: 1, bytes: 0, seconds: (performance.now() - from) / 1000, times };
+}
+
+/** A bucket with many files of jobs: made through the other door. */
+export async function largeBucket(
+  bench: Bench,
+  subject: Required<Subject>,
+  name: string,
+  per: number,
+): Promise<string> {
+  const full = await bucket(subject, name);
+  await once(subject, `files ${name}`, async () => {
+    const program = await bareProgram(bench.scratch);
+    if (program === undefined) throw new Error('no cc');
+    const directory = subject.process.path(full);
+    mkdirSync(directory, { recursive: true });
+    await bare(program, 'make', directory, bench.scale.files, per);
+  });
+  return full;
+}
+
+/** A million keys in one directory, and spread over many: all pages, as a fresh gateway and as one that knows them. */
+export async function everything(bench: Bench): Promise<void> {
+  const { files, perDirectory } = bench.scale;
+  const count = files.toLocaleString('en');
+  const shapes = [
+    ['wide', `${count} keys in one directory`, 0],
+    ['spread', `${count} keys in ${(files / perDirectory).toLocaleString('en')} directories`, perDirectory],
+  ] as const;
+  for (const [name, words, per] of shapes) {
+    let times: number[] = [];
+    const directory = (gateway: Required<Subject>) => gateway.process.path(bucketName(name));
+    const listing = async (subject: Subject) => {
+      const full = await largeBucket(bench, subject as Required<Subject>, name, per);
+      const work = await all(subject, full, files);
+      times = work.times;
+      return work;
+    };
+    const first = `first page of ${words}, cold`;
+    if (per === 0) {
+      await measure(
+        { ...bench, other: undefined },
+        {
+          load: first,
+          unit: 'ms',
+          durability: 'none',
+          per: 'us/op',
+          async run(subject) {
+            const full = bucketName(name);
+            const from = performance.now();
+            await page(subject, full, {});
+            return { operations: 1, bytes: 0, seconds: (performance.now() - from) / 1000 };
+          },
+          // Only the first look at it is a cold one.
+          rounds: 1,
+          async compared(gateway) {
+            await largeBucket(bench, gateway, name, per);
+            await bench.host.stop();
+            bench.forgetDisk();
+            const to = await bareRead(bench.scratch, 'a getdents pass', 'names', directory(gateway), 0);
+            return [{ to, limit: limits.firstPage }];
+          },
+        },
+      );
+    }
+    for (const warm of [false, true]) {
+      await measure(
+        { ...bench, other: undefined },
+        {
+          load: `all ${words}, ${warm ? 'warm' : 'cold'}`,
+          unit: 's',
+          durability: 'none',
+          per: 'us/op',
+          rounds: 1,
+          run: listing,
+          async compared(gateway) {
+            await largeBucket(bench, gateway, name, per);
+            if (!warm) {
+              await bench.host.stop();
+              bench.forgetDisk();
+            }
+            return [{ to: findSorted(directory(gateway)), limit: limits.fullListing }];
+          },
+        },
+      );
+    }
+    const pagesAfter = `next pages of ${words}, warm`;
+    if (times.length > 1) absolute(bench, pagesAfter, median(times.slice(1)), 'ms', limits.nextPage);
+  }
+}

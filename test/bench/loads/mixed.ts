@@ -1,0 +1,47 @@
+/** Requests beside a listing: nobody waits for somebody else's. */
+import type { Subject } from '../gateway.js';
+import { gets, numbered, objects } from '../ground.js';
+import { type Bench, measure } from '../measure.js';
+import type { Reference } from '../references.js';
+import { blast } from '../wrk.js';
+import { largeBucket, page } from './listing.js';
+
+export async function mixed(bench: Bench): Promise<void> {
+  const limits = { connections: 16, seconds: bench.scale.seconds };
+  const small = async (subject: Subject) =>
+    gets(subject, await objects(subject, 'small', numbered('s1024-', bench.scale.objects), 1024));
+  const alone: Reference = {
+    name: 'the same GETs alone',
+    async run() {
+      const subject = await bench.host.gateway('none');
+      return blast(subject, await small(subject), limits);
+    },
+  };
+  // A foreign server has no file door to make so many files through.
+  await measure(
+    { ...bench, other: undefined },
+    {
+      load: 'GET 1 KiB, 16 conn., beside a listing of everything',
+      unit: 'op/s',
+      durability: 'none',
+      per: 'us/op',
+      async run(subject) {
+        const full = await largeBucket(bench, subject as Required<Subject>, 'wide', 0);
+        const calls = await small(subject);
+        let over = false;
+        const listing = (async () => {
+          for (let token: string | undefined; !over; ) {
+            ({ token } = await page(subject, full, token === undefined ? {} : { 'continuation-token': token }));
+          }
+        })();
+        try {
+          return await blast(subject, calls, limits);
+        } finally {
+          over = true;
+          await listing;
+        }
+      },
+      compared: async () => [{ to: alone }],
+    },
+  );
+}

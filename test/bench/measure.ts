@@ -1,0 +1,140 @@
+/** Measures a load beside its references, in turns, and makes rows of it. */
+import type { Durability, Host, Subject } from './gateway.js';
+import { cpuSeconds, forgetPeak, peakMiB } from './process.js';
+import type { Reference } from './references.js';
+import { better, figure, type Limit, median, type Row, type Unit, type Work } from './row.js';
+import type { Scale } from './scale.js';
+import type { Target } from './signed.js';
+
+export interface Bench {
+  scale: Scale;
+  host: Host;
+  /** A further server, of --against. */
+  other?: Target | undefined;
+  /** A directory on the filesystem that is measured. */
+  scratch: string;
+  rows: Row[];
+  /** Whether rows of this name are wanted, and time is left. Says so in the table when it is not. */
+  wanted(load: string): boolean;
+  /** Drops the kernel's caches, where that was asked for. */
+  forgetDisk(): void;
+  add(row: Row): void;
+}
+
+export interface Compared {
+  /** Of the load's name; default: none. */
+  suffix?: string;
+  to: Reference;
+  limit?: Limit | undefined;
+}
+
+export interface Load {
+  load: string;
+  unit: Unit;
+  durability: Durability;
+  per: Row['cpuUnit'];
+  rounds?: number;
+  run(subject: Subject): Promise<Work>;
+  /** One row each; asked only when the load is wanted. */
+  compared(gateway: Required<Subject>): Promise<readonly Compared[]>;
+  note?: string | undefined;
+}
+
+/** What a load did to the gateway, besides its work. */
+export interface Cost {
+  cpu: number;
+  rssMiB: number;
+  stallMs: number;
+}
+
+/** Runs a load on the gateway, and says what it cost. */
+export async function costOf(
+  subject: Required<Subject>,
+  per: Row['cpuUnit'],
+  run: () => Promise<Work>,
+): Promise<{ work: Work; cost: Cost }> {
+  const { pid } = subject.process;
+  forgetPeak(pid);
+  await subject.process.watch();
+  const before = cpuSeconds(pid);
+  const work = await run();
+  const used = cpuSeconds(pid) - before;
+  const { p99 } = await subject.process.watched();
+  const cpu = per === 'us/op' ? (used * 1e6) / work.operations : (used * 1e3) / (work.bytes / 1e9);
+  return { work, cost: { cpu, rssMiB: peakMiB(pid), stallMs: p99 } };
+}
+
+/** Gateway, reference, gateway, reference …: what else the machine does meets all of them. */
+export async function measure(bench: Bench, load: Load): Promise<void> {
+  if (!bench.wanted(load.load)) return;
+  const subject = await bench.host.gateway(load.durability);
+  const { unit, per } = load;
+  const compared = await load.compared(subject);
+  const values: number[] = [];
+  const costs: Cost[] = [];
+  const others: number[] = [];
+  const references = compared.map((): number[] => []);
+  const rounds = load.rounds ?? bench.scale.rounds;
+  for (let round = 0; round < rounds; round++) {
+    const { work, cost } = await costOf(subject, per, () => load.run(subject));
+    values.push(figure(work, unit));
+    costs.push(cost);
+    for (const [index, { to }] of compared.entries()) {
+      if ('run' in to) references[index]!.push(figure(await to.run(), unit));
+    }
+    if (bench.other) others.push(figure(await load.run(bench.other), unit));
+  }
+  for (const [index, { to, suffix = '', limit }] of compared.entries()) {
+    const value = median(values);
+    const found = references[index]!;
+    const reference = found.length > 0 ? median(found) : null;
+    // Rounds are pairs: the median of their ratios is not moved by a round that was slow for both.
+    const ratio = reference === null ? null : median(found.map((other, round) => values[round]! / other));
+    const note = [load.note, 'missing' in to ? to.missing : undefined].filter((text) => text !== undefined).join('; ');
+    bench.add({
+      load: load.load + suffix,
+      value,
+      unit,
+      reference,
+      referenceName: to.name,
+      ratio,
+      // The limits of a ratio say nothing about a value.
+      floor: reference === null ? null : (limit?.floor ?? null),
+      aim: reference === null ? null : (limit?.aim ?? null),
+      better: better(unit),
+      cpu: median(costs.map(({ cpu }) => cpu)),
+      cpuUnit: per,
+      rssMiB: Math.max(...costs.map(({ rssMiB }) => rssMiB)),
+      stallMs: Math.max(...costs.map(({ stallMs }) => stallMs)),
+      ...(others.length > 0 ? { other: median(others) } : {}),
+      ...(note ? { note } : {}),
+    });
+  }
+}
+
+/** A row whose limits hold for the value itself. */
+export function absolute(
+  bench: Bench,
+  load: string,
+  value: number | null,
+  unit: Unit,
+  limit?: Limit,
+  rest: Partial<Row> = {},
+): void {
+  bench.add({
+    load,
+    value,
+    unit,
+    reference: null,
+    referenceName: '',
+    ratio: null,
+    floor: limit?.floor ?? null,
+    aim: limit?.aim ?? null,
+    better: better(unit),
+    cpu: null,
+    cpuUnit: 'us/op',
+    rssMiB: null,
+    stallMs: null,
+    ...rest,
+  });
+}
