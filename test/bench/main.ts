@@ -70,7 +70,8 @@ function commit(): string {
   }
 }
 
-async function main(): Promise<void> {
+/** Whether everything could be measured. */
+async function main(): Promise<boolean> {
   if (args.dir !== undefined) process.env['TMPDIR'] = resolve(args.dir);
   const scratch = tempDir('tidegate-bench-');
   checkSpace(scratch);
@@ -94,6 +95,7 @@ async function main(): Promise<void> {
     other: other(),
     scratch,
     rows,
+    failed: false,
     wanted(name) {
       if (only && !only.some((text) => name.toLowerCase().includes(text))) return false;
       if (performance.now() < end) return true;
@@ -152,6 +154,7 @@ async function main(): Promise<void> {
   console.log(table(report));
   if (args.json !== undefined) writeFileSync(args.json, `${JSON.stringify(report, undefined, 1)}\n`);
   if (profile !== undefined) console.log(summarize(profile));
+  return !bench.failed;
 }
 
 /** What holds for all loads together. */
@@ -173,5 +176,4 @@ function sums(bench: Bench): void {
 
 // Exit handlers remove what was made and end what was started.
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit(130));
-await main();
-process.exit(0);
+process.exit((await main()) ? 0 : 1);

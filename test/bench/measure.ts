@@ -14,6 +14,8 @@ export interface Bench {
   /** A directory on the filesystem that is measured. */
   scratch: string;
   rows: Row[];
+  /** Whether a load could not be measured. */
+  failed: boolean;
   /** Whether rows of this name are wanted, and time is left. Says so in the table when it is not. */
   wanted(load: string): boolean;
   /** Drops the kernel's caches, where that was asked for. */
@@ -34,6 +36,8 @@ export interface Load {
   durability: Durability;
   per: Row['cpuUnit'];
   rounds?: number;
+  /** Each round meets a gateway that has just been started, and with --drop-caches a kernel that remembers nothing. */
+  cold?: boolean;
   run(subject: Subject): Promise<Work>;
   /** One row each; asked only when the load is wanted. */
   compared(gateway: Required<Subject>): Promise<readonly Compared[]>;
@@ -64,52 +68,78 @@ export async function costOf(
   return { work, cost: { cpu, rssMiB: peakMiB(pid), stallMs: p99 } };
 }
 
-/** Gateway, reference, gateway, reference …: what else the machine does meets all of them. */
+/**
+ * Gateway, reference, gateway, reference …: what else the machine does meets all of them. A load that fails is a row that
+ * says so; the others go on.
+ */
 export async function measure(bench: Bench, load: Load): Promise<void> {
   if (!bench.wanted(load.load)) return;
-  const subject = await bench.host.gateway(load.durability);
-  const { unit, per } = load;
-  const compared = await load.compared(subject);
-  const values: number[] = [];
-  const costs: Cost[] = [];
-  const others: number[] = [];
-  const references = compared.map((): number[] => []);
-  const rounds = load.rounds ?? bench.scale.rounds;
-  for (let round = 0; round < rounds; round++) {
-    const { work, cost } = await costOf(subject, per, () => load.run(subject));
-    values.push(figure(work, unit));
-    costs.push(cost);
-    for (const [index, { to }] of compared.entries()) {
-      if ('run' in to) references[index]!.push(figure(await to.run(), unit));
+  try {
+    const compared = await load.compared(await bench.host.gateway(load.durability));
+    const rounds = await inTurns(bench, load, compared);
+    for (const [index, one] of compared.entries()) bench.add(rowOf(load, one, rounds, index));
+  } catch (error) {
+    bench.failed = true;
+    absolute(bench, load.load, null, load.unit, undefined, { note: `failed: ${(error as Error).message}` });
+  }
+}
+
+interface Rounds {
+  values: number[];
+  costs: Cost[];
+  /** Of each reference. */
+  references: number[][];
+  others: number[];
+}
+
+async function inTurns(bench: Bench, load: Load, compared: readonly Compared[]): Promise<Rounds> {
+  const { host, other, scale } = bench;
+  const measured: Rounds = { values: [], costs: [], references: compared.map(() => []), others: [] };
+  const value = (work: Work) => figure(work, load.unit);
+  for (let round = 0; round < (load.rounds ?? scale.rounds); round++) {
+    if (load.cold) {
+      await host.stop();
+      bench.forgetDisk();
     }
-    if (bench.other) others.push(figure(await load.run(bench.other), unit));
+    const subject = await host.gateway(load.durability);
+    const { work, cost } = await costOf(subject, load.per, () => load.run(subject));
+    measured.values.push(value(work));
+    measured.costs.push(cost);
+    for (const [index, { to }] of compared.entries()) {
+      if (!('run' in to)) continue;
+      if (load.cold) bench.forgetDisk();
+      measured.references[index]!.push(value(await to.run()));
+    }
+    if (other) measured.others.push(value(await load.run(other)));
   }
-  for (const [index, { to, suffix = '', limit }] of compared.entries()) {
-    const value = median(values);
-    const found = references[index]!;
-    const reference = found.length > 0 ? median(found) : null;
+  return measured;
+}
+
+function rowOf(load: Load, { to, suffix = '', limit }: Compared, measured: Rounds, index: number): Row {
+  const { values, costs, others } = measured;
+  const found = measured.references[index]!;
+  const reference = found.length > 0 ? median(found) : null;
+  const note = [load.note, 'missing' in to ? to.missing : undefined].filter((text) => text !== undefined).join('; ');
+  // The limits of a ratio say nothing about a value.
+  const { floor, aim } = (reference !== null && limit) || { floor: null, aim: null };
+  return {
+    load: load.load + suffix,
+    value: median(values),
+    unit: load.unit,
+    reference,
+    referenceName: to.name,
     // Rounds are pairs: the median of their ratios is not moved by a round that was slow for both.
-    const ratio = reference === null ? null : median(found.map((other, round) => values[round]! / other));
-    const note = [load.note, 'missing' in to ? to.missing : undefined].filter((text) => text !== undefined).join('; ');
-    bench.add({
-      load: load.load + suffix,
-      value,
-      unit,
-      reference,
-      referenceName: to.name,
-      ratio,
-      // The limits of a ratio say nothing about a value.
-      floor: reference === null ? null : (limit?.floor ?? null),
-      aim: reference === null ? null : (limit?.aim ?? null),
-      better: better(unit),
-      cpu: median(costs.map(({ cpu }) => cpu)),
-      cpuUnit: per,
-      rssMiB: Math.max(...costs.map(({ rssMiB }) => rssMiB)),
-      stallMs: Math.max(...costs.map(({ stallMs }) => stallMs)),
-      ...(others.length > 0 ? { other: median(others) } : {}),
-      ...(note ? { note } : {}),
-    });
-  }
+    ratio: reference === null ? null : median(found.map((other, round) => values[round]! / other)),
+    floor,
+    aim,
+    better: better(load.unit),
+    cpu: median(costs.map(({ cpu }) => cpu)),
+    cpuUnit: load.per,
+    rssMiB: Math.max(...costs.map(({ rssMiB }) => rssMiB)),
+    stallMs: Math.max(...costs.map(({ stallMs }) => stallMs)),
+    ...(others.length > 0 ? { other: median(others) } : {}),
+    ...(note ? { note } : {}),
+  };
 }
 
 /** A row whose limits hold for the value itself. */

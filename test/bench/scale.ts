@@ -43,8 +43,8 @@ export const quick: Scale = {
   files: 50_000,
   perDirectory: 100,
   objects: 256,
-  deletes: 600,
+  deletes: 400,
   diskMiB: 4 * 1024,
   inodes: 300_000,
-  limit: 150,
+  limit: 140,
 };
