@@ -14,7 +14,16 @@ import type { Durability } from './paths.js';
 import { createPool } from './pool.js';
 import { startReaper } from './reaper.js';
 import type { Published } from './staged.js';
-import { abortTransfer, copyObject, deliver, INLINE_BYTES, ownObject, receiveBody, transfer } from './streams.js';
+import {
+  abortTransfer,
+  copyObject,
+  deliver,
+  INLINE_BYTES,
+  ownObject,
+  receiveBody,
+  type Transferring,
+  transfer,
+} from './streams.js';
 import { createUploads } from './uploads.js';
 
 export interface PosixOptions {
@@ -99,16 +108,17 @@ export const createPosixStorage = async (options: PosixOptions): Promise<Storage
     key: string,
     length: number | undefined,
     request: PutRequest,
-    fill: (lane: number, id: number) => Promise<void>,
+    fill: (where: Transferring) => Promise<void>,
+    chunked = false,
   ): Promise<ObjectInfo> => {
     let begun = false;
     const { actor } = at;
     const { lane, id, received } = await inBucket(at, (ground) =>
-      transfer(context, ground, actor, request.digests, length, async (...where) => {
+      transfer(context, ground, actor, { digests: request.digests, length, chunked }, async (where) => {
         if (begun) throw new S3Error('NoSuchBucket');
         begun = true;
         await requireStillThere(at.bucket);
-        return fill(...where);
+        return fill(where);
       }),
     );
     try {
@@ -124,13 +134,13 @@ export const createPosixStorage = async (options: PosixOptions): Promise<Storage
   const put = async (at: Place, key: string, body: Body, request: PutRequest): Promise<ObjectInfo> => {
     assertStorableKey(key);
     if (body.length === undefined || body.length > SMALL_BYTES) {
-      return putStaged(at, key, body.length, request, (lane, id) => receiveBody(context, at.actor, body, lane, id));
+      return putStaged(at, key, body.length, request, (where) => receiveBody(context, at.actor, body, where), true);
     }
     const small = collect(body, body.length);
     if (await isPrompt(small)) return putSmall(at, key, await small, request);
     // Whoever was let in may wait until another bucket has the place of this one. Staged from now on, the file goes with the
     // bucket that it was meant for.
-    return putStaged(at, key, body.length, request, async (lane, id) => {
+    return putStaged(at, key, body.length, request, async ({ lane, id }) => {
       const bytes = await small;
       if (bytes.length > 0) await pool.run('transferWrite', [id, bytes], { actor: at.actor, lane, context: 'write' });
     });
@@ -190,8 +200,8 @@ export const createPosixStorage = async (options: PosixOptions): Promise<Storage
         const body: Body = { length: size, read: (sink) => source.read(0, size, sink) };
         return putSmall(at, key, await collect(body, size), request);
       }
-      return putStaged(at, key, size, request, (lane, id) =>
-        copyObject(context, at.actor, source, { start: 0, length: size }, lane, id),
+      return putStaged(at, key, size, request, (where) =>
+        copyObject(context, at.actor, source, { start: 0, length: size }, where),
       );
     },
     remove: async (at, key, condition) => {

@@ -16,31 +16,58 @@ export interface Arrived {
   received: Received;
 }
 
-/**
- * Opens a transfer in a lane, lets `fill` bring the bytes, and closes the digests. Whatever fails, nothing is left.
- * @param length bytes, where known
- */
+/** Where the bytes of a transfer go. */
+export interface Transferring {
+  lane: number;
+  id: number;
+  /** Another lane digests them, while the first one writes. */
+  hashing?: { lane: number; id: number };
+}
+
+/** From so many bytes on a second thread is worth its messages. */
+const APART_BYTES = 2 << 20;
+
+export interface TransferOptions {
+  digests: readonly Digest[];
+  /** Bytes, where known. */
+  length: number | undefined;
+  /** The bytes come through chunks that two threads can see (`receiveBody`). */
+  chunked?: boolean;
+}
+
+/** Opens a transfer in a lane, lets `fill` bring the bytes, and closes the digests. Whatever fails, nothing is left. */
 export const transfer = async (
   { pool }: StoreContext,
   ground: Ground,
   actor: Actor,
-  digests: readonly Digest[],
-  length: number | undefined,
-  fill: (lane: number, id: number) => Promise<void>,
+  { digests, length, chunked = false }: TransferOptions,
+  fill: (where: Transferring) => Promise<void>,
 ): Promise<Arrived> => {
   const lane = pool.lane();
   const options = { actor, lane, context: 'write' as const };
-  const id = await pool.run('transferOpen', [ground, digests, length], {
+  const apart = chunked && digests.length > 0 && (length ?? APART_BYTES) >= APART_BYTES;
+  const id = await pool.run('transferOpen', [ground, apart ? [] : digests, length], {
     ...options,
     orphan: (late) => void pool.run('transferAbort', [late as number], options).catch(() => {}),
   });
+  let hashing: Transferring['hashing'];
   try {
-    await fill(lane, id);
-    return { lane, id, received: await pool.run('transferFinish', [id], options) };
+    if (apart) hashing = await openHashing(pool, digests);
+    await fill({ lane, id, ...(hashing && { hashing }) });
+    const received = await pool.run('transferFinish', [id], options);
+    if (hashing) received.digests = await pool.run('hashFinish', [hashing.id], { lane: hashing.lane });
+    return { lane, id, received };
   } catch (error) {
     await abortTransfer(pool, actor, lane, id);
+    if (hashing) await pool.run('hashFinish', [hashing.id], { lane: hashing.lane }).catch(() => {});
     throw error;
   }
+};
+
+const openHashing = async (pool: Pool, digests: readonly Digest[]): Promise<{ lane: number; id: number }> => {
+  const lane = pool.lane();
+  const orphan = (late: unknown) => void pool.run('hashFinish', [late as number], { lane }).catch(() => {});
+  return { lane, id: await pool.run('hashOpen', [digests], { lane, orphan }) };
 };
 
 /** Never rejects: what cannot be removed now is reaped later. */
@@ -53,8 +80,7 @@ export const receiveBody = async (
   { pool, buffers }: StoreContext,
   actor: Actor,
   body: Body,
-  lane: number,
-  id: number,
+  { lane, id, hashing }: Transferring,
 ): Promise<void> => {
   const chunks = await buffers.acquire(2, body.length);
   const size = chunks[0]!.length;
@@ -65,12 +91,10 @@ export const receiveBody = async (
     const full = chunks[at]!.subarray(0, used);
     [at, used] = [1 - at, 0];
     await writing;
-    writing = pool.run('transferWrite', [id, full], {
-      actor,
-      lane,
-      context: 'write',
-      ended: track(busy),
-    });
+    writing = Promise.all([
+      pool.run('transferWrite', [id, full], { actor, lane, context: 'write', ended: track(busy) }),
+      hashing && pool.run('hashUpdate', [hashing.id, full], { lane: hashing.lane, ended: track(busy) }),
+    ]);
     // Looked at before the next write, and at the end.
     writing.catch(() => {});
   };
@@ -161,13 +185,13 @@ export const copyObject = async (
   actor: Actor,
   source: OpenObject,
   { start, length }: { start: number; length: number },
-  lane: number,
-  id: number,
+  where: Transferring,
 ): Promise<void> => {
+  const { lane, id } = where;
   const own = descriptors.get(source);
   if (!own || own.fd < 0) {
     const body: Body = { length, read: (sink) => source.read(start, length, sink) };
-    return receiveBody(context, actor, body, lane, id);
+    return receiveBody(context, actor, body, where);
   }
   for (let done = 0; done < length; ) {
     const options = { actor, lane, context: 'write' as const };

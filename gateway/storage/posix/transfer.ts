@@ -39,7 +39,28 @@ const SLICE = 64 << 20;
 const HASHED_SLICE = 4 << 20;
 let copyBuffer: Buffer | undefined;
 
+/** Digests whose bytes another lane writes. */
+const hashings = new Map<number, Digests>();
+
 export const transferOps = {
+  /** The id is of this lane. */
+  hashOpen(digests: readonly Digest[]): number {
+    last = last === 0x7fffffff ? 1 : last + 1;
+    hashings.set(last, createDigests(digests));
+    return last;
+  },
+
+  hashUpdate(id: number, chunk: Uint8Array): void {
+    hashings.get(id)!.update(chunk);
+  },
+
+  /** Ends it, whether or not anybody wants the result. */
+  hashFinish(id: number): Received['digests'] {
+    const digests = hashings.get(id);
+    hashings.delete(id);
+    return digests?.finish() ?? {};
+  },
+
   /**
    * Opens a staged file; the id is of this lane.
    * @param length bytes that will come, where known: a disk without room for them says so before they are sent

@@ -7,7 +7,7 @@ import { type StoreContext, untilSettled } from './context.js';
 import type { Ground } from './paths.js';
 import type { RunOptions } from './pool.js';
 import type { Published } from './staged.js';
-import { abortTransfer, copyObject, receiveBody, transfer } from './streams.js';
+import { abortTransfer, copyObject, receiveBody, type Transferring, transfer } from './streams.js';
 import type { Piece } from './upload-ops.js';
 
 export type UploadMethods = Pick<
@@ -59,13 +59,14 @@ export const createUploads = (context: StoreContext): UploadMethods => {
     number: number,
     length: number | undefined,
     { digests, seal }: PartRequest,
-    fill: (lane: number, transferId: number) => Promise<void>,
+    fill: (where: Transferring) => Promise<void>,
+    chunked = false,
   ): Promise<Part> => {
     requireKey(key);
     const { actor } = at;
     // Before the bytes come: nobody should send gigabytes for an upload that has ended.
     await inBucket(at, (ground) => pool.run('uploadGet', [ground, key, id], reading(at)));
-    const arrived = await transfer(context, context.groundOf(at.bucket), actor, digests, length, fill);
+    const arrived = await transfer(context, context.groundOf(at.bucket), actor, { digests, length, chunked }, fill);
     const { lane, id: transferId, received } = arrived;
     try {
       return await pool.run('partPublish', [transferId, key, id, number, seal(received)], { ...writing(at), lane });
@@ -84,11 +85,17 @@ export const createUploads = (context: StoreContext): UploadMethods => {
     publish: (lane: number, transferId: number) => Promise<Published>,
   ): Promise<Published> => {
     const size = parts.reduce((sum, part) => sum + part.size, 0);
-    const joined = await transfer(context, ground, at.actor, [], size, async (lane, transferId) => {
-      for (const pieces of slices(parts)) {
-        await pool.run('uploadJoin', [transferId, key, id, pieces], { ...writing(at), lane });
-      }
-    });
+    const joined = await transfer(
+      context,
+      ground,
+      at.actor,
+      { digests: [], length: size },
+      async ({ lane, id: transferId }) => {
+        for (const pieces of slices(parts)) {
+          await pool.run('uploadJoin', [transferId, key, id, pieces], { ...writing(at), lane });
+        }
+      },
+    );
     try {
       return await publish(joined.lane, joined.id);
     } catch (error) {
@@ -109,13 +116,20 @@ export const createUploads = (context: StoreContext): UploadMethods => {
     },
 
     putPart: (at, key, id, number, body, request) =>
-      storePart(at, key, id, number, body.length, request, (lane, transferId) =>
-        receiveBody(context, at.actor, body, lane, transferId),
+      storePart(
+        at,
+        key,
+        id,
+        number,
+        body.length,
+        request,
+        (where) => receiveBody(context, at.actor, body, where),
+        true,
       ),
 
     copyPart: (source, range, at, key, id, number, request) =>
-      storePart(at, key, id, number, range.length, request, (lane, transferId) =>
-        copyObject(context, at.actor, source, range, lane, transferId),
+      storePart(at, key, id, number, range.length, request, (where) =>
+        copyObject(context, at.actor, source, range, where),
       ),
 
     listParts: async (at, key, id, after, limit) => {
