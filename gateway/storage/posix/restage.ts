@@ -20,13 +20,13 @@ import {
   O_NOFOLLOW,
   O_PATH,
   O_RDWR,
-  openat2,
   pread,
   pwrite,
   RESOLVE_INSIDE,
   tryCopyFileRange,
   tryFlock,
   tryMkdirat,
+  tryOpenat2,
   tryUnlinkat,
 } from './syscalls.js';
 
@@ -41,31 +41,20 @@ export const restage = (
   staged: Staged,
   parent: number,
 ): { directory: number; name: string; done: () => void } => {
-  const made = tryMkdirat(parent, reservedSegment, 0o700);
-  if (made < 0 && made !== -E.EEXIST) throw errnoError(-made, 'mkdir');
-  const directory = openat2(parent, reservedSegment, O_PATH | O_DIRECTORY | O_NOFOLLOW, 0, RESOLVE_INSIDE);
-  if (bucket.shared && fstat(directory).uid !== acting()?.uid) {
-    // Whoever owns it could exchange what lies in it: later, when he has finished, or with an error that says so.
-    close(directory);
-    busyNow();
-  }
   const { name, fd: from } = staged;
+  const { directory, to } = openBeside(bucket, parent, name);
   const done = () => {
     tryUnlinkat(directory, name);
     close(directory);
     // Not while somebody else is at work in it.
     tryUnlinkat(parent, reservedSegment, AT_REMOVEDIR);
   };
-  let to = -1;
   try {
-    // A first attempt may have left it when a lock or a parent was lost.
-    tryUnlinkat(directory, name);
-    to = openat2(directory, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, bucket.ground.fileMode, RESOLVE_INSIDE);
     tryFlock(to);
     copyBytes(from, 0, to, 0, fstat(from).size);
     if (bucket.ground.durability !== 'none') fdatasync(to);
   } catch (error) {
-    if (to >= 0) close(to);
+    close(to);
     done();
     throw error;
   }
@@ -73,6 +62,35 @@ export const restage = (
   tryUnlinkat(bucket.area('staging'), name);
   staged.fd = to;
   return { directory, name, done };
+};
+
+/** Whoever has finished removes the directory when it is empty, also one that we have just made or entered. */
+const ATTEMPTS = 64;
+
+/** A new file in the `.tidegate` of a directory, which is made when it is not there. */
+const openBeside = (bucket: BucketDir, parent: number, name: string): { directory: number; to: number } => {
+  for (let attempt = 0; ; attempt++) {
+    const made = tryMkdirat(parent, reservedSegment, 0o700);
+    if (made < 0 && made !== -E.EEXIST) throw errnoError(-made, 'mkdir');
+    const flags = O_PATH | O_DIRECTORY | O_NOFOLLOW;
+    const directory = tryOpenat2(parent, reservedSegment, flags, 0, RESOLVE_INSIDE);
+    if (directory === -E.ENOENT && attempt < ATTEMPTS) continue;
+    if (directory < 0) throw errnoError(-directory, 'openat2');
+    if (bucket.shared && fstat(directory).uid !== acting()?.uid) {
+      // Whoever owns it could exchange what lies in it: later, when he has finished, or with an error that says so.
+      close(directory);
+      busyNow();
+    }
+    // A first attempt may have left it when a lock or a parent was lost.
+    tryUnlinkat(directory, name);
+    const create = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW;
+    const to = tryOpenat2(directory, name, create, bucket.ground.fileMode, RESOLVE_INSIDE);
+    if (to >= 0) return { directory, to };
+    const gone = fstat(directory).nlink === 0;
+    close(directory);
+    if (to === -E.ENOENT && gone && attempt < ATTEMPTS) continue;
+    throw errnoError(-to, 'openat2');
+  }
 };
 
 /** Copies bytes of one open file into another, within the kernel where it can. EIO when the source is shorter. */
