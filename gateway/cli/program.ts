@@ -6,11 +6,13 @@ import { addBucketCommands } from './buckets.js';
 import { addCheckCommand } from './check.js';
 import { addEventCommands } from './events.js';
 import { addExplainCommand } from './explain.js';
+import { addInventoryCommand } from './inventory.js';
 import { addKeyCommands } from './keys.js';
 import { addPolicyCommands } from './policies.js';
 import { createProgram, subCommand } from './run.js';
 import { addServeCommand } from './serve.js';
 import { addSyncCommand } from './sync.js';
+import { addUsageCommand } from './usage.js';
 import { addWebhookCommands } from './webhooks.js';
 
 export function tidegate(): Command {
@@ -24,6 +26,8 @@ export function tidegate(): Command {
   addBucketSettingCommands(bucket);
   addRoleCommands(subCommand(program, 'role', 'what accounts may do in buckets of others'));
   addSyncCommand(program);
+  addUsageCommand(program);
+  addInventoryCommand(program);
   addEventCommands(subCommand(program, 'events', 'what changes in buckets'));
   addWebhookCommands(subCommand(program, 'webhook', 'where events of buckets may be sent'));
   addPolicyCommands(subCommand(program, 'policy', 'policies of accounts and policy groups (IAM)'));
