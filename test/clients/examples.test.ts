@@ -89,6 +89,19 @@ when('s3curl', 'curl')('s3curl.sh: version 2, files both ways', async () => {
   assert.not.ok(existsSync(gateway.bucketPath('ex-s3curl-gone')));
 });
 
+when('s3curl', 'curl')('sync.sh: what a job writes, taken up by s3dsbucket, s3curl and curl', async () => {
+  const { stdout } = await example('sync.sh', { TIDEGATE_BUCKET: 'ex-sync', TIDEGATE_KEEP: '1' });
+  assert.equal(files('ex-sync'), ['run1/answer.txt', 'run1/more.txt']);
+  // Of the sync, of s3curl's and of curl's; then the list of what is there.
+  assert.match(stdout, /^sync of ex-sync \(WRITE,UPDATE,DELETE\): done$/m);
+  assert.is(stdout.match(/<BucketSyncResult/g)?.length, 2);
+  assert.match(stdout, /<Operations>WRITE,UPDATE<\/Operations><Prefix>run1\/<\/Prefix>/);
+  assert.match(stdout, /<BucketSyncStatus/);
+  assert.match(stdout, /^"ex-sync","run1\/more.txt","3"/m);
+  await example('sync.sh', { TIDEGATE_BUCKET: 'ex-sync-gone' });
+  assert.not.ok(existsSync(gateway.bucketPath('ex-sync-gone')));
+});
+
 for (const region of ['', 'osakau', 'us-east-1']) {
   when('aws', 'curl')(`aws-cli.sh: region '${region}'`, async () => {
     const bucket = `ex-aws-${region || 'blank'}`;
