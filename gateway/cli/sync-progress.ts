@@ -26,11 +26,11 @@ export function progressText({ state, progress, counts }: SyncRun): string {
   if (state === 'queued') return 'waits for its turn';
   const { seen, expected } = progress;
   const entries = expected > seen ? `${seen} of about ${expected} entries` : `${seen} entries`;
-  const { added, updated, deleted, renamed, bytesHashed, errors } = counts;
-  const found = Object.entries({ added, updated, deleted, renamed, errors })
+  const { added, updated, deleted, renamed, unchanged, bytesHashed, errors } = counts;
+  const found = Object.entries({ added, updated, deleted, renamed, ...(state !== 'running' && { unchanged }), errors })
     .filter(([, count]) => count > 0)
     .map(([name, count]) => `${count} ${count === 1 && name === 'errors' ? 'error' : name}`);
-  return [entries, ...found, `${size(bytesHashed)} hashed`].join(', ');
+  return [...(state === 'running' ? [entries] : []), ...found, `${size(bytesHashed)} hashed`].join(', ');
 }
 
 /** `[########----------------]  33 %  …`; without a share where nothing is known of how much there is. */

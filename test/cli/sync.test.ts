@@ -211,6 +211,8 @@ const running = (change: Partial<SyncRun> = {}): SyncRun => ({
 test('the bar: its share, never full before the end, never wider than the terminal', () => {
   assert.is(progressText(running()), '250 of about 1000 entries, 3 added, 5.0 MiB hashed');
   assert.is(progressText(running({ state: 'queued' })), 'waits for its turn');
+  const counts = { ...noCounts(), updated: 1, unchanged: 9, errors: 1 };
+  assert.is(progressText(running({ state: 'done', counts })), '1 updated, 9 unchanged, 1 error, 0 B hashed');
   assert.match(progressBar(running(), 200), /^\[######------------------\] {2}25 % {2}250 of about 1000 entries/);
   assert.match(
     progressBar(running({ progress: { seen: 5000, expected: 1000 } }), 200),
