@@ -46,7 +46,8 @@ test('create, show, list', async () => {
     enabled: true,
   });
   assert.equal(await json('account', 'list'), [made]);
-  assert.equal(await json('account', 'show', uuid), { ...made, keys: [], buckets: [] });
+  const more = { keys: [], buckets: [], policies: [], policyGroups: [] };
+  assert.equal(await json('account', 'show', uuid), { ...made, ...more });
   assert.match(
     (await tidegate('account', 'list')).stdout,
     /\| alice \| climate \| manager \| 60101 \| 10 +\| 10,20,30 /,
