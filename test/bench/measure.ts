@@ -1,6 +1,6 @@
 /** Measures a load beside its references, in turns, and makes rows of it. */
 import type { Durability, Host, Subject } from './gateway.js';
-import { cpuSeconds, forgetPeak, peakMiB } from './process.js';
+import { calm, cpuSeconds, forgetPeak, peakMiB } from './process.js';
 import type { Reference } from './references.js';
 import { better, figure, type Limit, median, type Row, type Unit, type Work } from './row.js';
 import type { Scale } from './scale.js';
@@ -9,13 +9,13 @@ import type { Target } from './signed.js';
 export interface Bench {
   scale: Scale;
   host: Host;
+  /** The build that is served. */
+  dist: string;
   /** A further server, of --against. */
   other?: Target | undefined;
   /** A directory on the filesystem that is measured. */
   scratch: string;
   rows: Row[];
-  /** Whether a load could not be measured. */
-  failed: boolean;
   /** Whether rows of this name are wanted, and time is left. Says so in the table when it is not. */
   wanted(load: string): boolean;
   /** Drops the kernel's caches, where that was asked for. */
@@ -38,7 +38,8 @@ export interface Load {
   rounds?: number;
   /** Each round meets a gateway that has just been started, and with --drop-caches a kernel that remembers nothing. */
   cold?: boolean;
-  run(subject: Subject): Promise<Work>;
+  /** Makes what the load needs, and answers what is measured. */
+  ready(subject: Subject): Promise<() => Promise<Work>>;
   /** One row each; asked only when the load is wanted. */
   compared(gateway: Required<Subject>): Promise<readonly Compared[]>;
   note?: string | undefined;
@@ -79,10 +80,12 @@ export async function measure(bench: Bench, load: Load): Promise<void> {
     const rounds = await inTurns(bench, load, compared);
     for (const [index, one] of compared.entries()) bench.add(rowOf(load, one, rounds, index));
   } catch (error) {
-    bench.failed = true;
-    absolute(bench, load.load, null, load.unit, undefined, { note: `failed: ${(error as Error).message}` });
+    absolute(bench, load.load, null, load.unit, undefined, { note: `${failure}${(error as Error).message}` });
   }
 }
+
+/** How the note of a row begins whose load failed. */
+export const failure = 'failed: ';
 
 interface Rounds {
   values: number[];
@@ -102,7 +105,10 @@ async function inTurns(bench: Bench, load: Load, compared: readonly Compared[]):
       bench.forgetDisk();
     }
     const subject = await host.gateway(load.durability);
-    const { work, cost } = await costOf(subject, load.per, () => load.run(subject));
+    if (!load.cold && round === 0) await warmUp(scale, subject, load);
+    const run = await load.ready(subject);
+    await calm(subject.process.pid, scale.patience);
+    const { work, cost } = await costOf(subject, load.per, run);
     measured.values.push(value(work));
     measured.costs.push(cost);
     for (const [index, { to }] of compared.entries()) {
@@ -110,9 +116,19 @@ async function inTurns(bench: Bench, load: Load, compared: readonly Compared[]):
       if (load.cold) bench.forgetDisk();
       measured.references[index]!.push(value(await to.run()));
     }
-    if (other) measured.others.push(value(await load.run(other)));
+    if (other) measured.others.push(value(await (await load.ready(other))()));
   }
   return measured;
+}
+
+const warmed = new Set<number>();
+
+/** Code that has just been loaded is slow. In a quick run there is time for it once for each process. */
+async function warmUp({ quick }: Scale, subject: Required<Subject>, load: Load): Promise<void> {
+  const { pid } = subject.process;
+  if (quick && warmed.has(pid)) return;
+  warmed.add(pid);
+  await (await load.ready(subject))();
 }
 
 function rowOf(load: Load, { to, suffix = '', limit }: Compared, measured: Rounds, index: number): Row {

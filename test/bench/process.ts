@@ -2,6 +2,7 @@
 import { type ChildProcess, type SpawnOptions, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { withTimeout } from '../support/time.js';
 
 /** USER_HZ, which is 100 on every architecture that Node runs on. */
@@ -13,6 +14,19 @@ export function cpuSeconds(pid: number): number {
   // The name, in parentheses, may hold anything.
   const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
   return (Number(fields[11]) + Number(fields[12])) / ticksPerSecond;
+}
+
+/**
+ * Waits until a process does next to nothing, at most so many seconds: what the sync engine still has to do about the last
+ * load is not the next one's.
+ */
+export async function calm(pid: number, seconds: number): Promise<void> {
+  const end = performance.now() + seconds * 1000;
+  for (let quiet = 0; quiet < 3 && performance.now() < end; ) {
+    const before = cpuSeconds(pid);
+    await sleep(100);
+    quiet = cpuSeconds(pid) - before <= 1 / ticksPerSecond ? quiet + 1 : 0;
+  }
 }
 
 /** Peak resident memory in MiB since `forgetPeak`. */

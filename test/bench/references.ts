@@ -1,6 +1,6 @@
 /** What the gateway is compared with, each measured in the same run right beside it. */
 import { once } from 'node:events';
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -167,26 +167,31 @@ export function bareWrite(directory: string, mib: number, streams: number, sync:
 
 // ---- bare system calls -------------------------------------------------------------------------------------------
 
-let compiled: string | undefined | null;
-
-/** The compiled `bare.c`; undefined without a compiler. */
-export async function bareProgram(scratch: string): Promise<string | undefined> {
-  if (compiled === undefined) {
-    const program = join(scratch, 'bare');
-    const source = join(root, 'test/bench/bare.c');
-    const made =
-      present('cc') && existsSync(source)
-        ? await run('cc', ['-O2', '-pthread', '-o', program, source]).catch(() => undefined)
-        : undefined;
-    compiled = made?.code === 0 ? program : null;
-    if (compiled) chmodSync(compiled, 0o755);
-  }
-  return compiled ?? undefined;
+/** Who makes the bare system calls, and what to call it in the table. */
+interface Bare {
+  program: string;
+  first: string[];
+  by: string;
 }
 
-/** Runs one command of `bare.c`. */
-export async function bare(program: string, ...args: (string | number)[]): Promise<Work> {
-  const { stdout } = await mustRun(program, args.map(String), { seconds: 900 });
+let found: Promise<Bare> | undefined;
+
+/** The compiled `bare.c`, or where there is no compiler the same through koffi. */
+function bareProgram(scratch: string): Promise<Bare> {
+  found ??= (async () => {
+    const program = join(scratch, 'bare');
+    const args = ['-O2', '-pthread', '-o', program, join(root, 'test/bench/bare.c')];
+    const made = present('cc') ? await run('cc', args) : undefined;
+    if (made?.code === 0) return { program, first: [], by: 'C' };
+    return { program: process.execPath, first: [join(import.meta.dirname, 'bare.js')], by: 'koffi, no cc' };
+  })();
+  return found;
+}
+
+/** Runs one of its commands. */
+export async function bare(scratch: string, ...args: (string | number)[]): Promise<Work> {
+  const { program, first } = await bareProgram(scratch);
+  const { stdout } = await mustRun(program, [...first, ...args.map(String)], { seconds: 900 });
   const [operations, ns] = stdout.trim().split(' ').map(Number);
   return { operations: operations!, bytes: 0, seconds: ns! / 1e9 };
 }
@@ -196,16 +201,14 @@ export async function barePut(
   scratch: string,
   { size, threads, seconds, sync }: { size: number; threads: number; seconds: number; sync: boolean },
 ): Promise<Reference> {
-  const name = `bare system calls, ${threads} thread${threads > 1 ? 's' : ''}`;
-  const program = await bareProgram(scratch);
-  if (program === undefined) return { name, missing: 'no cc' };
+  const { by } = await bareProgram(scratch);
   return {
-    name,
+    name: `bare system calls (${by}), ${threads} thread${threads > 1 ? 's' : ''}`,
     async run() {
       const place = join(scratch, 'bare-put');
       mkdirSync(place);
       try {
-        const work = await bare(program, 'put', place, seconds, size, threads, sync ? 1 : 0);
+        const work = await bare(scratch, 'put', place, seconds, size, threads, sync ? 1 : 0);
         return { ...work, bytes: work.operations * size };
       } finally {
         rmSync(place, { recursive: true });
@@ -214,11 +217,10 @@ export async function barePut(
   };
 }
 
-/** A command of `bare.c` on a directory: `list` or `names`. */
+/** `list` or `names` of a directory. */
 export async function bareRead(scratch: string, name: string, ...args: (string | number)[]): Promise<Reference> {
-  const program = await bareProgram(scratch);
-  if (program === undefined) return { name, missing: 'no cc' };
-  return { name, run: () => bare(program, ...args) };
+  const { by } = await bareProgram(scratch);
+  return { name: `${name} (${by})`, run: () => bare(scratch, ...args) };
 }
 
 /** `find -printf` of every file, sorted by bytes. */

@@ -14,6 +14,8 @@ export interface Scale {
   /** Objects that GETs go round. */
   objects: number;
   deletes: number;
+  /** Seconds to wait for the gateway to be done with the load before. */
+  patience: number;
   /** Space that is needed, in MiB, and files. */
   diskMiB: number;
   inodes: number;
@@ -30,6 +32,7 @@ export const full: Scale = {
   perDirectory: 100,
   objects: 512,
   deletes: 4000,
+  patience: 120,
   diskMiB: 16 * 1024,
   inodes: 2_500_000,
   limit: 3600,
@@ -44,6 +47,7 @@ export const quick: Scale = {
   perDirectory: 100,
   objects: 256,
   deletes: 400,
+  patience: 1,
   diskMiB: 4 * 1024,
   inodes: 300_000,
   limit: 140,

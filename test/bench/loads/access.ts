@@ -1,5 +1,6 @@
 /** What permission costs: presigned URLs, a bucket with an ACL and a policy, and the verification alone. */
-import { authenticate } from '../../../gateway/auth/authenticate.js';
+import { join } from 'node:path';
+import type { authenticate as Authenticate } from '../../../gateway/auth/authenticate.js';
 import { parseTarget } from '../../../gateway/http/target.js';
 import { signV4, wireRequest } from '../../auth/signer.js';
 import { ask, type Subject } from '../gateway.js';
@@ -36,7 +37,10 @@ export async function access(bench: Bench): Promise<void> {
       unit: 'op/s',
       durability: 'full',
       per: 'us/op',
-      run: async (subject) => blast(subject, await calls(subject), { connections: 16, seconds }),
+      async ready(subject) {
+        const made = await calls(subject);
+        return () => blast(subject, made, { connections: 16, seconds });
+      },
       compared: async () => [{ to: rawHttp('GET', 1024, 16, seconds) }],
     });
   await read('GET 1 KiB by presigned URL, 16 conn.', async (subject) =>
@@ -66,6 +70,10 @@ export async function verification(bench: Bench): Promise<void> {
     const request = wireRequest('GET', url, signV4(asked, keys).headers);
     return { request, target: parseTarget(request, []), headers: request.headers };
   });
+  // Of the build that is served.
+  const { authenticate } = (await import(join(bench.dist, 'gateway/auth/authenticate.js'))) as {
+    authenticate: typeof Authenticate;
+  };
   const lookup = async () => target.secretKey;
   const once = async () => {
     const before = process.cpuUsage();

@@ -32,9 +32,9 @@ export async function largeGets(bench: Bench): Promise<void> {
         unit: 'MB/s',
         durability: 'full',
         per: 'ms/GB',
-        async run(subject) {
+        async ready(subject) {
           const { path } = await prepare(subject);
-          return drive(subject, gets(subject, [path]), { connections, seconds: scale.seconds });
+          return () => drive(subject, gets(subject, [path]), { connections, seconds: scale.seconds });
         },
         async compared(gateway) {
           const { full } = await prepare(gateway);
@@ -49,19 +49,21 @@ export async function largeGets(bench: Bench): Promise<void> {
   }
 }
 
-const puts = async (
+async function puts(
   subject: Subject,
   { mib, connections, protection }: { mib: number; connections: number; protection: Protection },
   seconds: number,
-): Promise<Work> => {
+): Promise<() => Promise<Work>> {
   const full = await bucket(subject, 'large-put');
   // The same keys again: what was there is replaced, or the disk would fill.
   const calls = Array.from({ length: connections }, (_, i) =>
     upload(subject, { method: 'PUT', path: `/${full}/${protection}-${i}` }, mib, protection),
   );
-  const work = await drive(subject, calls, { connections, seconds });
-  return { ...work, bytes: work.operations * mib * MiB };
-};
+  return async () => {
+    const work = await drive(subject, calls, { connections, seconds });
+    return { ...work, bytes: work.operations * mib * MiB };
+  };
+}
 
 export async function largePuts(bench: Bench, durability: Durability): Promise<void> {
   const { scale } = bench;
@@ -76,7 +78,7 @@ export async function largePuts(bench: Bench, durability: Durability): Promise<v
           per: 'ms/GB',
           // A GiB of several streams takes its time.
           rounds: mib > 64 ? Math.min(2, scale.rounds) : scale.rounds,
-          run: (subject) => puts(subject, { mib, connections, protection }, mib > 64 ? 0 : scale.seconds),
+          ready: (subject) => puts(subject, { mib, connections, protection }, mib > 64 ? 0 : scale.seconds),
           compared: async () => compared,
         });
       const limited = (limit: Limit) => (mib === 64 ? limit : undefined);
@@ -94,7 +96,8 @@ export async function largePuts(bench: Bench, durability: Durability): Promise<v
         name: 'the plain PUT',
         async run() {
           const subject = await bench.host.gateway(durability);
-          return puts(subject, { mib, connections, protection: 'plain' }, mib > 64 ? 0 : scale.seconds);
+          const run = await puts(subject, { mib, connections, protection: 'plain' }, mib > 64 ? 0 : scale.seconds);
+          return run();
         },
       };
       await put('chunked', [{ to: plain, limit: limited(limits.chunkedPut) }]);
@@ -120,7 +123,7 @@ export async function multipart(bench: Bench): Promise<void> {
     durability: 'full',
     per: 'ms/GB',
     rounds: Math.min(3, scale.rounds),
-    async run(subject) {
+    ready: async (subject) => async () => {
       const full = await bucket(subject, 'multipart');
       const path = `/${full}/object`;
       const from = performance.now();
@@ -161,18 +164,20 @@ export async function memory(bench: Bench): Promise<void> {
       durability: 'none',
       per: 'ms/GB',
       rounds: 1,
-      async run(subject) {
+      async ready(subject) {
         const full = await bucket(subject, 'memory');
         if (!down) {
           const calls = freshKeys(64).map((_, i) => upload(subject, { method: 'PUT', path: `/${full}/up-${i}` }, 8));
-          const work = await drive(subject, calls, { connections: 64 });
-          return { ...work, bytes: work.operations * 8 * MiB };
+          return async () => {
+            const work = await drive(subject, calls, { connections: 64 });
+            return { ...work, bytes: work.operations * 8 * MiB };
+          };
         }
         const path = `/${full}/down`;
         await once(subject, path, async () => {
           await drive(subject, [upload(subject, { method: 'PUT', path }, 16)], { connections: 1 });
         });
-        return drive(subject, gets(subject, [path]), { connections: 64, seconds: bench.scale.seconds });
+        return () => drive(subject, gets(subject, [path]), { connections: 64, seconds: bench.scale.seconds });
       },
       compared: async () => [{ to: { name: '', missing: 'for its memory' } }],
     });

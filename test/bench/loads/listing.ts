@@ -5,7 +5,7 @@ import { ask, type Subject } from '../gateway.js';
 import { bucket, bucketName, numbered, objects, once } from '../ground.js';
 import { limits } from '../limits.js';
 import { absolute, type Bench, measure } from '../measure.js';
-import { bare, bareProgram, bareRead, findSorted } from '../references.js';
+import { bare, bareRead, findSorted } from '../references.js';
 import { median, type Work } from '../row.js';
 
 /** One page; answers how many keys and prefixes came, and the token of the next. */
@@ -49,26 +49,30 @@ const pageLoads: PageLoad[] = [
   },
 ];
 
+/** The same page, one after the other. */
+async function again(subject: Subject, name: string, query: Record<string, string>, seconds: number): Promise<Work> {
+  const from = performance.now();
+  let operations = 0;
+  do {
+    const { count } = await page(subject, name, query);
+    if (count !== 1000) throw new Error(`${count} came instead of 1000`);
+    operations++;
+  } while (performance.now() - from < seconds * 1000);
+  return { operations, bytes: 0, seconds: (performance.now() - from) / 1000 };
+}
+
 /** Warm pages of 1,000 objects with metadata, one after the other. */
 export async function pages(bench: Bench): Promise<void> {
   for (const { name, keys, query, deep } of pageLoads) {
     const prefix = query['prefix']!;
     await measure(bench, {
-      load: `LIST page of 1,000, ${name}, warm`,
+      load: `LIST page of 1000, ${name}, warm`,
       unit: 'ms',
       durability: 'none',
       per: 'us/op',
-      async run(subject) {
+      async ready(subject) {
         await objects(subject, `list-${name}`, keys, 100);
-        const full = bucketName(`list-${name}`);
-        const from = performance.now();
-        let operations = 0;
-        do {
-          const { count } = await page(subject, full, query);
-          if (count !== 1000) throw new Error(`${count} came instead of 1000`);
-          operations++;
-        } while (performance.now() - from < bench.scale.seconds * 1000);
-        return { operations, bytes: 0, seconds: (performance.now() - from) / 1000 };
+        return () => again(subject, bucketName(`list-${name}`), query, bench.scale.seconds);
       },
       async compared(gateway) {
         const directory = join(gateway.process.path(bucketName(`list-${name}`)), prefix);
@@ -111,11 +115,9 @@ export async function largeBucket(
 ): Promise<string> {
   const full = await bucket(subject, name);
   await once(subject, `files ${name}`, async () => {
-    const program = await bareProgram(bench.scratch);
-    if (program === undefined) throw new Error('no cc');
     const directory = subject.process.path(full);
     mkdirSync(directory, { recursive: true });
-    await bare(program, 'make', directory, bench.scale.files, per);
+    await bare(bench.scratch, 'make', directory, bench.scale.files, per);
   });
   return full;
 }
@@ -123,17 +125,15 @@ export async function largeBucket(
 /** A million keys in one directory, and spread over many: all pages, as a fresh gateway and as one that knows them. */
 export async function everything(bench: Bench): Promise<void> {
   const { files, perDirectory } = bench.scale;
-  const count = files.toLocaleString('en');
   const shapes = [
-    ['wide', `${count} keys in one directory`, 0],
-    ['spread', `${count} keys in ${(files / perDirectory).toLocaleString('en')} directories`, perDirectory],
+    ['wide', `${files} keys in one directory`, 0],
+    ['spread', `${files} keys in ${files / perDirectory} directories`, perDirectory],
   ] as const;
   for (const [name, words, per] of shapes) {
     let times: number[] = [];
     const directory = (gateway: Required<Subject>) => gateway.process.path(bucketName(name));
-    const listing = async (subject: Subject) => {
-      const full = await largeBucket(bench, subject as Required<Subject>, name, per);
-      const work = await all(subject, full, files);
+    const listing = (subject: Subject) => async () => {
+      const work = await all(subject, bucketName(name), files);
       times = work.times;
       return work;
     };
@@ -146,7 +146,7 @@ export async function everything(bench: Bench): Promise<void> {
         durability: 'none',
         per: 'us/op',
         cold: true,
-        async run(subject) {
+        ready: async (subject) => async () => {
           const from = performance.now();
           await page(subject, bucketName(name), {});
           return { operations: 1, bytes: 0, seconds: (performance.now() - from) / 1000 };
@@ -166,7 +166,7 @@ export async function everything(bench: Bench): Promise<void> {
         per: 'us/op',
         cold: !warm,
         rounds: bench.scale.quick ? 1 : 2,
-        run: listing,
+        ready: async (subject) => listing(subject),
         async compared(gateway) {
           await largeBucket(bench, gateway, name, per);
           return [{ to: findSorted(directory(gateway)), limit: limits.fullListing }];

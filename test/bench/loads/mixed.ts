@@ -3,6 +3,8 @@ import type { Subject } from '../gateway.js';
 import { gets, numbered, objects } from '../ground.js';
 import { type Bench, measure } from '../measure.js';
 import type { Reference } from '../references.js';
+import type { Work } from '../row.js';
+import type { Call } from '../wire.js';
 import { blast } from '../wrk.js';
 import { largeBucket, page } from './listing.js';
 
@@ -17,29 +19,29 @@ export async function mixed(bench: Bench): Promise<void> {
       return blast(subject, await small(subject), limits);
     },
   };
-  // A foreign server has no file door to make so many files through.
+  /** The calls, and the listing again and again until they are done. */
+  const beside = async (subject: Subject, bucket: string, calls: Call[]): Promise<Work> => {
+    let over = false;
+    const list = async () => {
+      for (let token: string | undefined; !over; ) {
+        ({ token } = await page(subject, bucket, token === undefined ? {} : { 'continuation-token': token }));
+      }
+    };
+    const [work] = await Promise.all([blast(subject, calls, limits).finally(() => (over = true)), list()]);
+    return work;
+  };
   await measure(
+    // A foreign server has no file door to make so many files through.
     { ...bench, other: undefined },
     {
       load: 'GET 1 KiB, 16 conn., beside a listing of everything',
       unit: 'op/s',
       durability: 'none',
       per: 'us/op',
-      async run(subject) {
-        const full = await largeBucket(bench, subject as Required<Subject>, 'wide', 0);
+      async ready(subject) {
+        const bucket = await largeBucket(bench, subject as Required<Subject>, 'wide', 0);
         const calls = await small(subject);
-        let over = false;
-        const listing = (async () => {
-          for (let token: string | undefined; !over; ) {
-            ({ token } = await page(subject, full, token === undefined ? {} : { 'continuation-token': token }));
-          }
-        })();
-        try {
-          return await blast(subject, calls, limits);
-        } finally {
-          over = true;
-          await listing;
-        }
+        return () => beside(subject, bucket, calls);
       },
       compared: async () => [{ to: alone }],
     },

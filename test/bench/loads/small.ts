@@ -1,14 +1,14 @@
 /** Small requests: what a request costs beside its bytes. */
 import { createHash, randomBytes } from 'node:crypto';
-import type { Durability, Subject } from '../gateway.js';
+import type { Durability } from '../gateway.js';
 import { bucket, freshKeys, gets, metadata, numbered, objects } from '../ground.js';
 import { limits } from '../limits.js';
 import { type Bench, measure } from '../measure.js';
 import { present } from '../process.js';
 import { barePut, rawDelete, rawHttp } from '../references.js';
-import type { Limit, Work } from '../row.js';
+import type { Limit } from '../row.js';
 import { signedCall } from '../signed.js';
-import { type Call, drive } from '../wire.js';
+import { drive } from '../wire.js';
 import { blast } from '../wrk.js';
 
 const KiB = 1024;
@@ -20,18 +20,8 @@ const sizes = [
 
 const withoutWrk = () => (present('wrk') ? undefined : 'no wrk: this process generates the load');
 
-async function send(
-  subject: Subject,
-  calls: Call[],
-  size: number,
-  connections: number,
-  seconds: number,
-): Promise<Work> {
-  // wrk reads 8 KiB at a time: what is larger costs it too much.
-  return size < 64 * KiB
-    ? blast(subject, calls, { connections, seconds })
-    : drive(subject, calls, { connections, seconds });
-}
+/** wrk reads 8 KiB at a time: what is larger costs it too much. */
+const generator = (size: number) => (size < 64 * KiB ? blast : drive);
 
 /** GET and HEAD of objects with metadata. */
 export async function reads(bench: Bench): Promise<void> {
@@ -42,10 +32,10 @@ export async function reads(bench: Bench): Promise<void> {
       unit: 'op/s',
       durability: 'full',
       per: 'us/op',
-      async run(subject) {
+      async ready(subject) {
         const keys = numbered(`s${size}-`, size > KiB ? 32 : count);
-        const paths = await objects(subject, 'small', keys, size);
-        return send(subject, gets(subject, paths, method), size, connections, seconds);
+        const calls = gets(subject, await objects(subject, 'small', keys, size), method);
+        return () => generator(size)(subject, calls, { connections, seconds });
       },
       compared: async () => [{ to: rawHttp(method, size, connections, seconds), limit }],
       note: size === KiB ? withoutWrk() : undefined,
@@ -69,13 +59,13 @@ export async function writes(bench: Bench, durability: Durability): Promise<void
       unit: 'us',
       durability,
       per: 'us/op',
-      async run(subject) {
+      async ready(subject) {
         const full = await bucket(subject, 'put');
         const keys = freshKeys(Math.ceil(Math.max(1, scale.seconds) * (size > KiB ? 400 : 6000)));
         const calls = keys.map((key) =>
           signedCall(subject, { method: 'PUT', path: `/${full}/${key}`, headers: metadata, payload }, body),
         );
-        return send(subject, calls, size, connections, scale.seconds);
+        return () => generator(size)(subject, calls, { connections, seconds: scale.seconds });
       },
       compared: async () => {
         const { seconds } = scale;
@@ -102,10 +92,10 @@ export async function deletes(bench: Bench, durability: Durability): Promise<voi
       unit: 'op/s',
       durability,
       per: 'us/op',
-      async run(subject) {
+      async ready(subject) {
         const paths = await objects(subject, 'delete', freshKeys(count), KiB);
         const calls = paths.map((path) => signedCall(subject, { method: 'DELETE', path }));
-        return drive(subject, calls, { connections });
+        return () => drive(subject, calls, { connections });
       },
       compared: async () => [{ to: rawDelete(count, connections) }],
     });
