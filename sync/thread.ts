@@ -180,7 +180,8 @@ function openChangelog({ mount, users }: NonNullable<EngineStart['changelog']>, 
   return createChangelog({
     mount,
     users,
-    load: () => documents.get<ChangelogState>('changelogs', id),
+    // A document is frozen, and this is the reader's to work on.
+    load: async () => structuredClone(await documents.get<ChangelogState>('changelogs', id)),
     async save(state) {
       const saved = await documents.update<ChangelogState>('changelogs', id, () => state);
       if (!saved && !(await documents.create('changelogs', id, state)))
