@@ -21,7 +21,7 @@ const busy = Symbol('busy');
 
 /**
  * Throw this from an op whose lock is held by somebody else: the worker goes on with other calls, and the pool calls
- * the op again a few milliseconds later (from its start, with the same arguments), for 2 s at most, then SlowDown.
+ * the op again a few milliseconds later (from its start, with the same arguments), for 10 s at most, then SlowDown.
  */
 export const busyNow = (): never => {
   throw busy;

@@ -14,6 +14,7 @@ import {
   errnoError,
   fstat,
   fsync,
+  isErrno,
   O_DIRECTORY,
   O_NOFOLLOW,
   O_PATH,
@@ -129,6 +130,9 @@ export const makeDirectory = (bucket: BucketDir, at: number, segment: string): n
     // Somebody may have made an object of it already.
     saveRecord(bucket, fd, stat, { made: true, stamp: directoryStamp(stat) }, true);
     if (bucket.ground.durability === 'full') fsync(fd);
+  } catch (error) {
+    // A DELETE has removed it already: the caller finds it gone, and begins again.
+    if (!isErrno(error) || error.errno !== E.ESTALE) throw error;
   } finally {
     close(fd);
   }

@@ -170,10 +170,13 @@ export const syncDirectory = (bucket: BucketDir, directory: number): void => {
   const fd = tryOpenat2(directory, '.', O_RDONLY | O_DIRECTORY, 0, RESOLVE_INSIDE);
   // A directory that may be written but not read cannot be synced: nobody can do more for it.
   if (fd === -E.EACCES) return;
-  if (fd === -E.ENOENT) return;
+  // It has been removed meanwhile, here or by another client of its server.
+  if (fd === -E.ENOENT || fd === -E.ESTALE) return;
   if (fd < 0) throw errnoError(-fd, 'openat2');
   try {
     fsync(fd);
+  } catch (error) {
+    if (!isErrno(error) || error.errno !== E.ESTALE) throw error;
   } finally {
     close(fd);
   }

@@ -51,6 +51,8 @@ export interface PoolOptions {
   waitMs?: number;
   /** A call that runs longer than this (a mount that hangs) is answered SlowDown; its worker stays occupied. */
   runMs?: number;
+  /** So long a call that meets a lock is tried again: writers of one key on a filesystem that takes milliseconds a call. */
+  busyMs?: number;
   /** Another worker module, for tests. */
   worker?: URL;
 }
@@ -94,11 +96,10 @@ const TOGETHER = 16;
 const QUICK_MS = 0.1;
 /** For so long one that is preferred may be at something. */
 const PREFERRED_MS = 50;
-const BUSY_MS = 2_000;
 const RESTART_MS = 1_000;
 
 export const createPool = <O extends OpTable = Ops>(options: PoolOptions): Pool<O> => {
-  const { workers: size, queueLimit = 10_000, waitMs = 30_000, runMs = 600_000 } = options;
+  const { workers: size, queueLimit = 10_000, waitMs = 30_000, runMs = 600_000, busyMs = 10_000 } = options;
   const url = options.worker ?? new URL('./worker.js', import.meta.url);
   const slots: Slot[] = [];
   const queue: Pending[] = [];
@@ -220,7 +221,7 @@ export const createPool = <O extends OpTable = Ops>(options: PoolOptions): Pool<
   };
 
   const again = (pending: Pending): void => {
-    if (Date.now() - pending.since > BUSY_MS) {
+    if (Date.now() - pending.since > busyMs) {
       drop(pending, new S3Error('SlowDown', { message: 'The key is being changed by others. Please try again.' }));
       return;
     }

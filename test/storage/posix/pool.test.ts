@@ -189,8 +189,8 @@ test('a worker that cannot start is told by ready(), not tried in a loop', async
   await pool.close();
 });
 
-test('busyNow: called again until it can, SlowDown after two seconds', () =>
-  withPool({}, async (pool) => {
+test('busyNow: called again until it can, SlowDown after a while', () =>
+  withPool({ busyMs: 1_000 }, async (pool) => {
     const path = join(tempDir(), 'lock');
     writeFileSync(path, '');
     const fd = openat2(AT_FDCWD, path, O_RDWR);
