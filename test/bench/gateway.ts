@@ -1,11 +1,10 @@
 /** The gateway that is measured: a process of its own, built, with its defaults but for the durability asked for. */
 import { once } from 'node:events';
-import { mkdtempSync } from 'node:fs';
 import { Agent, request } from 'node:http';
 import { join } from 'node:path';
 import { createKey, type Key } from '../support/gateway.js';
 import { withTimeout } from '../support/time.js';
-import type { Stall } from './probe.js';
+import type { ProbeOrder, Stall } from './probe.js';
 import { start, stop } from './process.js';
 import { signedHeaders, type Target } from './signed.js';
 import { drive } from './wire.js';
@@ -20,8 +19,8 @@ export interface Subject extends Target {
     durability: Durability;
     /** Directory of a bucket. */
     path(bucket: string): string;
-    /** Begins to watch how late the main thread is. */
-    watch(): Promise<void>;
+    /** Begins to watch how late the main thread is, and what all threads do. */
+    watch(load: string): Promise<void>;
     watched(): Promise<Stall>;
   };
 }
@@ -55,7 +54,6 @@ export function createHost({ root, dist, profile }: HostOptions): Host {
     key ??= await createKey(root, 'bench', owner);
     const { accessKey, secretKey, uuid } = key;
     const args = ['--import', join(import.meta.dirname, 'probe.js')];
-    if (profile !== undefined) args.push('--cpu-prof', '--cpu-prof-dir', mkdtempSync(join(profile, `${durability}-`)));
     const serve = ['serve', '--root', root, '--port', '0', '--durability', durability, '--log-level', 'warn'];
     const child = start(process.execPath, [...args, join(dist, 'gateway/cli/tidegate.js'), ...serve], {
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
@@ -74,9 +72,9 @@ export function createHost({ root, dist, profile }: HostOptions): Host {
       child.once('exit', () => reject(new Error(`the gateway ended:\n${output}`)));
     });
     const port = await withTimeout('the start of the gateway', 30_000, listening);
-    const told = async <T>(message: string): Promise<T> => {
+    const told = async <T>(order: ProbeOrder): Promise<T> => {
       const answer = once(child, 'message');
-      child.send(message);
+      child.send(order);
       return (await withTimeout('the probe', 30_000, answer))[0];
     };
     const subject: Required<Subject> = {
@@ -88,11 +86,13 @@ export function createHost({ root, dist, profile }: HostOptions): Host {
         pid: child.pid!,
         durability,
         path: (bucket) => join(root, uuid, bucket),
-        async watch() {
-          await told('start');
+        async watch(load) {
+          // JSON leaves out what is undefined.
+          const dir = profile === undefined ? undefined : join(profile, load.replaceAll('/', '-'));
+          await told({ begin: { profile: dir } });
         },
         async watched() {
-          return (await told<{ stall: Stall }>('stop')).stall;
+          return (await told<{ stall: Stall }>({ end: true })).stall;
         },
       },
     };

@@ -53,14 +53,14 @@ export interface Cost {
 }
 
 /** Runs a load on the gateway, and says what it cost. */
-export async function costOf(
+async function costOf(
   subject: Required<Subject>,
-  per: Row['cpuUnit'],
+  { load, per }: Load,
   run: () => Promise<Work>,
 ): Promise<{ work: Work; cost: Cost }> {
   const { pid } = subject.process;
   forgetPeak(pid);
-  await subject.process.watch();
+  await subject.process.watch(load);
   const before = cpuSeconds(pid);
   const work = await run();
   const used = cpuSeconds(pid) - before;
@@ -108,7 +108,7 @@ async function inTurns(bench: Bench, load: Load, compared: readonly Compared[]):
     if (!load.cold && round === 0) await warmUp(scale, subject, load);
     const run = await load.ready(subject);
     await calm(subject.process.pid, scale.patience);
-    const { work, cost } = await costOf(subject, load.per, run);
+    const { work, cost } = await costOf(subject, load, run);
     measured.values.push(value(work));
     measured.costs.push(cost);
     for (const [index, { to }] of compared.entries()) {

@@ -1,9 +1,12 @@
 /**
- * Loaded into the gateway by `--import`, for the benchmark alone: answers "start" and "stop" on the IPC channel with how
- * late the main thread was.
+ * Loaded into the gateway by `--import`, for the benchmark alone. On the IPC channel it is told when a load begins and ends;
+ * it answers how late the main thread was, and writes CPU profiles of all threads that listen where that was asked for.
  */
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { Session } from 'node:inspector';
+import { join } from 'node:path';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
-import { isMainThread } from 'node:worker_threads';
+import { BroadcastChannel, isMainThread, threadId } from 'node:worker_threads';
 
 /** ms */
 export interface Stall {
@@ -11,22 +14,76 @@ export interface Stall {
   max: number;
 }
 
-const resolution = 1;
+export type ProbeOrder = { begin: { profile: string | undefined } } | { end: true };
 
-// Worker threads load what is imported too.
+const resolution = 1;
+const channelName = 'tidegate-bench';
+
+/** Of this thread. */
+let session: Session | undefined;
+
+function begin(): void {
+  session = new Session();
+  session.connect();
+  session.post('Profiler.enable');
+  session.post('Profiler.setSamplingInterval', { interval: 250 });
+  session.post('Profiler.start');
+}
+
+/** Hands over the profile of this thread, if it has been made. */
+function end(take: (text: string) => void): void {
+  session?.post('Profiler.stop', (error, { profile }) => {
+    if (error) throw error;
+    take(JSON.stringify(profile));
+  });
+  session?.disconnect();
+  session = undefined;
+}
+
+const channel = new BroadcastChannel(channelName);
+channel.unref();
+
 if (isMainThread && process.send) {
   const delays = monitorEventLoopDelay({ resolution });
   // What is recorded is the time from one timer to the next: what is above the resolution is the stall.
   const late = (ns: number) => Math.max(0, ns / 1e6 - resolution);
-  process.on('message', (message) => {
-    if (message === 'start') {
+  let dir: string | undefined;
+  const write = (thread: number, text: string) => {
+    mkdirSync(dir!, { recursive: true });
+    writeFileSync(join(dir!, `${process.pid}-${thread}-${Date.now()}.cpuprofile`), text);
+  };
+  // Written here: an I/O worker has become somebody who may not.
+  channel.onmessage = (message) => {
+    const { thread, text } = (message as { data: { thread: number; text: string } }).data;
+    write(thread, text);
+  };
+  process.on('message', (order: ProbeOrder) => {
+    if ('begin' in order) {
+      dir = order.begin.profile;
+      if (dir !== undefined) {
+        channel.postMessage('begin');
+        begin();
+      }
       delays.reset();
       delays.enable();
-      process.send?.({ started: true });
-    } else if (message === 'stop') {
-      delays.disable();
-      process.send?.({ stall: { p99: late(delays.percentile(99)), max: late(delays.max) } });
+      process.send?.({ begun: true });
+      return;
     }
+    delays.disable();
+    const stall: Stall = { p99: late(delays.percentile(99)), max: late(delays.max) };
+    const answer = () => process.send?.({ stall });
+    if (dir === undefined) return answer();
+    channel.postMessage('end');
+    end((text) => write(0, text));
+    // Threads that only wait for the kernel do not hear it; the others have had time then.
+    return setTimeout(answer, 1000);
   });
   process.channel?.unref();
+} else if (!isMainThread) {
+  // Workers load what is imported too.
+  channel.onmessage = (message) => {
+    const order = (message as { data: unknown }).data;
+    if (order === 'begin') begin();
+    if (order === 'end') end((text) => channel.postMessage({ thread: threadId, text }));
+  };
 }
