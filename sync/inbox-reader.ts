@@ -50,14 +50,30 @@ const nameForm = /^([0-9a-f]{8})-(\d+)-[0-9a-f]{8}-(\d+)\.jsonl$/;
 /** Reads what is new. @param positions of the last `drain` that was acted on; `{}` at first */
 export function drain(directory: string, positions: Positions, { maxBytes = 1 << 20 }: DrainOptions = {}): Drained {
   const after: Record<string, number> = {};
-  const pending: Pending[] = [];
-  for (const name of list(directory)) {
-    const from = positions[name] ?? 0;
-    const found = readLines(join(directory, name), from, maxBytes);
-    if (!found) continue;
-    after[name] = from;
-    if (found.lines.length > 0) pending.push({ name, next: 0, ...found });
-  }
+  const files = new Map<string, Pending>();
+  const read = (until: number): void => {
+    for (const name of list(directory)) {
+      const known = files.get(name);
+      if (known?.cut) continue;
+      after[name] ??= positions[name] ?? 0;
+      const found = readLines(join(directory, name), known?.lines.at(-1)?.end ?? after[name], maxBytes);
+      if (!found) {
+        if (!known) delete after[name];
+        continue;
+      }
+      const late = found.lines.findIndex(({ change }) => change && change.time > until);
+      const lines = late < 0 ? found.lines : found.lines.slice(0, late);
+      const cut = found.cut || late >= 0;
+      if (known) Object.assign(known, { lines: [...known.lines, ...lines], cut });
+      else files.set(name, { name, next: 0, lines, cut });
+    }
+  };
+  read(Number.POSITIVE_INFINITY);
+  // What came before a line that was read may have been written to a file that was read before it: so all are read once
+  // more, up to that moment.
+  const latest = Math.max(...[...files.values()].flatMap(({ lines }) => lines.map(({ change }) => change?.time ?? 0)));
+  if (files.size > 1 && latest > 0) read(latest);
+  const pending = [...files.values()].filter(({ lines, cut }) => lines.length > 0 || cut);
   const changes: S3Change[] = [];
   let garbage = 0;
   for (let from = earliest(pending); from; from = earliest(pending)) {

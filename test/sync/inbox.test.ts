@@ -12,8 +12,9 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { Worker } from 'node:worker_threads';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Bucket } from '../../gateway/storage/types.js';
@@ -54,6 +55,32 @@ test('what is recorded is drained, once', async () => {
   assert.is(statSync(directory).mode & 0o777, 0o700);
   assert.is(statSync(join(directory, readdirSync(directory)[0]!)).mode & 0o777, 0o600);
   await inbox.close();
+});
+
+test('two gateways, one after the other: never the later change before the earlier one', async () => {
+  const directory = inboxOf();
+  mkdirSync(directory, { recursive: true });
+  const count = 30_000;
+  const writer = new Worker(
+    `const { appendFileSync } = require('node:fs');
+     const { directory, count, change } = require('node:worker_threads').workerData;
+     for (let i = 0; i < count; i++) {
+       const name = ['0123abcd-1-00000000-00000001.jsonl', '0123abcd-2-00000000-00000001.jsonl'][Math.random() < 0.5 ? 0 : 1];
+       appendFileSync(directory + '/' + name, JSON.stringify({ ...change, time: 1e12 + i }) + '\\n');
+     }`,
+    { eval: true, workerData: { directory, count, change: change('k') } },
+  );
+  const times: number[] = [];
+  let positions: Positions = {};
+  while (times.length < count) {
+    const drained = drain(directory, positions);
+    positions = drained.positions;
+    times.push(...drained.changes.map(({ time }) => time));
+    await nextTurn();
+  }
+  await writer.terminate();
+  const early = times.findIndex((time, at) => time !== 1e12 + at);
+  assert.is(early, -1, `after ${times[early - 1]} comes ${times[early]}`);
 });
 
 test('the changes of one turn are one write', async () => {
