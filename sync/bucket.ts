@@ -14,11 +14,13 @@ import { createCounter } from './counter.js';
 import type { Feed } from './feed.js';
 import { openFeedReader } from './feed-reader.js';
 import type { StampResult } from './hash.js';
+import type { Cause } from './held.js';
 import { createHints } from './hints.js';
+import { hasHome, settleHome } from './home.js';
 import { drain, forget, type Positions } from './inbox-reader.js';
 import type { Lease } from './leader.js';
 import { feedDirectory, inboxDirectory } from './places.js';
-import { type Cause, createReconciler } from './reconcile.js';
+import { createReconciler } from './reconcile.js';
 import { createRunner } from './runner.js';
 import { allOps, changeState, noCounts, readState } from './runs.js';
 import type { SampleWriter } from './samples.js';
@@ -114,6 +116,7 @@ export function leadBucket(deps: BucketDeps): LedBucket {
     patience: Number.POSITIVE_INFINITY,
     silentBefore: baseline(),
     digestsLater: false,
+    awaited: true,
     publishes,
     complain,
     ...change,
@@ -139,6 +142,7 @@ export function leadBucket(deps: BucketDeps): LedBucket {
     bucket,
     catalog,
     tasks,
+    takeHome: () => settleHome(inside, catalog, true),
     createCause,
     quietMs: settings.quietMs,
     async settle() {
@@ -175,12 +179,13 @@ export function leadBucket(deps: BucketDeps): LedBucket {
 
   async function begin(): Promise<void> {
     const state = await readState(documents, bucket);
-    if (catalog.isNew) {
+    if (!hasHome(catalog) && baseline() === 0n) {
       // A catalog that was lost must not tell everything again; a new bucket has had no event yet.
       const ledBefore = state?.lastFullScan !== undefined || feed.newest() > 0;
       const from = ledBefore ? Date.now() : Date.parse(bucket.created) - SKEW_MS;
       catalog.commit({ notes: { baseline: String(BigInt(from) * 1_000_000n) } });
     }
+    settleHome(inside, catalog, false);
     await changeState(documents, bucket, (current) => ({
       ...current,
       leader: { host: hostname(), pid: process.pid, since: lease.since },
@@ -355,12 +360,12 @@ export function leadBucket(deps: BucketDeps): LedBucket {
 }
 
 /** Of the events that are in the feed already: a catalog that was lost has lost, too, how far the inboxes were read. */
-function* writesIn(feed: string): Generator<string> {
+function* writesIn(feed: string): Generator<[write: string, key: string]> {
   const reader = openFeedReader(feed);
   const newest = reader.newest();
   for (let after = Math.max(0, newest - REREAD); after < newest; ) {
     const { events, last } = reader.read(after, 1000);
-    for (const { write } of events) if (write !== undefined) yield write;
+    for (const { write, key } of events) if (write !== undefined) yield [write, key];
     if (last <= after) return;
     after = last;
   }

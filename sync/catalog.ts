@@ -5,7 +5,7 @@
  * It is derived data: when it is lost or damaged a scan makes it again. But what an event was sent for is committed together
  * with the event, so that a process that dies in between sends none twice and forgets none.
  */
-import { closeSync, existsSync, openSync, readSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, openSync, readSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Database, open, type RootDatabase } from 'lmdb';
 import { belowDirectory, decodeEntry, encodeEntry, inDirectory, keyOf, placeOf } from './entry-codec.js';
@@ -64,8 +64,9 @@ export interface Catalog {
 /** A file of another version is thrown away and made again. */
 const VERSION = 1;
 const FILE = 'catalog.mdb';
-/** There while the file is being opened. */
+/** There while the file is being opened; a byte for each attempt that did not come to its end. */
 const MARK = 'catalog.opening';
+const MOST_TRIES = 3;
 const PAGE = 4096;
 const [MAGIC_AT, MAGIC] = [24, 0xbeefc0de];
 
@@ -77,19 +78,21 @@ const [MAGIC_AT, MAGIC] = [24, 0xbeefc0de];
 export function openCatalog(directory: string, lastSeq: number): Catalog {
   const path = join(directory, FILE);
   const mark = join(directory, MARK);
-  // LMDB trusts its file, and a damaged one can end the process: then the next one finds the mark.
-  if (existsSync(mark) || !isCatalog(path)) removeCatalog(directory);
-  writeFileSync(mark, '');
+  // LMDB trusts its file, and a damaged one can end the process at each attempt; a process may also be killed in one.
+  const tries = sizeOf(mark);
+  if (tries >= MOST_TRIES || !isCatalog(path)) removeCatalog(directory);
+  writeFileSync(mark, '.', { flag: 'a' });
   try {
     return openFile(path, lastSeq);
   } catch {
     removeCatalog(directory);
-    writeFileSync(mark, '');
     return openFile(path, lastSeq);
   } finally {
     rmSync(mark, { force: true });
   }
 }
+
+const sizeOf = (path: string): number => statSync(path, { throwIfNoEntry: false })?.size ?? 0;
 
 /** Whether the file begins with the two meta pages of LMDB (`MDB_meta` of mdb.c), or is not there. */
 function isCatalog(path: string): boolean {

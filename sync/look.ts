@@ -15,6 +15,7 @@ import {
   errnoError,
   fstat,
   getdents64,
+  isErrno,
   O_DIRECTORY,
   O_NOFOLLOW,
   O_NONBLOCK,
@@ -98,7 +99,12 @@ export function* lookAtDirectory(
     const { ino, mtimeNs, ctimeNs } = fstat(fd);
     const marker = dir === '' || !wanted('') ? undefined : lookAtMarker(bucket, catalog, dir, fd);
     if (marker) yield { findings: [marker], seen: 0 };
-    const { files, subdirectories } = readNames(fd, dir);
+    const names = readNames(fd, dir);
+    if (!names) {
+      yield* vanishedBelow(catalog, dir, wanted);
+      return { subdirectories: [], entry: undefined, unreadable: false };
+    }
+    const { files, subdirectories } = names;
     yield* compare(fd, catalog, dir, files, wanted);
     const there = new Set(subdirectories);
     for (const known of catalog.subdirectories(dir)) {
@@ -130,17 +136,23 @@ export const markerPrint = (ino: bigint, modified: number): Fingerprint => ({
   ctimeNs: 1n,
 });
 
-function readNames(fd: number, dir: DirBytes): { files: string[]; subdirectories: string[] } {
+/** Undefined: the directory was removed after it was opened. */
+function readNames(fd: number, dir: DirBytes): { files: string[]; subdirectories: string[] } | undefined {
   const files: string[] = [];
   const subdirectories: string[] = [];
   const room = maxKeyBytes - dir.length;
   const buffer = Buffer.allocUnsafe(64 << 10);
-  for (let used: number; (used = getdents64(fd, buffer)) > 0; ) {
-    parseEntries(buffer, used, (name, type) => {
-      const item = itemOf(fd, name, type);
-      if (item === undefined || item.length > room) return;
-      (item.endsWith('/') ? subdirectories : files).push(item);
-    });
+  try {
+    for (let used: number; (used = getdents64(fd, buffer)) > 0; ) {
+      parseEntries(buffer, used, (name, type) => {
+        const item = itemOf(fd, name, type);
+        if (item === undefined || item.length > room) return;
+        (item.endsWith('/') ? subdirectories : files).push(item);
+      });
+    }
+  } catch (error) {
+    if (isErrno(error) && (error.code === 'ENOENT' || error.code === 'ESTALE')) return undefined;
+    throw error;
   }
   return { files: files.sort(), subdirectories: subdirectories.sort() };
 }

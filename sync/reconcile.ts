@@ -13,44 +13,20 @@ import { type Found, findObject } from '../gateway/storage/posix/lookup.js';
 import type { BucketDir } from '../gateway/storage/posix/paths.js';
 import { close, isErrno } from '../gateway/storage/posix/syscalls.js';
 import type { Catalog, Commit } from './catalog.js';
-import {
-  createdEvent,
-  createMemory,
-  filesystemEvent,
-  fingerprint,
-  isKnown,
-  isSameContent,
-  isWritten,
-  split,
-} from './changes.js';
+import { createdEvent, createMemory, filesystemEvent, fingerprint, isKnown, isWritten, split } from './changes.js';
 import { createDelayed } from './delayed.js';
+import { createDigests } from './digests.js';
 import type { StampResult } from './hash.js';
+import { type Cause, count, type Held, isAsked, reasonOf, takeRiders } from './held.js';
+import { isHome } from './home.js';
 import { type Finding, lookAtName, markerPrint } from './look.js';
-import type { Entry, EventDraft, KeyBytes, S3Change, SyncCounts, SyncOp } from './types.js';
-
-/** On whose behalf a finding is worked on: a sync that somebody asked for, a scan, or a hint. */
-export interface Cause {
-  ops: ReadonlySet<SyncOp>;
-  dryRun: boolean;
-  counts: SyncCounts;
-  /** Findings taken and not yet settled. */
-  open: number;
-  /** `performance.now()` after which a file that is still being written is left for later; Infinity: is waited for. */
-  patience: number;
-  /** Nanoseconds: what has not changed since is taken up without an event (a catalog that is made anew). */
-  silentBefore: bigint;
-  /** What is that old is counted now and digested by another scan. */
-  digestsLater: boolean;
-  /** False in a bucket where only a sync that was asked for shows what jobs wrote. */
-  publishes: boolean;
-  /** Hears of files that could not be worked on. */
-  complain(key: string, reason: string): void;
-}
+import { createRenames, type Former } from './renames.js';
+import type { Entry, EventDraft, KeyBytes, S3Change } from './types.js';
 
 export interface ReconcileDeps {
   catalog: Catalog;
-  /** S3 writes that have had their event, the last of them: their records may be read again. */
-  told: Iterable<string>;
+  /** S3 writes that have had their event, the last of them, each with its key: their records may be read again. */
+  told: Iterable<readonly [write: string, key: string]>;
   /** Runs as the one as whom the bucket's files are worked on. @throws S3Error NoSuchBucket … */
   inside<T>(work: (bucket: BucketDir) => T): T;
   stamp(key: string, seen: Fingerprint, trusted?: { etag: string }): Promise<StampResult>;
@@ -79,30 +55,18 @@ const ORPHAN_MS = 3_000;
 /** How long a key that was told to be gone is remembered, for a record of its deletion that comes late. */
 const LATE_MS = 60_000;
 const REMEMBERED = 50_000;
-
-interface Held {
-  finding: Finding;
-  cause: Cause;
-  /** Since when it waits for a record, of `performance.now()`. */
-  since: number;
-  /** The content to digest, as it was when last looked at. */
-  seen?: Fingerprint;
-}
-
+/** After a failure of the bucket or the catalog: a full disk, a server that is away. */
+const POSTPONED_MS = 1_000;
 export function createReconciler({ catalog, inside, stamp, committed, lookAgain, ...deps }: ReconcileDeps): Reconciler {
   const held = createDelayed<Held>();
   let stopped = false;
-  /** Keys whose content is being digested, with other findings of them that came meanwhile. */
-  const stamping = new Map<KeyBytes, Held[]>();
-  /** S3 writes that have had their event. */
-  const told = createMemory<string, true>(REMEMBERED);
-  for (const write of deps.told) told.set(write, true);
-  /** Files that went, by inode: they may turn up under another name. */
-  const departed = createMemory<bigint, { key: KeyBytes; entry: Entry; cause: Cause }>(REMEMBERED);
-  /** Keys whose file was found under another name already. */
-  const renamed = createMemory<KeyBytes, true>(REMEMBERED);
+  /** S3 writes that have had their event, and of which key: under another name the file is a job's doing. */
+  const told = createMemory<string, KeyBytes>(REMEMBERED);
+  for (const [write, key] of deps.told) told.set(write, toBytes(key));
   /** When keys went, as told by the filesystem. */
   const removed = createMemory<KeyBytes, number>(REMEMBERED);
+  const renames = createRenames({ catalog, inside, lookAgain });
+  const digests = createDigests({ stamp, former: renames.former, lookAgain, digested, work });
 
   // ---- findings --------------------------------------------------------------------------------------------------
 
@@ -122,31 +86,59 @@ export function createReconciler({ catalog, inside, stamp, committed, lookAgain,
   }
 
   function work(items: readonly Held[]): void {
+    for (let left = items; left.length > 0; ) {
+      // One of each key: what the next one of it means depends on what this one has committed.
+      const round = new Map<KeyBytes, Held>();
+      const next: Held[] = [];
+      for (const item of left) {
+        if (round.has(item.finding.key)) next.push(item);
+        else round.set(item.finding.key, item);
+      }
+      workOn([...round.values()]);
+      left = next;
+    }
+  }
+
+  function workOn(items: readonly Held[]): void {
     const commit = createCommit();
     const again: Held[] = [];
-    const digests: Held[] = [];
-    const left = [...items];
+    const toDigest: Held[] = [];
+    const settled: Held[] = [];
     try {
       inside((bucket) => {
-        for (let item = left.shift(); item; item = left.shift()) {
+        for (const item of items) {
           const step = attempt(item, () =>
-            item!.finding.kind === 'vanished' ? vanish(bucket, item!, commit) : examine(bucket, item!, commit),
+            item.finding.kind === 'vanished' ? vanish(bucket, item, commit) : examine(bucket, item, commit),
           );
           if (step === 'later') again.push(item);
-          if (step === 'digest') digests.push(item);
-          if (step === 'settled') item.cause.open--;
+          else if (step === 'digest') toDigest.push(item);
+          else settled.push(item);
+          if (step !== 'digest') again.push(...takeRiders(item));
         }
       });
       finish(commit);
+      for (const { cause } of settled) cause.open--;
     } catch (error) {
-      // The bucket cannot be entered, or the catalog not be written: the next scan finds it all again.
-      for (const { finding, cause } of left) {
-        cause.open--;
-        complain(finding.key, cause, error);
-      }
+      const kept = new Set([...again, ...toDigest]);
+      postpone(
+        items.filter((item) => !kept.has(item)),
+        error,
+      );
     }
     held.put(again, RECORD_MS);
-    for (const item of digests) digest(item);
+    for (const item of toDigest) digests.start(item);
+  }
+
+  /** The bucket could not be entered, or the catalog not be written: what was found there is not forgotten. */
+  function postpone(items: readonly Held[], error: unknown): void {
+    if (stopped) return;
+    const left = items.filter(({ cause }) => performance.now() < cause.patience);
+    held.put(left, POSTPONED_MS);
+    if (left[0]) left[0].cause.complain(fromBytes(left[0].finding.key), reasonOf(error));
+    for (const { finding, cause } of items.filter((item) => !left.includes(item))) {
+      cause.open--;
+      complain(finding.key, cause, error);
+    }
   }
 
   function attempt({ finding, cause }: Held, work: () => Step): Step {
@@ -167,7 +159,7 @@ export function createReconciler({ catalog, inside, stamp, committed, lookAgain,
 
   function complain(key: KeyBytes, { counts, complain }: Cause, error: unknown): void {
     counts.errors++;
-    complain(fromBytes(key), error instanceof Error ? error.message : String(error));
+    complain(fromBytes(key), reasonOf(error));
   }
 
   /** What the name shows at this moment: the look may be seconds old. */
@@ -176,6 +168,10 @@ export function createReconciler({ catalog, inside, stamp, committed, lookAgain,
     const { dir, name } = split(key);
     const before = catalog.get(key);
     if (!cause.publishes) return 'settled';
+    if (!isHome(bucket, catalog)) {
+      cause.complain(fromBytes(key), 'the directory of the bucket is another one: nothing is taken for deleted');
+      return 'settled';
+    }
     if (!before) {
       // Another look was quicker, but it is this one, too, that has seen it go.
       cause.counts.deleted++;
@@ -185,13 +181,15 @@ export function createReconciler({ catalog, inside, stamp, committed, lookAgain,
       lookAgain(key);
       return 'settled';
     }
-    const moved = renamed.delete(key);
-    if (!moved) cause.counts.deleted++;
-    if (cause.dryRun) return 'settled';
+    if (cause.dryRun) {
+      if (!renames.isMoved(key)) cause.counts.deleted++;
+      return 'settled';
+    }
     commit.objects.push([key, undefined]);
     commit.events.push(filesystemEvent('ObjectRemoved:Delete', key));
     commit.after.push(() => {
-      if (before.ino !== 0n && !moved) departed.set(before.ino, { key, entry: before, cause });
+      if (!renames.isMoved(key)) cause.counts.deleted++;
+      renames.departed(key, before, cause.counts);
       removed.set(key, Date.now());
     });
     return 'settled';
@@ -224,7 +222,13 @@ export function createReconciler({ catalog, inside, stamp, committed, lookAgain,
       if (!cause.publishes) return 'settled';
       if (!before && cause.digestsLater && stat.ctimeNs < cause.silentBefore) {
         commit.objects.push([key, { ...fingerprint(stat), etag: '', write: '' }]);
-        count(item, true);
+        commit.after.push(() => count(item, true));
+        return 'settled';
+      }
+      const { digest } = item;
+      if (digest && isWhole(digest.stat, stat)) {
+        const write = before && !isWritten(before, stat) && before.etag === digest.etag ? before.write : '';
+        settle(commit, item, { ...fingerprint(stat), etag: digest.etag, write }, before);
         return 'settled';
       }
       item.seen = stat;
@@ -232,7 +236,7 @@ export function createReconciler({ catalog, inside, stamp, committed, lookAgain,
     }
     const entry: Entry = { ...fingerprint(stat), size: info.size, etag: info.meta.etag, write };
     if (marker) Object.assign(entry, markerPrint(stat.ino, info.lastModified), { size: info.size });
-    const former = before ? undefined : formerName(entry);
+    const former = before ? undefined : renames.former(entry);
     const byS3 = write !== '' && !former && !isKnown(before, entry) && !told.has(write);
     if (byS3 && stat.ctimeNs >= cause.silentBefore && performance.now() - since < ORPHAN_MS) return 'later';
     settle(commit, item, entry, before, former);
@@ -245,19 +249,24 @@ export function createReconciler({ catalog, inside, stamp, committed, lookAgain,
     item: Held,
     entry: Entry,
     before: Entry | undefined,
-    former = before ? undefined : formerName(entry),
+    former: Former | undefined = before ? undefined : renames.former(entry),
   ): void {
     const { finding, cause } = item;
     const { key } = finding;
     commit.objects.push([key, entry]);
-    const toldOf = entry.write !== '' && told.has(entry.write) && !former;
-    const isNews = !isKnown(before, entry) && !toldOf;
-    count(item, isNews, former !== undefined);
-    if (!isNews) return;
-    const event = createdEvent(key, entry, former?.key);
+    const toldOf = entry.write === '' ? undefined : told.get(entry.write);
+    // What was told, and is there after something else was told of the key, is to be told again.
+    const isTold = toldOf === key && former === undefined && cause.silentBefore > 0n;
+    const isNews = !isKnown(before, entry) && !isTold;
     commit.after.push(() => {
-      if (entry.write !== '') told.set(entry.write, true);
-      if (former) former.gone();
+      count(item, isNews, former !== undefined);
+      if (isNews) lookAtLinks(key, entry);
+    });
+    if (!isNews) return;
+    const event = createdEvent(key, toldOf === undefined ? entry : { ...entry, write: '' }, former?.key);
+    commit.after.push(() => {
+      if (event.write !== undefined) told.set(event.write, key);
+      former?.done();
     });
     // Of a directory object no time tells how old it is: that it is there was known before, or comes by a record.
     if (entry.ctimeNs >= cause.silentBefore || (entry.ctimeNs === 1n && cause.silentBefore === 0n)) {
@@ -265,77 +274,20 @@ export function createReconciler({ catalog, inside, stamp, committed, lookAgain,
     }
   }
 
-  // ---- renames ---------------------------------------------------------------------------------------------------
-
-  /** The file with this content that was known under another name, which it has no more; and what to do with that name. */
-  function formerName(entry: Fingerprint): { key: KeyBytes; etag: string; gone(): void } | undefined {
-    const gone = departed.get(entry.ino);
-    if (gone && isSameContent(gone.entry, entry)) {
-      const { key, cause } = gone;
-      return {
-        key,
-        etag: gone.entry.etag,
-        gone() {
-          departed.delete(entry.ino);
-          if (cause.counts.deleted > 0) cause.counts.deleted--;
-        },
-      };
+  /** Whoever wrote through one name of a file has changed all, and a watcher heard of that one only. */
+  function lookAtLinks(key: KeyBytes, entry: Entry): void {
+    for (const other of catalog.keysOf(entry.ino)) {
+      const known = other === key ? undefined : catalog.get(other);
+      if (known && isWritten(known, entry)) lookAgain(other);
     }
-    for (const key of catalog.keysOf(entry.ino)) {
-      const known = catalog.get(key);
-      if (!known || !isSameContent(known, entry)) continue;
-      const { dir, name } = split(key);
-      const look = inside((bucket) => lookAtName(bucket, catalog, dir, name));
-      if (look.finding?.kind !== 'vanished') continue;
-      const gone = () => {
-        renamed.set(key, true);
-        lookAgain(key);
-      };
-      return { key, etag: known.etag, gone };
-    }
-    return undefined;
   }
 
   // ---- digests ---------------------------------------------------------------------------------------------------
 
-  function digest(item: Held): void {
-    const { finding, cause, seen: stat } = item;
-    const { key } = finding;
-    if (!stat) return;
-    const others = stamping.get(key);
-    if (others) {
-      others.push(item);
-      return;
-    }
-    stamping.set(key, []);
-    const former = formerName(stat);
-    const trusted = former && former.etag !== '' ? { etag: former.etag } : undefined;
-    stamp(fromBytes(key), stat, trusted)
-      .catch((error: unknown): StampResult => ({ outcome: 'failed', reason: String(error) }))
-      .then((result) => {
-        const others = stamping.get(key) ?? [];
-        stamping.delete(key);
-        if (stopped) return;
-        digested(item, result);
-        // What they have seen may be later than what was digested.
-        work(others);
-      })
-      .catch((error: unknown) => complain(key, cause, error));
-  }
-
-  function digested(item: Held, result: StampResult): void {
+  function digested(item: Held, result: Exclude<StampResult, { outcome: 'busy' }>): void {
     const { finding, cause } = item;
     const { key } = finding;
     switch (result.outcome) {
-      case 'busy':
-        if (performance.now() < cause.patience) {
-          held.put([item], result.retryMs);
-          break;
-        }
-        cause.counts.unsettled++;
-        cause.open--;
-        lookAgain(key);
-        break;
       case 'gone':
         cause.open--;
         lookAgain(key);
@@ -344,16 +296,12 @@ export function createReconciler({ catalog, inside, stamp, committed, lookAgain,
         cause.open--;
         complain(key, cause, new Error(result.reason));
         break;
-      default: {
+      default:
         cause.counts.bytesHashed += result.bytes;
         if (result.outcome === 'unstorable') complain(key, cause, new Error(result.reason));
-        const commit = createCommit();
-        const before = catalog.get(key);
-        const write = before && !isWritten(before, result.stat) && before.etag === result.etag ? before.write : '';
-        settle(commit, item, { ...fingerprint(result.stat), etag: result.etag, write }, before);
-        cause.open--;
-        finish(commit);
-      }
+        // Since then another file may have come into its place, and been told.
+        item.digest = result;
+        work([item]);
     }
   }
 
@@ -369,7 +317,8 @@ export function createReconciler({ catalog, inside, stamp, committed, lookAgain,
       if (told.has(write)) continue;
       if (change.name === 'ObjectRemoved:Delete') {
         const gone = removed.get(key);
-        if (!before && gone !== undefined && Date.now() - gone < LATE_MS) {
+        // Deleted before its going was told: what was made and deleted after that is another file.
+        if (!before && gone !== undefined && change.time <= gone && Date.now() - gone < LATE_MS) {
           removed.delete(key);
           continue;
         }
@@ -379,7 +328,7 @@ export function createReconciler({ catalog, inside, stamp, committed, lookAgain,
         now.set(key, { size, etag, write, mtimeNs: 0n, ctimeNs: 0n, ino: before?.ino ?? 0n });
         removed.delete(key);
       }
-      commit.after.push(() => told.set(write, true));
+      commit.after.push(() => told.set(write, key));
       commit.events.push({ ...change, door: 's3' });
     }
     for (const key of now.keys()) lookAgain(key);
@@ -392,14 +341,15 @@ export function createReconciler({ catalog, inside, stamp, committed, lookAgain,
     take,
     takeS3,
     tick() {
-      work(held.due());
-      return held.wait();
+      work([...held.due(), ...digests.due()]);
+      return Math.min(held.wait(), digests.wait());
     },
     get busy() {
-      return held.size + stamping.size;
+      return held.size + digests.busy;
     },
     stop() {
       stopped = true;
+      digests.stop();
     },
   };
 }
@@ -416,13 +366,11 @@ type Commits = Commit & {
 
 const createCommit = (): Commits => ({ objects: [], events: [], after: [] });
 
-const needs: Record<Finding['kind'], readonly SyncOp[]> = {
-  appeared: ['WRITE'],
-  differs: ['UPDATE'],
-  unhashed: ['WRITE', 'UPDATE'],
-  vanished: ['DELETE'],
-};
-const isAsked = ({ kind }: Finding, { ops }: Cause): boolean => needs[kind].some((op) => ops.has(op));
+const isWhole = (digested: Fingerprint, now: Fingerprint): boolean =>
+  now.ino === digested.ino &&
+  now.size === digested.size &&
+  now.mtimeNs === digested.mtimeNs &&
+  now.ctimeNs === digested.ctimeNs;
 
 const tryFind = (bucket: BucketDir, key: KeyBytes): Found | undefined | 'unreadable' => {
   try {
@@ -432,11 +380,3 @@ const tryFind = (bucket: BucketDir, key: KeyBytes): Found | undefined | 'unreada
     throw error;
   }
 };
-
-/** @param isNews whether there was anything to tell at this moment: another look may have told it already */
-function count({ finding: { kind }, cause: { counts } }: Held, isNews: boolean, renamed = false): void {
-  if (renamed) counts.renamed++;
-  else if (kind === 'appeared' || kind === 'unhashed') counts.added++;
-  else if (isNews) counts.updated++;
-  else counts.unchanged++;
-}

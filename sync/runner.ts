@@ -2,7 +2,7 @@
 import { toBytes } from '../gateway/storage/keys.js';
 import type { Bucket, Documents } from '../gateway/storage/types.js';
 import type { Catalog } from './catalog.js';
-import type { Cause } from './reconcile.js';
+import { type Cause, reasonOf } from './held.js';
 import { allOps, readState, takeRun, tellRun } from './runs.js';
 import type { Tasks } from './tasks.js';
 import type { SyncRun } from './types.js';
@@ -12,6 +12,8 @@ export interface RunnerDeps {
   bucket: Bucket;
   catalog: Catalog;
   tasks: Tasks;
+  /** Whatever directory is the bucket's now, it is from here on. */
+  takeHome(): void;
   createCause(change: Partial<Cause>): Cause;
   quietMs: number;
   /** Brings the events that were committed into the feed, and the counts into the state. */
@@ -33,7 +35,7 @@ const POLL_MS = 500;
 const PATIENCE_MS = 10_000;
 
 export function createRunner(deps: RunnerDeps): Runner {
-  const { documents, bucket, catalog, tasks, createCause, quietMs, settle, scanned } = deps;
+  const { documents, bucket, catalog, tasks, takeHome, createCause, quietMs, settle, scanned } = deps;
   let running: { run: SyncRun; cause: Cause } | undefined;
   let looked = Number.NEGATIVE_INFINITY;
 
@@ -47,6 +49,8 @@ export function createRunner(deps: RunnerDeps): Runner {
     run.progress.expected = catalog.totals().objects;
     const { prefix, dryRun, ops } = run;
     const bytes = toBytes(prefix);
+    // Whoever asks for DELETE means what is there now.
+    if (prefix === '' && !dryRun && ops.includes('DELETE')) takeHome();
     const plain = createCause({});
     const cause = createCause({
       ops: new Set(ops),
@@ -75,8 +79,7 @@ export function createRunner(deps: RunnerDeps): Runner {
           throw error;
         }
       },
-      failed: (error: unknown) =>
-        end(run, { state: 'failed', message: error instanceof Error ? error.message : String(error) }),
+      failed: (error: unknown) => end(run, { state: 'failed', message: reasonOf(error) }),
     };
     tasks.add(task, true);
   }

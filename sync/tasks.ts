@@ -1,9 +1,10 @@
 /** What a leader is at: scans, and looks that hints asked for, each until all that it found is settled. */
 import type { BucketDir } from '../gateway/storage/posix/paths.js';
 import type { Catalog } from './catalog.js';
+import type { Cause } from './held.js';
 import type { HintBatch } from './hints.js';
 import { lookAtName } from './look.js';
-import type { Cause, Reconciler } from './reconcile.js';
+import type { Reconciler } from './reconcile.js';
 import { createScan, type Scan, type ScanTarget } from './scan.js';
 
 export interface Task {
@@ -32,14 +33,18 @@ export interface TasksDeps {
   catalog: Catalog;
   reconciler: Reconciler;
   inside<T>(work: (bucket: BucketDir) => T): T;
-  createCause(): Cause;
+  createCause(change?: Partial<Cause>): Cause;
 }
 
 /** Findings that may wait, and milliseconds for a slice of a scan. */
 export const MOST_BUSY = 2_000;
 const SLICE_MS = 10;
 
+/** Looks that hints asked for which take turns; and every so many turns the others get one. */
+const AT_ONCE = 4;
+
 interface Active extends Task {
+  hinted: boolean;
   scan: Scan | undefined;
   /** Everything was looked at. */
   scanned: boolean;
@@ -47,6 +52,7 @@ interface Active extends Task {
 
 export function createTasks({ catalog, reconciler, inside, createCause }: TasksDeps): Tasks {
   const active: Active[] = [];
+  let turns = 0;
 
   const scanOf = ({ target, cause }: Active): Scan =>
     createScan(
@@ -81,18 +87,27 @@ export function createTasks({ catalog, reconciler, inside, createCause }: TasksD
   }
 
   function add(task: Task, first = false): void {
-    const entry: Active = { ...task, scan: undefined, scanned: false };
+    const entry: Active = { ...task, hinted: false, scan: undefined, scanned: false };
     if (first) active.unshift(entry);
     else active.push(entry);
   }
 
+  /** Nobody who has just written a file waits for the scan of a million others, nor for one large directory. */
+  function next(): Active | undefined {
+    const open = active.filter(({ scanned }) => !scanned);
+    const hinted = open.filter((task) => task.hinted).slice(0, AT_ONCE);
+    turns++;
+    if (hinted.length > 0 && turns % (AT_ONCE + 1) > 0) return hinted[turns % hinted.length];
+    return open.find((task) => !task.hinted) ?? hinted[0];
+  }
+
   /** Nothing of its own to scan: waits until its findings are settled. */
   const waitFor = (cause: Cause, done: () => void): void => {
-    active.push({ target: { dir: '' }, cause, done, scan: undefined, scanned: true });
+    active.push({ target: { dir: '' }, cause, done, hinted: true, scan: undefined, scanned: true });
   };
 
   function followOne({ dir, names, deep, settled }: HintBatch): void {
-    const cause = createCause();
+    const cause = createCause({ awaited: settled.length > 0 });
     const targets: ScanTarget[] = [];
     if (!names) targets.push({ dir, shallow: deep !== true });
     else {
@@ -113,7 +128,7 @@ export function createTasks({ catalog, reconciler, inside, createCause }: TasksD
         for (const each of settled) each();
       });
     };
-    for (const target of targets) add({ target, cause, done });
+    for (const target of targets) active.push({ target, cause, done, hinted: true, scan: undefined, scanned: false });
     if (settled.length > 0) waitFor(cause, done);
   }
 
@@ -123,8 +138,8 @@ export function createTasks({ catalog, reconciler, inside, createCause }: TasksD
       for (const batch of batches) followOne(batch);
     },
     async step() {
-      const task = active.find(({ scanned }) => !scanned);
-      if (task && reconciler.busy < MOST_BUSY) await goOn(task);
+      const task = reconciler.busy < MOST_BUSY ? next() : undefined;
+      if (task) await goOn(task);
       for (const ended of active.filter(({ scanned, cause }) => scanned && cause.open === 0)) {
         active.splice(active.indexOf(ended), 1);
         await ended.done?.();

@@ -1,0 +1,69 @@
+/** Recognises files that a job renamed: by the inode, where the content is still that which was known of it. */
+import type { Fingerprint } from '../acl/metadata/stamp.js';
+import type { BucketDir } from '../gateway/storage/posix/paths.js';
+import type { Catalog } from './catalog.js';
+import { createMemory, isSameContent, split } from './changes.js';
+import { lookAtName } from './look.js';
+import type { Entry, KeyBytes, SyncCounts } from './types.js';
+
+/** The name that a file had, which is no name of it any more. */
+export interface Former {
+  key: KeyBytes;
+  etag: string;
+  /** The rename is committed. */
+  done(): void;
+}
+
+export interface Renames {
+  former(file: Fingerprint): Former | undefined;
+  /** A key was found to be gone, and that is committed. @param counts in which it is a deletion, as long as its file does not turn up */
+  departed(key: KeyBytes, entry: Entry, counts: SyncCounts): void;
+  /** Whether the key's file was found under another name already. */
+  isMoved(key: KeyBytes): boolean;
+}
+
+const REMEMBERED = 50_000;
+
+interface RenamesDeps {
+  catalog: Catalog;
+  inside<T>(work: (bucket: BucketDir) => T): T;
+  lookAgain(key: KeyBytes): void;
+}
+
+export function createRenames({ catalog, inside, lookAgain }: RenamesDeps): Renames {
+  /** Files that went, by inode: they may turn up under another name. */
+  const departed = createMemory<bigint, { key: KeyBytes; entry: Entry; counts: SyncCounts }>(REMEMBERED);
+  const moved = createMemory<KeyBytes, true>(REMEMBERED);
+
+  return {
+    former(file) {
+      const gone = departed.get(file.ino);
+      if (gone && isSameContent(gone.entry, file)) {
+        const { key, counts } = gone;
+        const done = () => {
+          departed.delete(file.ino);
+          if (counts.deleted > 0) counts.deleted--;
+        };
+        return { key, etag: gone.entry.etag, done };
+      }
+      for (const key of catalog.keysOf(file.ino)) {
+        const known = catalog.get(key);
+        if (!known || !isSameContent(known, file)) continue;
+        const { dir, name } = split(key);
+        const look = inside((bucket) => lookAtName(bucket, catalog, dir, name));
+        if (look.finding?.kind !== 'vanished') continue;
+        const done = () => {
+          moved.set(key, true);
+          lookAgain(key);
+        };
+        return { key, etag: known.etag, done };
+      }
+      return undefined;
+    },
+    departed(key, entry, counts) {
+      if (moved.delete(key)) return;
+      if (entry.ino !== 0n) departed.set(entry.ino, { key, entry, counts });
+    },
+    isMoved: (key) => moved.has(key),
+  };
+}
