@@ -1,0 +1,99 @@
+/** What should be there: the keys of one lane of the random test, what stands under them, and what was done to them. */
+import { createHash } from 'node:crypto';
+
+/** A file. Two keys share one when it has a hard link. */
+export interface Content {
+  body: Buffer;
+  /** ETags that may be shown of it: its MD5, and what a multipart upload was answered. */
+  etags: Set<string>;
+}
+
+export const md5 = (body: Uint8Array): string => createHash('md5').update(body).digest('hex');
+export const contentOf = (body: Buffer, ...etags: string[]): Content => ({
+  body,
+  etags: new Set([md5(body), ...etags]),
+});
+
+/** A change through S3: acknowledged with a request id, or without an answer, so that it may have happened or not. */
+export interface Asked {
+  key: string;
+  name: string;
+  requestId: string | undefined;
+}
+
+export interface Model {
+  keys: Map<string, Content>;
+  /** Changes through the filesystem since the last quiet point, by key. */
+  touched: Map<string, number>;
+  asked: Asked[];
+  /** A change of the file system's side to a key, and to all that share its file. */
+  touch(key: string): void;
+  set(key: string, content: Content): void;
+  remove(key: string): void;
+  /** In place: all names of the file. */
+  rewrite(key: string, body: Buffer): void;
+  below(dir: string): string[];
+}
+
+export function createModel(): Model {
+  const keys = new Map<string, Content>();
+  const touched = new Map<string, number>();
+  const count = (key: string) => touched.set(key, (touched.get(key) ?? 0) + 1);
+  const model: Model = {
+    keys,
+    touched,
+    asked: [],
+    touch(key) {
+      const content = keys.get(key);
+      if (!content) count(key);
+      for (const [name, each] of keys) if (each === content) count(name);
+    },
+    set(key, content) {
+      keys.set(key, content);
+    },
+    remove(key) {
+      keys.delete(key);
+    },
+    rewrite(key, body) {
+      const content = keys.get(key)!;
+      // The same bytes, with other times, are still the parts that were uploaded.
+      if (!content.body.equals(body)) Object.assign(content, contentOf(body));
+      model.touch(key);
+    },
+    below: (dir) => [...keys.keys()].filter((key) => key.startsWith(dir)),
+  };
+  return model;
+}
+
+/** The same numbers for the same seed (mulberry32). */
+export interface Dice {
+  /** 0 … n − 1. */
+  below(n: number): number;
+  chance(p: number): boolean;
+  of<T>(items: readonly T[]): T;
+  body(): Buffer;
+}
+
+export function createDice(seed: number): Dice {
+  let state = seed >>> 0;
+  const next = () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let t = state;
+    t = Math.imul(t ^ (t >>> 15), t | 1);
+    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+  };
+  const dice: Dice = {
+    below: (n) => Math.floor(next() * n),
+    chance: (p) => next() < p,
+    of: (items) => items[dice.below(items.length)]!,
+    body() {
+      // Some are longer than what is read or answered at once.
+      const size = dice.chance(0.03) ? 70_000 + dice.below(200_000) : dice.below(120);
+      const body = Buffer.alloc(size);
+      for (let at = 0; at < size; at += 4) body.fill(dice.below(256), at, Math.min(size, at + 4));
+      return body;
+    },
+  };
+  return dice;
+}

@@ -1,0 +1,217 @@
+/** The run of the random test: lanes that work beside each other, gateways that are killed, and quiet points in between. */
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import * as s3 from '@aws-sdk/client-s3';
+import * as assert from 'uvu/assert';
+import { openFeedReader } from '../../sync/feed-reader.js';
+import { feedDirectory } from '../../sync/places.js';
+import { type Gateway, startGateway } from '../support/gateway.js';
+import { sdk } from '../support/sdk.js';
+import { until } from '../support/time.js';
+import { checkCatalog, checkEvents, createReplay, differences, list } from './checks.js';
+import { type Lane, operate } from './doors.js';
+import { type Content, createDice, createModel } from './model.js';
+
+export interface RunOptions {
+  seed: number;
+  operations: number;
+  /** Gateways are killed so often, spread over the run. */
+  kills: number;
+  gateways: number;
+  lanes?: number;
+  /** Of the gateways, beside those that make a test quick. */
+  flags?: readonly string[];
+}
+
+export interface Figures {
+  operations: number;
+  kills: number;
+  events: number;
+  quietPoints: number;
+  objects: number;
+  /** Longest time from the last change until everything was told, milliseconds. */
+  slowest: number;
+}
+
+const none = (what: string, found: readonly string[]): void => {
+  if (found.length > 0) throw new Error(`${what}:\n${found.slice(0, 10).join('\n')}`);
+};
+
+const CONVERGED_MS = 30_000;
+/** Longer than anything that was seen twice would take to be told twice. */
+const TRAILING_MS = 700;
+
+export async function runWorlds(options: RunOptions): Promise<Figures> {
+  const { seed, operations, kills, gateways: count, lanes: laneCount = 5, flags = [] } = options;
+  const dice = createDice(seed);
+  const allFlags = ['--log-level', 'warn', '--sync-quiet', '0s', '--durability', 'none', ...flags];
+  const first = await startGateway({ flags: allFlags });
+  const { root } = first;
+  const start = () => startGateway({ root, flags: allFlags });
+  const gateways: (Gateway | undefined)[] = [first];
+  while (gateways.length < count) gateways.push(await start());
+  const clients = gateways.map((gateway) => sdk(gateway!, { requestHandler: { requestTimeout: 30_000 } }));
+  const bucket = 'worlds';
+  await clients[0]!.send(new s3.CreateBucketCommand({ Bucket: bucket }));
+  const path = first.bucketPath(bucket);
+  let restarting: Promise<unknown> = Promise.resolve();
+  const output: string[] = [];
+
+  const lanes = Array.from({ length: laneCount }, (_, i): Lane => {
+    const own = createDice(seed * 31 + i);
+    return {
+      top: `l${i}/`,
+      dice: own,
+      model: createModel(),
+      bucket,
+      path,
+      client() {
+        const up = clients.filter((_, at) => gateways[at]);
+        return up.length > 0 ? own.of(up) : clients[0]!;
+      },
+      settled: async () => {
+        // What was killed is quite gone, and its successor is there.
+        await new Promise((resolve) => setTimeout(resolve, 20));
+        await restarting;
+      },
+    };
+  });
+
+  async function kill(at: number): Promise<void> {
+    const gateway = gateways[at];
+    if (!gateway) return;
+    gateways[at] = undefined;
+    const old = clients[at]!;
+    await gateway.kill9();
+    output.push(gateway.output());
+    gateways[at] = await start();
+    clients[at] = sdk(gateways[at]!, { requestHandler: { requestTimeout: 30_000 } });
+    old.destroy();
+  }
+
+  const sync = () => {
+    const [name] = readdirSync(join(root, '.tidegate/sync'));
+    return join(root, '.tidegate/sync', name!);
+  };
+  const expected = () => new Map<string, Content>(lanes.flatMap(({ model }) => [...model.keys]));
+  const replay = createReplay();
+  const reader = await until('the feed', 20_000, () => {
+    try {
+      return openFeedReader(feedDirectory(sync()));
+    } catch {
+      return undefined;
+    }
+  });
+  const figures: Figures = { operations: 0, kills: 0, events: 0, quietPoints: 0, objects: 0, slowest: 0 };
+
+  async function quiet(): Promise<void> {
+    const wanted = expected();
+    const since = performance.now();
+    let left: string[] = [];
+    await until('all is told', CONVERGED_MS, () => {
+      replay.advance(reader);
+      left = differences(wanted, replay.keys);
+      return left.length === 0 || undefined;
+    }).catch((error) => {
+      const keys = new Set(left.map((text) => text.slice(0, text.search(/ (is missing|has|should)/))));
+      const context = replay.fresh.filter(({ key }) => keys.has(key)).map((event) => JSON.stringify(event));
+      throw new Error(
+        `${error}: ${left.length} of ${wanted.size}\n${left.slice(0, 10).join('\n')}\n${context.slice(0, 40).join('\n')}`,
+      );
+    });
+    figures.slowest = Math.max(figures.slowest, Math.round(performance.now() - since));
+    await new Promise((resolve) => setTimeout(resolve, TRAILING_MS));
+    replay.advance(reader);
+    none('what comes after it', differences(wanted, replay.keys));
+    const context = replay.fresh.filter(({ key }) => replay.wrong.includes(key)).map((event) => JSON.stringify(event));
+    if (context.length > 0) throw new Error(`removals of what was not there:\n${context.join('\n')}`);
+    const touched = new Map(lanes.flatMap(({ model }) => [...model.touched]));
+    checkEvents(
+      replay.fresh,
+      lanes.flatMap(({ model }) => model.asked),
+      touched,
+    );
+    const client = clients.find((_, at) => gateways[at])!;
+    let wrong: string[] = [];
+    // A file that was renamed or had a chmod may be digested once more, without an event.
+    await until('the listing', 10_000, async () => {
+      wrong = differences(wanted, await list(client, bucket, dice.of([1000, 1000, 7, 50])));
+      return wrong.length === 0 || undefined;
+    }).catch(() => none('the listing', wrong));
+    const bytes = [...wanted.values()].reduce((sum, { body }) => sum + body.length, 0);
+    await until('the counts', 10_000, () => {
+      const { totals } = JSON.parse(readFileSync(join(root, '.tidegate/syncs', `${bucket}.json`), 'utf8'));
+      return (totals?.objects === wanted.size && totals.bytes === bytes) || undefined;
+    });
+    replay.fresh.length = 0;
+    for (const { model } of lanes) {
+      model.touched.clear();
+      model.asked.length = 0;
+    }
+    figures.quietPoints++;
+    figures.objects = wanted.size;
+  }
+
+  async function stopAndCompare(): Promise<void> {
+    for (const gateway of gateways) {
+      const code = await gateway!.stop();
+      output.push(gateway!.output());
+      assert.is(code, 0);
+    }
+    await checkCatalog(sync(), expected());
+  }
+
+  try {
+    const rounds = Math.max(1, Math.ceil(Math.max(kills / 5, operations / 1500)));
+    const killsIn = (round: number) =>
+      Math.floor(((round + 1) * kills) / rounds) - Math.floor((round * kills) / rounds);
+    for (let round = 0; round < rounds; round++) {
+      let left = Math.floor(operations / rounds);
+      figures.operations += left;
+      const stretch = Math.floor(left / (killsIn(round) + 1));
+      let nextKill = left - stretch;
+      let killsLeft = killsIn(round);
+      await Promise.all(
+        lanes.map(async (lane) => {
+          while (left > 0) {
+            left--;
+            if (killsLeft > 0 && left <= nextKill) {
+              killsLeft--;
+              nextKill -= stretch;
+              figures.kills++;
+              restarting = restarting.then(() => kill(dice.below(count)));
+              // Sometimes a lane goes on with what needs no gateway, sometimes all wait.
+            }
+            await operate(lane);
+          }
+        }),
+      );
+      await restarting;
+      await quiet();
+      if (round % 4 === 3 || round === rounds - 1) {
+        await stopAndCompare();
+        if (round === rounds - 1) break;
+        for (let at = 0; at < count; at++) {
+          gateways[at] = await start();
+          clients[at]!.destroy();
+          clients[at] = sdk(gateways[at]!, { requestHandler: { requestTimeout: 30_000 } });
+        }
+      }
+    }
+    figures.events = replay.read;
+    const said = output
+      .join('')
+      .split('\n')
+      .filter((line) => /"level":"(error|fatal)"|uncaught/i.test(line));
+    assert.equal(said.slice(0, 3), [], 'nothing in the log');
+    return figures;
+  } catch (error) {
+    const said = [...output, ...gateways.map((gateway) => gateway?.output() ?? '')].join('').split('\n');
+    throw new Error(
+      `seed ${seed}, after about ${figures.operations} operations and ${figures.kills} kills: ${(error as Error).message}\n${said.slice(-15).join('\n')}`,
+    );
+  } finally {
+    for (const client of clients) client.destroy();
+    for (const gateway of gateways) await gateway?.kill9().catch(() => {});
+  }
+}
