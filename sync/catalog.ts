@@ -5,7 +5,7 @@
  * It is derived data: when it is lost or damaged a scan makes it again. But what an event was sent for is committed together
  * with the event, so that a process that dies in between sends none twice and forgets none.
  */
-import { closeSync, openSync, readSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Database, open, type RootDatabase } from 'lmdb';
 import { belowDirectory, decodeEntry, encodeEntry, inDirectory, keyOf, placeOf } from './entry-codec.js';
@@ -69,6 +69,9 @@ const MARK = 'catalog.opening';
 const MOST_TRIES = 3;
 const PAGE = 4096;
 const [MAGIC_AT, MAGIC] = [24, 0xbeefc0de];
+/** In a meta page: the roots of the free list and of the databases, the last page, the transaction. */
+const [ROOTS_AT, LAST_AT, TXN_AT] = [[88, 136], 144, 152] as const;
+const NO_PAGE = 0xffff_ffff_ffff_ffffn;
 
 /**
  * Opens the catalog, or makes it; one that cannot be opened is made anew.
@@ -94,7 +97,10 @@ export function openCatalog(directory: string, lastSeq: number): Catalog {
 
 const sizeOf = (path: string): number => statSync(path, { throwIfNoEntry: false })?.size ?? 0;
 
-/** Whether the file begins with the two meta pages of LMDB (`MDB_meta` of mdb.c), or is not there. */
+/**
+ * Whether the file is a whole LMDB (`MDB_meta` and `MDB_page` of mdb.c), or is not there: reading one that is cut off, or
+ * whose root is no page, ends the process. Of two meta pages the one with the later transaction counts.
+ */
 function isCatalog(path: string): boolean {
   let fd: number;
   try {
@@ -103,9 +109,18 @@ function isCatalog(path: string): boolean {
     return true;
   }
   try {
-    const pages = Buffer.alloc(2 * PAGE);
-    if (readSync(fd, pages, 0, pages.length, 0) < pages.length) return false;
-    return pages.readUInt32LE(MAGIC_AT) === MAGIC && pages.readUInt32LE(PAGE + MAGIC_AT) === MAGIC;
+    const meta = Buffer.alloc(2 * PAGE);
+    if (readSync(fd, meta, 0, meta.length, 0) < meta.length) return false;
+    if ([0, PAGE].some((at) => meta.readUInt32LE(at + MAGIC_AT) !== MAGIC)) return false;
+    const at = meta.readBigUInt64LE(TXN_AT) > meta.readBigUInt64LE(PAGE + TXN_AT) ? 0 : PAGE;
+    const pages = BigInt(Math.floor(fstatSync(fd).size / PAGE));
+    const page = Buffer.alloc(8);
+    return ROOTS_AT.every((where) => {
+      const root = meta.readBigUInt64LE(at + where);
+      if (root === NO_PAGE) return true;
+      if (root >= pages || meta.readBigUInt64LE(at + LAST_AT) >= pages) return false;
+      return readSync(fd, page, 0, 8, Number(root) * PAGE) === 8 && page.readBigUInt64LE() === root;
+    });
   } finally {
     closeSync(fd);
   }

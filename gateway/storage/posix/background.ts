@@ -13,21 +13,27 @@ const [F_RDLCK, F_UNLCK] = [0, 2];
 const SIGURG = 23;
 
 /**
- * Whether somebody on this machine has a regular file open for writing, or writable in his memory; undefined where that
- * cannot be told (not our file and no CAP_LEASE, NFS, FUSE, Lustre).
+ * Keeps everybody on this machine from opening a regular file for writing, until the descriptor is closed: who tries waits
+ * that long. False when somebody has it open for writing already, or writable in his memory; undefined where that cannot be
+ * told (not our file and no CAP_LEASE, NFS, FUSE, Lustre).
  *
  * "A read lease can be placed only on a file descriptor that is opened read-only", and only while there is no writer
- * (fcntl(2)). It is given back in the next system call. Who opens the file for writing in between waits that long, and we
- * are sent a signal, which would end the process if it were the default SIGIO: so it is one that is ignored by default.
+ * (fcntl(2)). When somebody waits, we are sent a signal, which would end the process if it were the default SIGIO: so it is
+ * one that is ignored by default.
  * @param fd open for reading only
  */
-export const isOpenForWriting = (fd: number): boolean | undefined => {
+export const keepWritersOut = (fd: number): boolean | undefined => {
   if (outcome(n3(nr.fcntl, fd, F_SETSIG, SIGURG)) < 0) return undefined;
   const result = outcome(n3(nr.fcntl, fd, F_SETLEASE, F_RDLCK));
-  if (result === -E.EAGAIN) return true;
-  if (result < 0) return undefined;
-  n3(nr.fcntl, fd, F_SETLEASE, F_UNLCK);
-  return false;
+  if (result === -E.EAGAIN) return false;
+  return result < 0 ? undefined : true;
+};
+
+/** Whether somebody has the file open for writing: as `keepWritersOut`, and lets them in with the next system call. */
+export const isOpenForWriting = (fd: number): boolean | undefined => {
+  const alone = keepWritersOut(fd);
+  if (alone) n3(nr.fcntl, fd, F_SETLEASE, F_UNLCK);
+  return alone === undefined ? undefined : !alone;
 };
 
 // ---- the page cache ----------------------------------------------------------------------------------------------

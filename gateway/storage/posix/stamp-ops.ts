@@ -15,6 +15,7 @@ import {
   fadvise,
   giveWay,
   isOpenForWriting,
+  keepWritersOut,
   POSIX_FADV_DONTNEED,
   POSIX_FADV_SEQUENTIAL,
 } from './background.js';
@@ -304,7 +305,8 @@ const save = (bucket: BucketDir, stamping: Stamping): StampResult | undefined =>
   const { fd, stat, how, ground } = stamping;
   const tick = tickFor(bucket, stat.dev);
   const base = clockOf(bucket, stat.dev);
-  if (isOpenForWriting(fd)) return busy(Math.max(how.quietMs, WRITING_MS));
+  // Until `confirm`: what is written in between with the mtime put back would be served under our digest until then.
+  if (keepWritersOut(fd) === false) return busy(Math.max(how.quietMs, WRITING_MS));
   const loaded = loadRecord(bucket, fd, stat);
   const { packed } = loaded;
   const meta = metaFor(packed?.meta, packed?.stamp, stamping);
