@@ -169,7 +169,12 @@ export function leadBucket(deps: BucketDeps): LedBucket {
       nudge();
     },
     lost(dir, why, settled) {
-      log.warn({ bucket: bucket.name, dir, why }, 'changes were missed: everything below is looked at');
+      const details = { bucket: bucket.name, dir, why };
+      // A bucket that was deleted loses its watch as well, and nothing is wrong then.
+      void Promise.resolve(deps.stands()).then(
+        (stands) => stands && log.warn(details, 'changes were missed: everything below is looked at'),
+        () => {},
+      );
       hints.add({ dir, deep: true, ...(settled && { settled }) });
       nudge();
     },

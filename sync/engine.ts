@@ -20,7 +20,7 @@ export interface EngineOptions extends EngineStart {
 const RESTART_MS = [1_000, 5_000, 30_000] as const;
 /** A thread that has worked so long has not died of what it died of before. */
 const HEALTHY_MS = 600_000;
-const CLOSE_MS = 15_000;
+const CLOSE_MS = 10_000;
 
 export function startSyncEngine({ log, destination, ...start }: EngineOptions): SyncEngine {
   let worker: Worker | undefined;

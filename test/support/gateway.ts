@@ -115,7 +115,7 @@ export async function startGateway(options: GatewayOptions = {}): Promise<Gatewa
     bucketPath: (bucket) => join(root, key.uuid, bucket),
     stop() {
       child.kill('SIGTERM');
-      return withTimeout('stopping the gateway', 15_000, ended);
+      return withTimeout('stopping the gateway', 40_000, ended);
     },
     async kill9() {
       child.kill('SIGKILL');
