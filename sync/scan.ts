@@ -58,7 +58,7 @@ export function createScan({ catalog, inside, take, unreadable }: ScanDeps, targ
     const known = catalog.directory(dir);
     if (!known || known.mtimeNs === 0n) return false;
     const now = inside((bucket) => statDirectory(bucket, dir));
-    return now?.ino === known.ino && now.mtimeNs === known.mtimeNs && now.ctimeNs === known.ctimeNs;
+    return now !== undefined && isSame(known, now);
   };
 
   function begin(dir: DirBytes): void {
@@ -117,7 +117,9 @@ export function createScan({ catalog, inside, take, unreadable }: ScanDeps, targ
       });
     }
     const settled = BigInt(Date.now()) * 1_000_000n - look.entry.ctimeNs > RACY_NS;
-    if (isClean && settled && dir.length >= prefix.length) clean.push([dir, look.entry]);
+    if (isClean && settled && dir.length >= prefix.length && !isSame(catalog.directory(dir), look.entry)) {
+      clean.push([dir, look.entry]);
+    }
     if (clean.length >= BATCH) flush();
     if (!shallow) descend(dir, look.subdirectories);
   }
@@ -155,6 +157,9 @@ export function createScan({ catalog, inside, take, unreadable }: ScanDeps, targ
     },
   };
 }
+
+const isSame = (known: DirectoryEntry | undefined, now: DirectoryEntry): boolean =>
+  known?.ino === now.ino && known.mtimeNs === now.mtimeNs && known.ctimeNs === now.ctimeNs;
 
 /** There, but not looked at: no times that could be found unchanged. */
 const unlooked: DirectoryEntry = { ino: 0n, mtimeNs: 0n, ctimeNs: 0n };
