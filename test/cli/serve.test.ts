@@ -206,7 +206,7 @@ serving('a renewed certificate is taken up by itself and on SIGHUP, a broken one
     }
   };
   const shows = (url: string, name: string) =>
-    until(`certificate ${name}`, 10_000, async () => (await certificateOf(url)) === name || undefined);
+    until(`certificate ${name}`, 40_000, async () => (await certificateOf(url)) === name || undefined);
   install('first');
   const one = await start('--tls-cert', cert, '--tls-key', key);
   assert.match(one.url, /^https:/);

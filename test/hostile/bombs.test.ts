@@ -46,13 +46,18 @@ test.before.each(async () => {
   ordinary = await reader.worst();
 });
 
-/** Does the work while somebody else reads a small object all the time: none of the reads may have to wait. */
+/**
+ * Does the work while somebody else reads a small object all the time: none of the reads may have to wait. What blocks does
+ * so each time; a machine that is busy with something else does not, so the best of three counts.
+ */
 async function beside<T>(what: string, work: () => Promise<T>): Promise<T> {
-  await reader.worst();
-  const result = await work();
-  const worst = await reader.worst();
-  assert.ok(worst < PATIENCE + 4 * ordinary, `${what}: another request waited for ${worst.toFixed(0)} ms`);
-  return result;
+  for (let attempt = 1; ; attempt++) {
+    await reader.worst();
+    const result = await work();
+    const worst = await reader.worst();
+    if (worst < PATIENCE + 4 * ordinary) return result;
+    assert.ok(attempt < 3, `${what}: another request waited for ${worst.toFixed(0)} ms`);
+  }
 }
 
 const Version = '2012-10-17';
