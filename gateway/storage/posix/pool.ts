@@ -97,6 +97,8 @@ const QUICK_MS = 0.1;
 /** For so long one that is preferred may be at something. */
 const PREFERRED_MS = 50;
 const RESTART_MS = 1_000;
+/** So long, at most, a thread takes to start. */
+const START_MS = 20_000;
 
 export const createPool = <O extends OpTable = Ops>(options: PoolOptions): Pool<O> => {
   const { workers: size, queueLimit = 10_000, waitMs = 30_000, runMs = 600_000, busyMs = 10_000 } = options;
@@ -391,6 +393,11 @@ export const createPool = <O extends OpTable = Ops>(options: PoolOptions): Pool<
         const lost = [...slot.pending.values(), ...queue.splice(0)];
         slot.pending.clear();
         for (const pending of lost) drop(pending, new S3Error('ServiceUnavailable'));
+      }
+      // A thread that is ended while koffi loads in it takes the process with it: let it come to its feet first.
+      const until = performance.now() + START_MS;
+      while (slots.some(({ worker, started: up }) => worker && !up) && performance.now() < until) {
+        await new Promise((resolve) => setTimeout(resolve, 5));
       }
       await Promise.all(slots.map((slot) => slot.worker?.terminate()));
     },
