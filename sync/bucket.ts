@@ -24,6 +24,7 @@ import { createReconciler } from './reconcile.js';
 import { createRunner } from './runner.js';
 import { allOps, changeState, noCounts, readState } from './runs.js';
 import type { SampleWriter } from './samples.js';
+import { unlooked } from './scan.js';
 import { createTasks, MOST_BUSY } from './tasks.js';
 import type { HintSink, KeyBytes, Source, SyncSettings } from './types.js';
 import type { Deliveries } from './webhook.js';
@@ -188,9 +189,12 @@ export function leadBucket(deps: BucketDeps): LedBucket {
       // A catalog that was lost must not tell everything again; a new bucket has had no event yet.
       const ledBefore = state?.lastFullScan !== undefined || feed.newest() > 0;
       const from = ledBefore ? Date.now() : Date.parse(bucket.created) - SKEW_MS;
+      if (ledBefore) log.warn({ bucket: bucket.name }, 'the catalog is made anew: what changed meanwhile is not told');
       catalog.commit({ notes: { baseline: String(BigInt(from) * 1_000_000n) } });
     }
     settleHome(inside, catalog, false);
+    const unknown = catalog.unknownDirectories();
+    if (unknown.length > 0) catalog.commit({ directories: unknown.map((dir) => [dir, unlooked]) });
     await changeState(documents, bucket, (current) => ({
       ...current,
       leader: { host: hostname(), pid: process.pid, since: lease.since },

@@ -42,6 +42,10 @@ export interface Catalog {
   directory(dir: DirBytes): DirectoryEntry | undefined;
   /** The directories in a directory, by name in byte order, each ending in `/`. */
   subdirectories(dir: DirBytes): string[];
+  /** Directories above an object that the catalog does not know as directories, not even as ones not looked at. */
+  unknownAbove(key: KeyBytes): DirBytes[];
+  /** The same for all objects: a process may have died between what it knew of a directory and what of its objects. */
+  unknownDirectories(): DirBytes[];
   note<T>(name: string): T | undefined;
   totals(): Totals;
   /** Of the whole bucket, as it would be counted now: for tests and `check`. */
@@ -69,8 +73,8 @@ const MARK = 'catalog.opening';
 const MOST_TRIES = 3;
 const PAGE = 4096;
 const [MAGIC_AT, MAGIC] = [24, 0xbeefc0de];
-/** In a meta page: the roots of the free list and of the databases, the last page, the transaction. */
-const [ROOTS_AT, LAST_AT, TXN_AT] = [[88, 136], 144, 152] as const;
+/** In a meta page: the roots of the free list and of the databases, the transaction. */
+const [ROOTS_AT, TXN_AT] = [[88, 136], 152] as const;
 const NO_PAGE = 0xffff_ffff_ffff_ffffn;
 
 /**
@@ -118,8 +122,7 @@ function isCatalog(path: string): boolean {
     return ROOTS_AT.every((where) => {
       const root = meta.readBigUInt64LE(at + where);
       if (root === NO_PAGE) return true;
-      if (root >= pages || meta.readBigUInt64LE(at + LAST_AT) >= pages) return false;
-      return readSync(fd, page, 0, 8, Number(root) * PAGE) === 8 && page.readBigUInt64LE() === root;
+      return root < pages && readSync(fd, page, 0, 8, Number(root) * PAGE) === 8 && page.readBigUInt64LE() === root;
     });
   } finally {
     closeSync(fd);
@@ -207,6 +210,17 @@ function openFile(path: string, lastSeq: number): Catalog {
     }
   };
 
+  const unknownAbove = (key: KeyBytes): DirBytes[] => {
+    const unknown: DirBytes[] = [];
+    for (let end = key.lastIndexOf('/'); end >= 0; end = key.lastIndexOf('/', end - 1)) {
+      const dir = key.slice(0, end + 1);
+      if (directories.doesExist(directoryPlace(dir))) break;
+      unknown.push(dir);
+      if (end === 0) break;
+    }
+    return unknown;
+  };
+
   function* below(dir: DirBytes): Generator<[KeyBytes, Entry]> {
     for (const stretch of [inDirectory(dir), belowDirectory(dir)]) {
       for (const [place, value] of range(objects, stretch)) yield [keyOf(place), decodeEntry(value)];
@@ -237,6 +251,19 @@ function openFile(path: string, lastSeq: number): Catalog {
         if (place.length > skip) names.push(`${place.toString('latin1', skip)}/`);
       }
       return names;
+    },
+    unknownAbove,
+    unknownDirectories() {
+      const unknown = new Set<DirBytes>();
+      let last = '';
+      for (const place of objects.getKeys()) {
+        // Those of one directory are neighbours.
+        const dir = place.toString('latin1', 0, place.indexOf(0));
+        if (dir === last) continue;
+        last = dir;
+        for (const each of unknownAbove(`${dir}/`)) unknown.add(each);
+      }
+      return [...unknown];
     },
     note,
     totals: () => ({ ...totals }),

@@ -21,6 +21,7 @@ import { type Cause, count, type Held, isAsked, reasonOf, takeRiders } from './h
 import { isHome } from './home.js';
 import { type Finding, lookAtName, markerPrint } from './look.js';
 import { createRenames, type Former } from './renames.js';
+import { unlooked } from './scan.js';
 import type { Entry, EventDraft, KeyBytes, S3Change } from './types.js';
 
 export interface ReconcileDeps {
@@ -150,9 +151,13 @@ export function createReconciler({ catalog, inside, stamp, committed, lookAgain,
     }
   }
 
-  function finish(commit: ReturnType<typeof createCommit>): void {
-    if (commit.objects.length === 0 && commit.events.length === 0) return;
-    catalog.commit(commit);
+  function finish(commit: Commits, notes?: Commit['notes']): void {
+    if (commit.objects.length === 0 && commit.events.length === 0 && !notes) return;
+    // So that the going of a directory is noticed which nobody has looked at yet.
+    const directories = commit.objects
+      .flatMap(([key, entry]) => (entry ? catalog.unknownAbove(key) : []))
+      .map((dir) => [dir, unlooked] as const);
+    catalog.commit({ ...commit, directories, ...(notes && { notes }) });
     for (const after of commit.after) after();
     committed();
   }
@@ -332,9 +337,8 @@ export function createReconciler({ catalog, inside, stamp, committed, lookAgain,
       commit.events.push({ ...change, door: 's3' });
     }
     for (const key of now.keys()) lookAgain(key);
-    catalog.commit({ objects: [...now], events: commit.events, notes: { inbox: positions } });
-    for (const after of commit.after) after();
-    committed();
+    commit.objects.push(...now);
+    finish(commit, { inbox: positions });
   }
 
   return {

@@ -162,4 +162,4 @@ const isSame = (known: DirectoryEntry | undefined, now: DirectoryEntry): boolean
   known?.ino === now.ino && known.mtimeNs === now.mtimeNs && known.ctimeNs === now.ctimeNs;
 
 /** There, but not looked at: no times that could be found unchanged. */
-const unlooked: DirectoryEntry = { ino: 0n, mtimeNs: 0n, ctimeNs: 0n };
+export const unlooked: DirectoryEntry = { ino: 0n, mtimeNs: 0n, ctimeNs: 0n };

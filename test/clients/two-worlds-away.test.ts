@@ -104,6 +104,18 @@ test('changes while the gateway is down: the last state of each, once', async ()
   assert.is(events.filter(({ renamedFrom }) => renamedFrom !== undefined).length, 20, 'what was only renamed');
 });
 
+test('a directory that came by S3 and went before anybody had looked at it', async () => {
+  const world = await openWorld({ flags: ['--sync-watch', 'off'] });
+  for (let i = 0; i < 3; i++) {
+    await world.put(`new${i}/below/object`, 'content');
+    await world.eventsAfter(2 * i + 1);
+    rmSync(world.file(`new${i}`), { recursive: true });
+    await world.restart('kill9');
+    await world.eventsAfter(2 * i + 2);
+    assert.is(told(world.events()[2 * i + 1]!), `filesystem Removed:Delete new${i}/below/object`);
+  }
+});
+
 test('another directory in the place of the bucket: nothing is taken for deleted until somebody says so', async () => {
   const world = await openWorld();
   for (let i = 0; i < 20; i++) world.write(`d${i % 3}/${i}`, `${i}`);

@@ -38,6 +38,8 @@ export interface Model {
 export function createModel(): Model {
   const keys = new Map<string, Content>();
   const touched = new Map<string, number>();
+  /** The ETags that a content was uploaded with, by its MD5. */
+  const uploaded = new Map<string, Set<string>>();
   const count = (key: string) => touched.set(key, (touched.get(key) ?? 0) + 1);
   const model: Model = {
     keys,
@@ -50,14 +52,15 @@ export function createModel(): Model {
     },
     set(key, content) {
       keys.set(key, content);
+      uploaded.set(md5(content.body), content.etags);
     },
     remove(key) {
       keys.delete(key);
     },
     rewrite(key, body) {
       const content = keys.get(key)!;
-      // The same bytes, with other times, are still the parts that were uploaded.
-      if (!content.body.equals(body)) Object.assign(content, contentOf(body));
+      // The same bytes, whatever they were in between, are still the parts that were uploaded.
+      if (!content.body.equals(body)) Object.assign(content, contentOf(body, ...(uploaded.get(md5(body)) ?? [])));
       model.touch(key);
     },
     below: (dir) => [...keys.keys()].filter((key) => key.startsWith(dir)),

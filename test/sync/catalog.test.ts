@@ -49,6 +49,21 @@ catalogs('entries and places come back as they were', () => {
   for (const key of ['a', 'a/b', 'a/b/', 'a/', 'é/\xff', 'a b/c!']) assert.is(keyOf(placeOf(key)), key);
 });
 
+catalogs('tells which directories of its objects it does not know', () =>
+  withCatalog((catalog) => {
+    const keys = ['a', 'a/b/c', 'a/b/d', 'x/y/z/1', 'x/y/z/2', 'x/w', 'k/l'];
+    catalog.commit({ objects: keys.map((key, i) => [key, entry({ ino: BigInt(i + 1) })]) });
+    const directory = { ino: 1n, mtimeNs: 2n, ctimeNs: 3n };
+    catalog.commit({ directories: ['', 'a/', 'a/b/', 'x/'].map((dir) => [dir, directory]) });
+    assert.equal(catalog.unknownAbove('a/b/new'), []);
+    assert.equal(catalog.unknownAbove('new'), []);
+    assert.equal(catalog.unknownAbove('x/y/z/1').sort(), ['x/y/', 'x/y/z/']);
+    assert.equal(catalog.unknownDirectories().sort(), ['k/', 'x/y/', 'x/y/z/']);
+    catalog.commit({ directories: catalog.unknownDirectories().map((dir) => [dir, directory]) });
+    assert.equal(catalog.unknownDirectories(), []);
+  }),
+);
+
 catalogs('finds the children, the descendants and the directories of a directory, whatever sorts between them', () =>
   withCatalog((catalog) => {
     const keys = ['a', 'a!', 'a!/x', 'a.txt', 'a/0', 'a/', 'a/b/c', 'a/b!/c', 'a0', 'b/c/d/e', '\xe3\x81\x82/x'];
