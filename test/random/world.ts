@@ -37,7 +37,8 @@ const none = (what: string, found: readonly string[]): void => {
   if (found.length > 0) throw new Error(`${what}:\n${found.slice(0, 10).join('\n')}`);
 };
 
-const CONVERGED_MS = 30_000;
+/** Longer than a leader is waited for that was killed between taking over and writing who it is (`leaseTimes`: 31 s). */
+const CONVERGED_MS = 45_000;
 /** Longer than anything that was seen twice would take to be told twice. */
 const TRAILING_MS = 700;
 
