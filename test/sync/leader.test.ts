@@ -7,7 +7,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { type Candidate, type CandidateOptions, createCandidate, type Lease, readLeader } from '../../sync/leader.js';
+import { type Candidate, type CandidateOptions, createCandidate, type Lease } from '../../sync/leader.js';
+import { readLeader } from '../../sync/leader-record.js';
 import { tempDir } from '../support/temp.js';
 import { until } from '../support/time.js';
 
