@@ -8,23 +8,22 @@ import { hostname } from 'node:os';
 import type { Fingerprint } from '../acl/metadata/stamp.js';
 import type { BucketDir } from '../gateway/storage/posix/paths.js';
 import type { Bucket, Documents } from '../gateway/storage/types.js';
-import { type Catalog, openCatalog } from './catalog.js';
 import { split } from './changes.js';
 import { createCounter } from './counter.js';
-import type { Feed } from './feed.js';
-import { openFeedReader } from './feed-reader.js';
+import { type FeedOptions, OtherWriter } from './feed.js';
 import type { StampResult } from './hash.js';
 import type { Cause } from './held.js';
 import { createHints } from './hints.js';
 import { hasHome, settleHome } from './home.js';
-import { drain, forget, type Positions } from './inbox-reader.js';
+import { drain, forget } from './inbox-reader.js';
 import type { Lease } from './leader.js';
-import { feedDirectory, inboxDirectory } from './places.js';
+import { inboxDirectory } from './places.js';
 import { createReconciler } from './reconcile.js';
 import { createRunner } from './runner.js';
 import { allOps, changeState, noCounts, readState } from './runs.js';
 import type { SampleWriter } from './samples.js';
 import { unlooked } from './scan.js';
+import { LeaseLost, openStores } from './stores.js';
 import { createTasks, MOST_BUSY } from './tasks.js';
 import type { HintSink, KeyBytes, Source, SyncSettings } from './types.js';
 import type { Deliveries } from './webhook.js';
@@ -35,15 +34,15 @@ export interface BucketDeps {
   directory: string;
   lease: Lease;
   documents: Documents;
-  feed: Feed;
+  feed: FeedOptions;
   /** Runs as the one as whom the bucket's files are worked on. May be nested. @throws S3Error NoSuchBucket … */
   inside<T>(work: (bucket: BucketDir) => T): T;
   stamp(key: string, seen: Fingerprint, trusted?: { etag: string }): Promise<StampResult>;
   sources: readonly Source[];
   /** Removes metadata of files that are gone, old enough. @param knows whether an inode is an object's */
   collectOrphans(knows: (ino: bigint) => boolean): Promise<unknown>;
-  /** Sends on what the feed has. */
-  deliveries: Deliveries;
+  /** Begins to send on what the feed has. */
+  deliver(): Deliveries;
   samples: SampleWriter;
   /** Whose the bucket is, and to which group that is charged now. */
   charged(): { account: string; group: string };
@@ -86,13 +85,14 @@ const DAY_MS = 86_400_000;
 /** Directories that hints named, in one turn. */
 const MOST_HINTS = 200;
 
+/** @throws what keeps feed or catalog from being opened; then nothing is left open */
 export function leadBucket(deps: BucketDeps): LedBucket {
-  const { bucket, directory, lease, documents, feed, inside, sources, settings, log } = deps;
+  const { bucket, directory, lease, documents, inside, sources, settings, log } = deps;
   const inbox = inboxDirectory(directory);
-  const catalog = guarded(openCatalog(directory, feed.newest()), lease);
+  const { feed, catalog, told, ...stores } = openStores(directory, lease, deps.feed);
   const hints = createHints();
   const publishes = bucket.config['visibility'] !== 'synced';
-  let positions = catalog.note<Positions>('inbox') ?? {};
+  let { positions } = stores;
   let stopping = false;
   let nudged = true;
   /** By somebody who may have asked for a sync. */
@@ -127,7 +127,7 @@ export function leadBucket(deps: BucketDeps): LedBucket {
 
   const reconciler = createReconciler({
     catalog,
-    told: writesIn(feedDirectory(directory)),
+    told,
     inside,
     stamp: deps.stamp,
     committed: nudge,
@@ -283,7 +283,7 @@ export function leadBucket(deps: BucketDeps): LedBucket {
     if (events.length === 0) return;
     feed.append(events);
     catalog.delivered(events.at(-1)!.seq);
-    deps.deliveries.wake();
+    deliveries.wake();
   }
 
   let toldAt = 0;
@@ -321,6 +321,10 @@ export function leadBucket(deps: BucketDeps): LedBucket {
         failures = 0;
       } catch (error) {
         if (error instanceof LeaseLost) break;
+        if (error instanceof OtherWriter) {
+          log.warn({ err: error, bucket: bucket.name }, 'the sync of a bucket begins anew');
+          break;
+        }
         if (!(await deps.stands())) return;
         const ms = BACKOFF_MS[Math.min(failures++, BACKOFF_MS.length - 1)]!;
         log.error({ err: error, bucket: bucket.name, ms }, 'a bucket cannot be synced, to be tried again');
@@ -348,11 +352,12 @@ export function leadBucket(deps: BucketDeps): LedBucket {
     reconciler.stop();
     tasks.stop();
     await Promise.allSettled(started.map((source) => source.stop()));
-    await deps.deliveries.stop();
+    await deliveries.stop();
     feed.close();
     await catalog.close();
   }
 
+  const deliveries = deps.deliver();
   const ended = loop().finally(end);
   return {
     nudge() {
@@ -367,29 +372,3 @@ export function leadBucket(deps: BucketDeps): LedBucket {
     ended,
   };
 }
-
-/** Of the events that are in the feed already: a catalog that was lost has lost, too, how far the inboxes were read. */
-function* writesIn(feed: string): Generator<[write: string, key: string]> {
-  const reader = openFeedReader(feed);
-  const newest = reader.newest();
-  for (let after = Math.max(0, newest - REREAD); after < newest; ) {
-    const { events, last } = reader.read(after, 1000);
-    for (const { write, key } of events) if (write !== undefined) yield [write, key];
-    if (last <= after) return;
-    after = last;
-  }
-}
-const REREAD = 20_000;
-
-class LeaseLost extends Error {}
-
-/** Somebody else may lead by now: nothing is written then. */
-const guarded = (catalog: Catalog, lease: Lease): Catalog => {
-  const held = <A extends unknown[], R>(write: (...args: A) => R) => {
-    return (...args: A): R => {
-      if (!lease.held()) throw new LeaseLost('another process leads the bucket');
-      return write(...args);
-    };
-  };
-  return { ...catalog, commit: held(catalog.commit), delivered: held(catalog.delivered) };
-};

@@ -36,11 +36,14 @@ export interface FeedOptions {
   durable?: boolean;
 }
 
+/** Another process has written: what is known here of the feed is not so any more, and it has to be opened anew. */
+export class OtherWriter extends Error {}
+
 export interface Feed {
   /**
    * Appends what the feed does not have yet. Events have ascending numbers. A gap stays a gap: readers are told it was
    * dropped.
-   * @throws errno errors (ENOSPC …), after which the feed is as before; Error when another process has written
+   * @throws errno errors (ENOSPC …), after which the feed is as before; OtherWriter
    */
   append(events: readonly FeedEvent[]): void;
   /** The last sequence number; 0 when there never was an event, or all are gone. */
@@ -75,7 +78,7 @@ export function openFeed(path: string, options: FeedOptions = {}): Feed {
     const { fd, size } = current!;
     // A leader that was stopped for so long that another took over must not write between its lines.
     if (fstatSync(fd).size !== size)
-      throw new Error(`${join(directory, current!.name)} was written by another process`);
+      throw new OtherWriter(`${join(directory, current!.name)} was written by another process`);
     const bytes = Buffer.from(lines.join(''), 'utf8');
     try {
       for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at);

@@ -19,10 +19,9 @@ import { dropPrivileges } from '../gateway/storage/posix/privileges.js';
 import type { Actor, Bucket, Documents } from '../gateway/storage/types.js';
 import { type LedBucket, leadBucket, type SyncLog } from './bucket.js';
 import { type Changelog, type ChangelogState, createChangelog } from './changelog.js';
-import { openFeed } from './feed.js';
 import { createStamper, type Stamper } from './hash.js';
 import { type Candidate, createCandidate } from './leader.js';
-import { feedDirectory, sweepSyncDirectories, syncDirectory } from './places.js';
+import { sweepSyncDirectories, syncDirectory } from './places.js';
 import { openSampleWriter, sweepSamples } from './samples.js';
 import type { SyncSettings } from './types.js';
 import { createWatcher, type Watcher } from './watch.js';
@@ -118,6 +117,8 @@ async function serve(start: EngineStart): Promise<void> {
   const watcher = createWatcher();
   const changelog = start.changelog && openChangelog(start.changelog, documents);
   const standing = new Map<string, Standing>();
+  /** Why buckets could not be led, by name. */
+  const troubles = new Map<string, string>();
   let stopping = false;
   let wake: (() => void) | undefined;
 
@@ -140,12 +141,17 @@ async function serve(start: EngineStart): Promise<void> {
       const all = await listBuckets(documents, root);
       const buckets = all.filter(({ name }) => only === undefined || name === only);
       await leaveOld(standing, buckets);
+      for (const name of troubles.keys()) if (!buckets.some((bucket) => bucket.name === name)) troubles.delete(name);
       for (const bucket of buckets) {
         if (stopping) break;
         try {
           await stand(start, { documents, stamper, watcher, changelog }, standing, bucket);
+          troubles.delete(bucket.name);
         } catch (err) {
-          log.warn({ err, bucket: bucket.name }, 'a bucket cannot be led, to be tried again');
+          // Of what fails every second for a day, one line.
+          if (troubles.get(bucket.name) !== String(err))
+            log.warn({ err, bucket: bucket.name }, 'a bucket cannot be led, to be tried again');
+          troubles.set(bucket.name, String(err));
         }
       }
       if (only === undefined && performance.now() - swept > SWEEP_MS) {
@@ -204,7 +210,8 @@ async function leaveOld(standing: Map<string, Standing>, buckets: readonly Bucke
 }
 
 async function leave({ led, candidate }: Standing): Promise<void> {
-  await led?.stop();
+  // How it ended is told where it was begun; a lease that is kept would keep everybody else from leading.
+  await led?.stop().catch(() => {});
   candidate.withdraw();
 }
 
@@ -240,22 +247,12 @@ async function stand(
   const stands = async () => (await documents.get<Bucket>('buckets', bucket.name))?.created === bucket.created;
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   const own = groundFor(bucket, ground);
-  const deliveries = createDeliveries({
-    directory,
-    region,
-    bucket: async () => {
-      const now = (await listBuckets(documents, root)).find(({ name }) => name === bucket.name);
-      return now?.created === bucket.created ? now : undefined;
-    },
-    destination: askDestination,
-    log,
-  });
   const led = leadBucket({
     bucket,
     directory,
     lease,
     documents,
-    feed: openFeed(feedDirectory(directory), { maxBytes: settings.feedBytes }),
+    feed: { maxBytes: settings.feedBytes },
     inside: <T>(work: (at: BucketDir) => T): T => as(one.actor, () => withBucket(own, 'service', work)),
     stamp: (key, seen, trusted) =>
       stamper.stamp({ bucket, actor: one.actor }, key, seen, {
@@ -267,7 +264,17 @@ async function stand(
       ...(settings.watch ? [watcher.source(bucket.path)] : []),
       ...(changelog ? [changelog.source(bucket.path)] : []),
     ],
-    deliveries,
+    deliver: () =>
+      createDeliveries({
+        directory,
+        region,
+        bucket: async () => {
+          const now = (await listBuckets(documents, root)).find(({ name }) => name === bucket.name);
+          return now?.created === bucket.created ? now : undefined;
+        },
+        destination: askDestination,
+        log,
+      }),
     collectOrphans: (knows) => stamper.collectOrphans(bucket, knows, ORPHAN_AGE_MS),
     samples: openSampleWriter(root, bucket),
     charged: () => ({ account: bucket.owner, group: one.group }),

@@ -255,4 +255,24 @@ test('a catalog that is lost is made again without an event, and counts are righ
   assert.is(readFileSync(world.file('up'), 'utf8'), 'load');
 });
 
+test('a feed that somebody else has written to is opened anew, and goes on', async () => {
+  const world = await openWorld();
+  world.write('first', '1');
+  await world.eventsAfter(1);
+  const feed = join(await catalogDirectory(world), 'feed');
+  // As a leader does that was stopped before this write, and woke up when another had taken over.
+  appendFileSync(join(feed, (await readdir(feed))[0]!), '\n');
+  world.write('second', '2');
+  await world.eventsAfter(2);
+  await world.put('third', '3');
+  assert.equal(
+    (await world.eventsAfter(3)).map(({ seq, key }) => [seq, key]),
+    [
+      [1, 'first'],
+      [2, 'second'],
+      [3, 'third'],
+    ],
+  );
+});
+
 test.run();
