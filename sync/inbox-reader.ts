@@ -27,7 +27,7 @@ export interface Drained {
 }
 
 export interface DrainOptions {
-  /** Read of each file at most. Default 1 MiB. */
+  /** Read of each gateway's file at most; of its files one after the other. Default 1 MiB. */
   maxBytes?: number;
 }
 
@@ -46,16 +46,21 @@ interface Pending {
 }
 
 const nameForm = /^([0-9a-f]{8})-(\d+)-[0-9a-f]{8}-(\d+)\.jsonl$/;
+const gatewayOf = (name: string): string => name.slice(0, name.lastIndexOf('-'));
 
 /** Reads what is new. @param positions of the last `drain` that was acted on; `{}` at first */
 export function drain(directory: string, positions: Positions, { maxBytes = 1 << 20 }: DrainOptions = {}): Drained {
   const after: Record<string, number> = {};
   const files = new Map<string, Pending>();
   const read = (until: number): void => {
-    for (const name of list(directory)) {
+    /** Of whose files one holds more than is read now: what they wrote afterwards comes later, and is left where it is. */
+    const behind = new Set<string>();
+    for (const name of list(directory).sort()) {
+      const gateway = gatewayOf(name);
       const known = files.get(name);
-      if (known?.cut) continue;
+      if (known?.cut) behind.add(gateway);
       after[name] ??= positions[name] ?? 0;
+      if (behind.has(gateway)) continue;
       const found = readLines(join(directory, name), known?.lines.at(-1)?.end ?? after[name], maxBytes);
       if (!found) {
         if (!known) delete after[name];
@@ -64,6 +69,7 @@ export function drain(directory: string, positions: Positions, { maxBytes = 1 <<
       const late = found.lines.findIndex(({ change }) => change && change.time > until);
       const lines = late < 0 ? found.lines : found.lines.slice(0, late);
       const cut = found.cut || late >= 0;
+      if (cut) behind.add(gateway);
       if (known) Object.assign(known, { lines: [...known.lines, ...lines], cut });
       else files.set(name, { name, next: 0, lines, cut });
     }
@@ -71,7 +77,8 @@ export function drain(directory: string, positions: Positions, { maxBytes = 1 <<
   read(Number.POSITIVE_INFINITY);
   // What came before a line that was read may have been written to a file that was read before it: so all are read once
   // more, up to that moment.
-  const latest = Math.max(...[...files.values()].flatMap(({ lines }) => lines.map(({ change }) => change?.time ?? 0)));
+  let latest = 0;
+  for (const { lines } of files.values()) for (const { change } of lines) latest = Math.max(latest, change?.time ?? 0);
   if (files.size > 1 && latest > 0) read(latest);
   const pending = [...files.values()].filter(({ lines, cut }) => lines.length > 0 || cut);
   const changes: S3Change[] = [];
@@ -113,7 +120,7 @@ export function forget(directory: string, positions: Positions, now = Date.now()
   const names = list(directory);
   const newest = new Map<string, string>();
   for (const name of names) {
-    const gateway = name.slice(0, name.lastIndexOf('-'));
+    const gateway = gatewayOf(name);
     if (name > (newest.get(gateway) ?? '')) newest.set(gateway, name);
   }
   const last = new Set(newest.values());

@@ -145,6 +145,43 @@ test('across files by time, within one as they stand; no file is taken past what
   assert.is(all, 'abcdefg');
 });
 
+test('the files of a long time without a leader are read one after the other, a piece of each gateway at a time', () => {
+  const directory = inboxOf();
+  const perFile = 12_000;
+  const gateways = ['aaaaaaaa-1-00000000', 'bbbbbbbb-2-00000000'];
+  const counts = { 'aaaaaaaa-1-00000000': 12, 'bbbbbbbb-2-00000000': 2 } as Record<string, number>;
+  let time = 1;
+  for (let n = 1; n <= 12; n++) {
+    for (const [at, gateway] of gateways.entries()) {
+      if (n > counts[gateway]!) continue;
+      const write = (i: number) => `Delete-${String(i).padStart(32, '0')}`;
+      const all = Array.from({ length: perFile }, (_, i) => ({
+        write: write(time + i * 2 + at),
+        name: 'ObjectRemoved:Delete',
+        key: 'k',
+        time: time + i * 2 + at,
+      }));
+      foreign(directory, `${gateway}-${String(n).padStart(8, '0')}.jsonl`, lines(...all));
+    }
+    time += 2 * perFile;
+  }
+  const taken: number[] = [];
+  let positions: Positions = {};
+  for (let more = true; more; ) {
+    const drained = drain(directory, positions);
+    assert.ok(drained.changes.length <= 2 * 12_000, `${drained.changes.length} at once`);
+    assert.ok(drained.changes.length > 0);
+    for (const each of drained.changes) taken.push(each.time);
+    ({ positions, more } = drained);
+  }
+  assert.is(taken.length, 14 * perFile);
+  assert.ok(
+    taken.every((each, i) => i === 0 || each > taken[i - 1]!),
+    'in order',
+  );
+  assert.is(forget(directory, positions).length, 12, 'all but the last of each');
+});
+
 test('garbage is left out and counted, a torn line waits', async () => {
   const directory = inboxOf();
   const [good, next] = [change('good'), change('next')];
