@@ -14,8 +14,10 @@ export const noCounts = (): SyncCounts => ({
   unsettled: 0,
 });
 
-/** Of syncs that ended, so many are kept. */
+/** Of syncs that ended, so many are kept; and of those that whoever asked for them may not have looked at yet, more. */
 const KEPT = 20;
+const FRESH_MS = 60_000;
+const MOST_KEPT = 200;
 /** So many may wait; one more is refused. */
 export const MAX_QUEUED = 100;
 
@@ -86,7 +88,7 @@ export async function requestRun(
   return answer;
 }
 
-/** Where a run stands; undefined: it was forgotten, because many have ended since or the bucket has gone. */
+/** Where a run stands; undefined: it was forgotten, a minute after many others had ended, or the bucket has gone. */
 export function findRun(state: SyncState | undefined, id: string): SyncRun | undefined {
   if (!state) return undefined;
   return [...(state.running ? [state.running] : []), ...state.queued, ...state.ended].find((run) => run.id === id);
@@ -110,8 +112,15 @@ export async function tellRun(documents: Documents, bucket: Named, run: SyncRun)
     if (run.state === 'running') return { ...state, running: run };
     const { running, ...rest } = state;
     const others = running && running.id !== run.id ? { running } : {};
-    return { ...rest, ...others, ended: [run, ...state.ended].slice(0, KEPT) };
+    return { ...rest, ...others, ended: kept([run, ...state.ended]) };
   });
+}
+
+/** @param ended newest first */
+function kept(ended: readonly SyncRun[]): SyncRun[] {
+  const time = ({ finished }: SyncRun): number => Date.parse(finished ?? '');
+  const fresh = time(ended[0]!) - FRESH_MS;
+  return ended.filter((run, i) => i < KEPT || (i < MOST_KEPT && time(run) > fresh));
 }
 
 export const allOps: ReadonlySet<SyncOp> = new Set(syncOps);
