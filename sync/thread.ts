@@ -8,7 +8,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { parentPort, workerData } from 'node:worker_threads';
 import type { Account } from '../acl/identity.js';
 import { loadDigests } from '../gateway/storage/digest.js';
-import { listBuckets } from '../gateway/storage/posix/buckets.js';
+import { findBucket, listBuckets } from '../gateway/storage/posix/buckets.js';
 import { type GroundSettings, groundFor } from '../gateway/storage/posix/context.js';
 import { createDocuments } from '../gateway/storage/posix/documents.js';
 import { documentOps } from '../gateway/storage/posix/documents-ops.js';
@@ -269,7 +269,7 @@ async function stand(
         directory,
         region,
         bucket: async () => {
-          const now = (await listBuckets(documents, root)).find(({ name }) => name === bucket.name);
+          const now = await findBucket(documents, root, bucket.name);
           return now?.created === bucket.created ? now : undefined;
         },
         destination: askDestination,

@@ -29,6 +29,16 @@ const bucketOf = (root: string, record: Bucket | undefined): Bucket | undefined 
   };
 };
 
+/** The bucket of this name, if there is one. */
+export const findBucket = async (
+  documents: Pick<Documents, 'get'>,
+  root: string,
+  name: string,
+): Promise<Bucket | undefined> =>
+  /^[A-Za-z0-9_-][A-Za-z0-9._-]{0,249}$/.test(name)
+    ? bucketOf(root, await documents.get<Bucket>('buckets', name))
+    : undefined;
+
 /** All that are registered, by name in byte order. */
 export const listBuckets = async (documents: Pick<Documents, 'list'>, root: string): Promise<Bucket[]> => {
   const records = await documents.list<Bucket>('buckets');
@@ -46,10 +56,7 @@ const invalid = (path: string, reason: string): S3Error =>
 const after = (time: string): string => new Date(Date.parse(time) + 1).toISOString();
 
 export const createBuckets = ({ root, pool, documents, groundOf, directoryMode }: BucketContext): BucketMethods => {
-  const find = async (name: string): Promise<Bucket | undefined> =>
-    /^[A-Za-z0-9_-][A-Za-z0-9._-]{0,249}$/.test(name)
-      ? bucketOf(root, await documents.get<Bucket>('buckets', name))
-      : undefined;
+  const find = (name: string) => findBucket(documents, root, name);
 
   const list = () => listBuckets(documents, root);
 
