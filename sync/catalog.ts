@@ -77,10 +77,16 @@ const [MAGIC_AT, MAGIC] = [24, 0xbeefc0de];
 const [ROOTS_AT, TXN_AT] = [[88, 136], 152] as const;
 const NO_PAGE = 0xffff_ffff_ffff_ffffn;
 
+/** LMDB's own errors (lmdb.h) that say that the file is none, or not whole. The others are of the system, and pass. */
+const damage: ReadonlySet<unknown> = new Set([-30784, -30793, -30794, -30796, -30797]);
+class OtherVersion extends Error {}
+const isDamage = (error: unknown): boolean =>
+  error instanceof OtherVersion || error instanceof SyntaxError || damage.has((error as { code?: unknown }).code);
+
 /**
- * Opens the catalog, or makes it; one that cannot be opened is made anew.
+ * Opens the catalog, or makes it; one that is damaged, or of another version, is made anew.
  * @param lastSeq of the feed: a new catalog goes on counting from there
- * @throws the errors of LMDB when the directory cannot be written
+ * @throws errno errors and those of LMDB when it cannot be opened or written now
  */
 export function openCatalog(directory: string, lastSeq: number): Catalog {
   const path = join(directory, FILE);
@@ -90,12 +96,24 @@ export function openCatalog(directory: string, lastSeq: number): Catalog {
   if (tries >= MOST_TRIES || !isCatalog(path)) removeCatalog(directory);
   writeFileSync(mark, '.', { flag: 'a' });
   try {
+    requireDescriptors();
     return openFile(path, lastSeq);
-  } catch {
+  } catch (error) {
+    if (!isDamage(error)) throw error;
     removeCatalog(directory);
     return openFile(path, lastSeq);
   } finally {
     rmSync(mark, { force: true });
+  }
+}
+
+/** So many LMDB needs, and some for whoever else takes one now: where it gets none it ends the process. @throws EMFILE */
+function requireDescriptors(): void {
+  const taken: number[] = [];
+  try {
+    while (taken.length < 8) taken.push(openSync('/dev/null', 'r'));
+  } finally {
+    for (const fd of taken) closeSync(fd);
   }
 }
 
@@ -166,7 +184,7 @@ function openFile(path: string, lastSeq: number): Catalog {
   const version = note<number>('version');
   if (version !== undefined && version !== VERSION) {
     void root.close();
-    throw new Error(`a catalog of version ${version}`);
+    throw new OtherVersion(`a catalog of version ${version}`);
   }
   const isNew = version === undefined;
   if (isNew) {

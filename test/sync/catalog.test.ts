@@ -1,4 +1,4 @@
-import { fork } from 'node:child_process';
+import { execFileSync, fork } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
@@ -200,6 +200,36 @@ catalogs('what is no catalog is made anew', async () => {
   removeCatalog(directory);
   const again = openCatalog(directory, 0);
   assert.ok(again.isNew);
+  await again.close();
+});
+
+catalogs('one of another version is made anew', async () => {
+  const directory = tempDir();
+  const catalog = openCatalog(directory, 0);
+  catalog.commit({ objects: [['a', entry()]], notes: { version: 99 } });
+  await catalog.close();
+  const again = openCatalog(directory, 7);
+  assert.ok(again.isNew);
+  assert.equal([again.get('a'), again.totals().objects, again.lastSeq()], [undefined, 0, 7]);
+  again.commit({ objects: [['b', entry()]] });
+  await again.close();
+  const third = openCatalog(directory, 0);
+  assert.not(third.isNew);
+  assert.ok(third.get('b'));
+  await third.close();
+});
+
+catalogs('what keeps a whole catalog from being opened does not cost it', async () => {
+  const directory = tempDir();
+  const catalog = openCatalog(directory, 0);
+  catalog.commit({ objects: [['a', entry()]] });
+  await catalog.close();
+  const child = new URL('./catalog-starved.js', import.meta.url).pathname;
+  const line = `ulimit -n 40 && exec "${process.execPath}" "${child}" "${directory}"`;
+  assert.match(execFileSync('sh', ['-c', line], { encoding: 'utf8' }), /^refused: .*(open files|EMFILE)/);
+  const again = openCatalog(directory, 0);
+  assert.not(again.isNew);
+  assert.ok(again.get('a'));
   await again.close();
 });
 
