@@ -17,6 +17,7 @@ import { createHints } from './hints.js';
 import { hasHome, settleHome } from './home.js';
 import { drain, forget } from './inbox-reader.js';
 import type { Lease } from './leader.js';
+import { createMounts } from './mounts.js';
 import { inboxDirectory } from './places.js';
 import { createReconciler } from './reconcile.js';
 import { createRunner } from './runner.js';
@@ -125,8 +126,10 @@ export function leadBucket(deps: BucketDeps): LedBucket {
   /** While a catalog is made anew: what is older than this is taken up without an event. */
   const baseline = (): bigint => BigInt(catalog.note<string>('baseline') ?? 0);
 
+  const mounts = createMounts(catalog);
   const reconciler = createReconciler({
     catalog,
+    mounts,
     told,
     inside,
     stamp: deps.stamp,
@@ -137,13 +140,14 @@ export function leadBucket(deps: BucketDeps): LedBucket {
       nudge();
     },
   });
-  const tasks = createTasks({ catalog, reconciler, inside, createCause });
+  const tasks = createTasks({ catalog, reconciler, mounts, inside, createCause });
   const runs = createRunner({
     documents,
     bucket,
     catalog,
     tasks,
     takeHome: () => settleHome(inside, catalog, true),
+    giveUpMounts: mounts.giveUp,
     createCause,
     quietMs: settings.quietMs,
     async settle() {
@@ -278,6 +282,15 @@ export function leadBucket(deps: BucketDeps): LedBucket {
     return drained.more;
   }
 
+  function follow(): void {
+    const due = hints.due(MOST_HINTS);
+    try {
+      tasks.follow(due);
+    } finally {
+      hints.putBack(due);
+    }
+  }
+
   function sendOn(): void {
     const events = catalog.outbox();
     if (events.length === 0) return;
@@ -299,7 +312,7 @@ export function leadBucket(deps: BucketDeps): LedBucket {
     nudged = false;
     const unread = readInbox();
     const due = reconciler.tick();
-    if (reconciler.busy < MOST_BUSY) tasks.follow(hints.due(MOST_HINTS));
+    if (reconciler.busy < MOST_BUSY) follow();
     schedule();
     await runs.take(asked);
     asked = false;

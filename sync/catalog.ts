@@ -36,6 +36,8 @@ export interface Catalog {
   children(dir: DirBytes): IterableIterator<[name: string, value: Buffer]>;
   /** Every object in and below a directory; '' for all. */
   below(dir: DirBytes): IterableIterator<[key: KeyBytes, entry: Entry]>;
+  /** Whether an object is known in or below a directory. */
+  holds(dir: DirBytes): boolean;
   /** The keys of a file: more than one when it has hard links. */
   keysOf(ino: bigint): KeyBytes[];
   knows(ino: bigint): boolean;
@@ -256,6 +258,7 @@ function openFile(path: string, lastSeq: number): Catalog {
       for (const [place, value] of range(objects, inDirectory(dir))) yield [place.toString('latin1', skip), value];
     },
     below,
+    holds: (dir) => !below(dir).next().done,
     keysOf: (ino) => [...inodes.getValues(inodeKey(ino))].map(keyOf),
     knows: (ino) => inodes.doesExist(inodeKey(ino)),
     directory(dir) {

@@ -5,13 +5,15 @@ export interface HintBatch {
   dir: DirBytes;
   /** Undefined: the directory as a whole. */
   names: ReadonlySet<string> | undefined;
-  /** With all that is below: the directory, or these of its names. */
+  /** With all that is below: the directory, or these of its names; also where the directory is looked at as a whole. */
   deep: boolean | ReadonlySet<string>;
   settled: readonly (() => void)[];
 }
 
 export interface Hints {
   add(hint: Hint): void;
+  /** What was taken out and could not be followed. */
+  putBack(batches: readonly HintBatch[]): void;
   /** Takes out what is due, at most so many directories. */
   due(limit: number): HintBatch[];
   /** Milliseconds until something is due; Infinity when nothing waits. */
@@ -68,8 +70,18 @@ export function createHints({ restMs = 200, mostMs = 1000, now = () => performan
     if ((at.names?.size ?? 0) > MANY_NAMES) at.names = undefined;
   }
 
+  function putBack(batches: readonly HintBatch[]): void {
+    for (const { dir, names, deep, settled } of batches) {
+      if (!names) add({ dir, deep: deep === true });
+      const deeply = typeof deep === 'object' ? deep : new Set<string>();
+      for (const name of names ?? deeply) add({ dir, name, deep: deeply.has(name) });
+      waiting.get(dir)?.settled.push(...settled);
+    }
+  }
+
   return {
     add,
+    putBack,
     due(limit) {
       const taken: HintBatch[] = [];
       for (const [dir, at] of waiting) {

@@ -8,11 +8,24 @@ import { fstat } from '../gateway/storage/posix/syscalls.js';
 import type { Catalog } from './catalog.js';
 
 const NOTE = 'home';
-/** Not the device: its number changes when a network filesystem is mounted anew. */
-const inodeOf = ({ fd }: BucketDir): string => String(fstat(fd).ino);
+/**
+ * Not the device: its number changes when a network filesystem is mounted anew. When it was made, too, where that is known:
+ * the roots of most filesystems have the same inode.
+ */
+const identify = ({ fd }: BucketDir): string => {
+  const { ino, birthNs } = fstat(fd);
+  return birthNs === 0n ? `${ino}` : `${ino}:${birthNs}`;
+};
 
-export const isHome = (bucket: BucketDir, catalog: Pick<Catalog, 'note'>): boolean =>
-  catalog.note<string>(NOTE) === inodeOf(bucket);
+const isSame = (one: string, other: string): boolean => {
+  const [[ino, birth], [otherIno, otherBirth]] = [one.split(':'), other.split(':')];
+  return ino === otherIno && (birth === undefined || otherBirth === undefined || birth === otherBirth);
+};
+
+export const isHome = (bucket: BucketDir, catalog: Pick<Catalog, 'note'>): boolean => {
+  const known = catalog.note<string>(NOTE);
+  return known !== undefined && isSame(known, identify(bucket));
+};
 
 /** False in a catalog that was just made. */
 export const hasHome = (catalog: Pick<Catalog, 'note'>): boolean => catalog.note<string>(NOTE) !== undefined;
@@ -25,6 +38,6 @@ export function settleHome(
 ): void {
   const known = catalog.note<string>(NOTE);
   if (known !== undefined && !anew) return;
-  const now = inside(inodeOf);
+  const now = inside(identify);
   if (now !== known) catalog.commit({ notes: { [NOTE]: now } });
 }

@@ -12,7 +12,9 @@ import {
   AT_SYMLINK_NOFOLLOW,
   close,
   E,
+  type ErrnoError,
   errnoError,
+  errnoName,
   fstat,
   getdents64,
   isErrno,
@@ -24,6 +26,7 @@ import {
   parseEntries,
   RESOLVE_INSIDE,
   rawPath,
+  type Stat,
   tryOpenat2,
   tryStatat,
 } from '../gateway/storage/posix/syscalls.js';
@@ -44,6 +47,10 @@ export interface Glance {
   findings: Finding[];
   /** Entries that were looked at; those without a finding are as the catalog has them. */
   seen: number;
+  /** Entries whose status cannot be had, each with the reason: they are neither there nor gone. */
+  failed?: [name: string, reason: string][];
+  /** A filesystem is mounted at the directory. Comes first. */
+  mounted?: true;
 }
 
 export interface DirectoryLook {
@@ -51,14 +58,16 @@ export interface DirectoryLook {
   subdirectories: string[];
   /** The directory as it was before it was read; undefined: it is not there, or is no directory. */
   entry: DirectoryEntry | undefined;
-  /** It may not be read by the bucket's owner: nothing is known of what is in it. */
-  unreadable: boolean;
+  /** The bucket's owner may not read it, or its part of the filesystem fails: nothing is known of what is in it. */
+  failure?: string;
 }
 
 /** Entries between two pauses of a look. */
 const SLICE = 1000;
 
-const unreadable = new Set([E.EACCES, E.EPERM]);
+const forbidden = new Set([E.EACCES, E.EPERM]);
+const failureOf = (errno: number): string =>
+  forbidden.has(errno) ? 'the owner of the bucket may not read this directory' : `cannot be read (${errnoName(errno)})`;
 const gone = new Set([E.ENOENT, E.ENOTDIR, E.ELOOP, E.ENAMETOOLONG, E.EXDEV]);
 
 /**
@@ -87,22 +96,28 @@ export function* lookAtDirectory(
   dir: DirBytes,
   wanted: (item: string) => boolean = () => true,
 ): Generator<Glance, DirectoryLook> {
+  const nothing = { subdirectories: [], entry: undefined };
+  // A bucket that fails as a whole is tried again; a part of it that does (a server that is away) holds nothing else up.
+  const failed = (error: ErrnoError): DirectoryLook => {
+    if (dir === '' && !forbidden.has(error.errno)) throw error;
+    return { ...nothing, failure: failureOf(error.errno) };
+  };
   const fd = openDirectory(bucket, dir);
   if (fd < 0) {
-    if (unreadable.has(-fd)) return { subdirectories: [], entry: undefined, unreadable: true };
-    if (!gone.has(-fd)) throw errnoError(-fd, 'openat2');
+    if (!gone.has(-fd)) return failed(errnoError(-fd, 'openat2'));
     yield* vanishedBelow(catalog, dir, wanted);
-    return { subdirectories: [], entry: undefined, unreadable: false };
+    return nothing;
   }
   try {
     // Status first: an entry that comes while we read gives the directory a later time.
-    const { ino, mtimeNs, ctimeNs } = fstat(fd);
+    const { ino, mtimeNs, ctimeNs, mountRoot } = fstat(fd);
+    if (mountRoot && dir !== '') yield { findings: [], seen: 0, mounted: true };
     const marker = dir === '' || !wanted('') ? undefined : lookAtMarker(bucket, catalog, dir, fd);
     if (marker) yield { findings: [marker], seen: 0 };
     const names = readNames(fd, dir);
     if (!names) {
       yield* vanishedBelow(catalog, dir, wanted);
-      return { subdirectories: [], entry: undefined, unreadable: false };
+      return nothing;
     }
     const { files, subdirectories } = names;
     yield* compare(fd, catalog, dir, files, wanted);
@@ -110,7 +125,10 @@ export function* lookAtDirectory(
     for (const known of catalog.subdirectories(dir)) {
       if (!there.has(known) && wanted(known)) yield* vanishedBelow(catalog, dir + known, () => true);
     }
-    return { subdirectories: subdirectories.filter(wanted), entry: { ino, mtimeNs, ctimeNs }, unreadable: false };
+    return { subdirectories: subdirectories.filter(wanted), entry: { ino, mtimeNs, ctimeNs } };
+  } catch (error) {
+    if (!isErrno(error)) throw error;
+    return failed(error);
   } finally {
     close(fd);
   }
@@ -185,15 +203,28 @@ function* compare(
     }
     if (!wanted(name)) continue;
     glance.seen++;
-    const stat = tryStatat(fd, rawPath(name), AT_SYMLINK_NOFOLLOW);
+    let stat: Stat | undefined;
+    try {
+      stat = tryStatat(fd, rawPath(name), AT_SYMLINK_NOFOLLOW);
+    } catch (error) {
+      // A directory that may be read and not searched: of none of its entries anything is known.
+      if (!isErrno(error) || forbidden.has(error.errno)) throw error;
+      glance.failed = [...(glance.failed ?? []), [name, failureOf(error.errno)]];
+      continue;
+    }
     const finding = found(dir + name, stat && isFile(stat) ? stat : undefined, value);
     if (finding) glance.findings.push(finding);
-    if (glance.seen >= SLICE) {
+    if (glance.seen + glance.findings.length >= SLICE) {
       yield glance;
       glance = { findings: [], seen: 0 };
     }
   }
-  for (; !next.done; next = known.next()) vanished(...next.value);
+  for (; !next.done; next = known.next()) {
+    vanished(...next.value);
+    if (glance.findings.length < SLICE) continue;
+    yield glance;
+    glance = { findings: [], seen: 0 };
+  }
   yield glance;
 }
 
@@ -218,12 +249,15 @@ function* vanishedBelow(catalog: Catalog, dir: DirBytes, wanted: (item: string) 
 }
 
 /** Undefined: it is not there, or cannot be seen. */
-export function statDirectory(bucket: BucketDir, dir: DirBytes): DirectoryEntry | undefined {
+export function statDirectory(
+  bucket: BucketDir,
+  dir: DirBytes,
+): (DirectoryEntry & Pick<Stat, 'mountRoot'>) | undefined {
   const fd = openDirectory(bucket, dir, O_PATH | O_DIRECTORY);
   if (fd < 0) return undefined;
   try {
-    const { ino, mtimeNs, ctimeNs } = fstat(fd);
-    return { ino, mtimeNs, ctimeNs };
+    const { ino, mtimeNs, ctimeNs, mountRoot } = fstat(fd);
+    return { ino, mtimeNs, ctimeNs, mountRoot };
   } finally {
     close(fd);
   }
@@ -233,6 +267,8 @@ export interface NameLook {
   finding: Finding | undefined;
   /** A directory stands there: to be looked at by itself. */
   directory: boolean;
+  /** Why nothing is known of it, other than that it may not be seen. */
+  failure?: string;
 }
 
 /** Looks at one name of a directory, which need not be there; '' is the directory object. */
@@ -245,10 +281,11 @@ export function lookAtName(bucket: BucketDir, catalog: Catalog, dir: DirBytes, n
     finding: before && { kind: 'vanished', key, before },
     directory: catalog.directory(`${key}/`) !== undefined,
   });
+  const failed = (error: ErrnoError): NameLook =>
+    forbidden.has(error.errno) ? nothing : { ...nothing, failure: failureOf(error.errno) };
   const fd = openDirectory(bucket, dir);
-  if (unreadable.has(-fd)) return nothing;
   if (gone.has(-fd)) return vanished();
-  if (fd < 0) throw errnoError(-fd, 'openat2');
+  if (fd < 0) return failed(errnoError(-fd, 'openat2'));
   try {
     if (name === '') return { finding: lookAtMarker(bucket, catalog, dir, fd), directory: false };
     const stat = tryStatat(fd, rawPath(name), AT_SYMLINK_NOFOLLOW);
@@ -256,6 +293,9 @@ export function lookAtName(bucket: BucketDir, catalog: Catalog, dir: DirBytes, n
     if (isDirectory(stat)) return { finding: before && { kind: 'vanished', key, before }, directory: true };
     const finding = compareEntry(key, stat, before);
     return { finding, directory: catalog.directory(`${key}/`) !== undefined };
+  } catch (error) {
+    if (!isErrno(error)) throw error;
+    return failed(error);
   } finally {
     close(fd);
   }

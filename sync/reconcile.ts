@@ -20,12 +20,14 @@ import type { StampResult } from './hash.js';
 import { type Cause, count, type Held, isAsked, reasonOf, takeRiders } from './held.js';
 import { isHome } from './home.js';
 import { type Finding, lookAtName, markerPrint } from './look.js';
+import type { Mounts } from './mounts.js';
 import { createRenames, type Former } from './renames.js';
 import { unlooked } from './scan.js';
 import type { Entry, EventDraft, KeyBytes, S3Change } from './types.js';
 
 export interface ReconcileDeps {
   catalog: Catalog;
+  mounts: Pick<Mounts, 'missingAbove'>;
   /** S3 writes that have had their event, the last of them, each with its key: their records may be read again. */
   told: Iterable<readonly [write: string, key: string]>;
   /** Runs as the one as whom the bucket's files are worked on. @throws S3Error NoSuchBucket … */
@@ -58,7 +60,15 @@ const LATE_MS = 60_000;
 const REMEMBERED = 50_000;
 /** After a failure of the bucket or the catalog: a full disk, a server that is away. */
 const POSTPONED_MS = 1_000;
-export function createReconciler({ catalog, inside, stamp, committed, lookAgain, ...deps }: ReconcileDeps): Reconciler {
+export function createReconciler({
+  catalog,
+  mounts,
+  inside,
+  stamp,
+  committed,
+  lookAgain,
+  ...deps
+}: ReconcileDeps): Reconciler {
   const held = createDelayed<Held>();
   let stopped = false;
   /** S3 writes that have had their event, and of which key: under another name the file is a job's doing. */
@@ -184,6 +194,13 @@ export function createReconciler({ catalog, inside, stamp, committed, lookAgain,
     }
     if (lookAtName(bucket, catalog, dir, name).finding?.kind !== 'vanished') {
       lookAgain(key);
+      return 'settled';
+    }
+    const missing = mounts.missingAbove(bucket, key);
+    if (missing !== undefined) {
+      const where = JSON.stringify(fromBytes(missing));
+      const help = `what is gone for good is taken for deleted by a sync with this prefix`;
+      complain(key, cause, new Error(`the filesystem that was mounted at ${where} is not there: ${help}`));
       return 'settled';
     }
     if (cause.dryRun) {

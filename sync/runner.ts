@@ -5,7 +5,7 @@ import type { Catalog } from './catalog.js';
 import { type Cause, reasonOf } from './held.js';
 import { allOps, readState, takeRun, tellRun } from './runs.js';
 import type { Tasks } from './tasks.js';
-import type { SyncRun } from './types.js';
+import type { KeyBytes, SyncRun } from './types.js';
 
 export interface RunnerDeps {
   documents: Documents;
@@ -14,6 +14,8 @@ export interface RunnerDeps {
   tasks: Tasks;
   /** Whatever directory is the bucket's now, it is from here on. */
   takeHome(): void;
+  /** Likewise of filesystems that were mounted below. */
+  giveUpMounts(prefix: KeyBytes): void;
   createCause(change: Partial<Cause>): Cause;
   quietMs: number;
   /** Brings the events that were committed into the feed, and the counts into the state. */
@@ -35,7 +37,7 @@ const POLL_MS = 500;
 const PATIENCE_MS = 10_000;
 
 export function createRunner(deps: RunnerDeps): Runner {
-  const { documents, bucket, catalog, tasks, takeHome, createCause, quietMs, settle, scanned } = deps;
+  const { documents, bucket, catalog, tasks, takeHome, giveUpMounts, createCause, quietMs, settle, scanned } = deps;
   let running: { run: SyncRun; cause: Cause } | undefined;
   let looked = Number.NEGATIVE_INFINITY;
 
@@ -50,7 +52,10 @@ export function createRunner(deps: RunnerDeps): Runner {
     const { prefix, dryRun, ops } = run;
     const bytes = toBytes(prefix);
     // Whoever asks for DELETE means what is there now.
-    if (prefix === '' && !dryRun && ops.includes('DELETE')) takeHome();
+    if (!dryRun && ops.includes('DELETE')) {
+      if (prefix === '') takeHome();
+      else giveUpMounts(bytes);
+    }
     const plain = createCause({});
     const cause = createCause({
       ops: new Set(ops),

@@ -22,8 +22,10 @@ export interface ScanDeps {
   inside<T>(work: (bucket: BucketDir) => T): T;
   /** Gets the findings; the entries that were looked at without one are `seen - findings`. */
   take(findings: readonly Finding[], seen: number): void;
-  /** A directory that the bucket's owner may not read. */
-  unreadable(dir: DirBytes): void;
+  /** Neither there nor gone: a directory that the bucket's owner may not read, what cannot be read at all. */
+  failed(key: KeyBytes, reason: string): void;
+  /** A filesystem is mounted at this directory: told before anything in it is taken. */
+  mounted(dir: DirBytes): void;
 }
 
 export interface Scan {
@@ -39,7 +41,7 @@ export interface Scan {
 const RACY_NS = 3_000_000_000n;
 const BATCH = 200;
 
-export function createScan({ catalog, inside, take, unreadable }: ScanDeps, target: ScanTarget): Scan {
+export function createScan({ catalog, inside, take, failed, mounted }: ScanDeps, target: ScanTarget): Scan {
   const { prefix = target.dir, shallow = false, quick = false } = target;
   const waiting: DirBytes[] = [target.dir];
   let current: { dir: DirBytes; look: Generator<Glance, DirectoryLook>; clean: boolean } | undefined;
@@ -78,33 +80,39 @@ export function createScan({ catalog, inside, take, unreadable }: ScanDeps, targ
     const { done, value } = at.look.next();
     if (!done) {
       seen += value.seen;
-      if (value.findings.length > 0) at.clean = false;
+      if (value.findings.length > 0 || value.failed) at.clean = false;
       // Not here, where the thread acts as the bucket's owner.
-      glances.push(value);
+      glances.push([at.dir, value]);
       return;
     }
     current = undefined;
     ended.push([at, value]);
   }
-  const glances: Glance[] = [];
+  const glances: [DirBytes, Glance][] = [];
   const ended: [NonNullable<typeof current>, DirectoryLook][] = [];
 
   function settle(): void {
-    for (const { findings, seen: looked } of glances.splice(0)) take(findings, looked);
+    for (const [dir, glance] of glances.splice(0)) {
+      if (glance.mounted) mounted(dir);
+      for (const [name, reason] of glance.failed ?? []) failed(dir + name, reason);
+      take(glance.findings, glance.seen);
+    }
     for (const [{ dir, clean: isClean }, look] of ended.splice(0)) end(dir, isClean, look);
   }
 
   function end(dir: DirBytes, isClean: boolean, look: DirectoryLook): void {
-    if (look.unreadable) {
-      unreadable(dir);
+    if (look.failure !== undefined) {
+      failed(dir, look.failure);
       return;
     }
     if (!look.entry) {
-      catalog.commit({ directories: [[dir, undefined]] });
+      if (!catalog.holds(dir)) catalog.commit({ directories: [[dir, undefined]] });
       return;
     }
     const there = new Set(look.subdirectories);
-    const gone = dir.length < prefix.length ? [] : catalog.subdirectories(dir).filter((name) => !there.has(name));
+    // As long as its objects are known, by it alone a look finds that they are gone: this one may be a dry run.
+    const isForgotten = (name: string): boolean => !there.has(name) && !catalog.holds(dir + name);
+    const gone = dir.length < prefix.length ? [] : catalog.subdirectories(dir).filter(isForgotten);
     const fresh = look.subdirectories.filter((name) => catalog.directory(dir + name) === undefined);
     const own = catalog.directory(dir) === undefined ? [dir] : [];
     // Known before anything in them is: so that their going is noticed.

@@ -1,11 +1,14 @@
 /** What a leader is at: scans, and looks that hints asked for, each until all that it found is settled. */
+import { fromBytes } from '../gateway/storage/keys.js';
 import type { BucketDir } from '../gateway/storage/posix/paths.js';
 import type { Catalog } from './catalog.js';
 import type { Cause } from './held.js';
 import type { HintBatch } from './hints.js';
 import { lookAtName } from './look.js';
+import type { Mounts } from './mounts.js';
 import type { Reconciler } from './reconcile.js';
 import { createScan, type Scan, type ScanTarget } from './scan.js';
+import type { KeyBytes } from './types.js';
 
 export interface Task {
   target: ScanTarget;
@@ -21,7 +24,8 @@ export interface Task {
 export interface Tasks {
   /** @param first before those that nobody waits for */
   add(task: Task, first?: boolean): void;
-  follow(batches: readonly HintBatch[]): void;
+  /** Takes out what it follows. @throws when the bucket fails, with the others left */
+  follow(batches: HintBatch[]): void;
   /** Goes on for a moment. @returns whether there is more to do at once @throws what a task without `failed` met */
   step(): Promise<boolean>;
   /** Entries that a task has looked at so far. */
@@ -32,6 +36,7 @@ export interface Tasks {
 export interface TasksDeps {
   catalog: Catalog;
   reconciler: Reconciler;
+  mounts: Mounts;
   inside<T>(work: (bucket: BucketDir) => T): T;
   createCause(change?: Partial<Cause>): Cause;
 }
@@ -50,7 +55,7 @@ interface Active extends Task {
   scanned: boolean;
 }
 
-export function createTasks({ catalog, reconciler, inside, createCause }: TasksDeps): Tasks {
+export function createTasks({ catalog, reconciler, mounts, inside, createCause }: TasksDeps): Tasks {
   const active: Active[] = [];
   let turns = 0;
 
@@ -63,13 +68,16 @@ export function createTasks({ catalog, reconciler, inside, createCause }: TasksD
           cause.counts.unchanged += seen - findings.filter(({ kind }) => kind !== 'vanished').length;
           reconciler.take(findings, cause);
         },
-        unreadable(dir) {
-          cause.counts.errors++;
-          cause.complain(dir, 'the owner of the bucket may not read this directory');
-        },
+        failed: (key, reason) => fail(cause, key, reason),
+        mounted: mounts.found,
       },
       target,
     );
+
+  function fail(cause: Cause, key: KeyBytes, reason: string): void {
+    cause.counts.errors++;
+    cause.complain(fromBytes(key), reason);
+  }
 
   async function goOn(task: Active): Promise<void> {
     try {
@@ -109,10 +117,13 @@ export function createTasks({ catalog, reconciler, inside, createCause }: TasksD
   function followOne({ dir, names, deep, settled }: HintBatch): void {
     const cause = createCause({ awaited: settled.length > 0 });
     const targets: ScanTarget[] = [];
-    if (!names) targets.push({ dir, shallow: deep !== true });
-    else {
+    if (!names) {
+      targets.push({ dir, shallow: deep !== true });
+      if (typeof deep === 'object') for (const name of deep) targets.push({ dir: `${dir}${name}/` });
+    } else {
       const looks = inside((bucket) => [...names].map((name) => ({ name, ...lookAtName(bucket, catalog, dir, name) })));
-      for (const { name, directory } of looks) {
+      for (const { name, directory, failure } of looks) {
+        if (failure !== undefined) fail(cause, dir + name, failure);
         if (!directory) continue;
         const below = `${dir}${name}/`;
         const whole = (typeof deep === 'object' && deep.has(name)) || !catalog.directory(below);
@@ -135,7 +146,10 @@ export function createTasks({ catalog, reconciler, inside, createCause }: TasksD
   return {
     add,
     follow(batches) {
-      for (const batch of batches) followOne(batch);
+      while (batches.length > 0) {
+        followOne(batches[0]!);
+        batches.shift();
+      }
     },
     async step() {
       const task = reconciler.busy < MOST_BUSY ? next() : undefined;

@@ -246,7 +246,8 @@ async function stand(
   if (!lease) return;
   const stands = async () => (await documents.get<Bucket>('buckets', bucket.name))?.created === bucket.created;
   mkdirSync(directory, { recursive: true, mode: 0o700 });
-  const own = groundFor(bucket, ground);
+  // Whoever publishes sees what is not published yet.
+  const own = { ...groundFor(bucket, ground), synced: false };
   const led = leadBucket({
     bucket,
     directory,

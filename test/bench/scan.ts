@@ -62,7 +62,8 @@ function scan(): { ms: number; found: number } {
         });
         if (objects.length > 0) catalog.commit({ objects });
       },
-      unreadable: () => {},
+      failed: () => {},
+      mounted: () => {},
     },
     { dir: '' },
   );

@@ -90,17 +90,25 @@ export interface Stat {
   birthNs: bigint;
   /** `major * 2^20 + minor`, distinguishes filesystems. */
   dev: number;
+  /** A filesystem is mounted here. */
+  mountRoot: boolean;
 }
 
 const STATX_BASIC_STATS = 0x7ff;
 const STATX_BTIME = 0x800;
+const STATX_ATTR_MOUNT_ROOT = 0x2000;
 const WANTED = STATX_BASIC_STATS | STATX_BTIME;
 const statBuffer = Buffer.alloc(256);
 const stat = new DataView(statBuffer.buffer, statBuffer.byteOffset, 256);
 const BILLION = 1_000_000_000n;
 
-const time = (offset: number): bigint =>
-  stat.getBigInt64(offset, true) * BILLION + BigInt(stat.getUint32(offset + 8, true));
+const [EARLIEST, LATEST] = [-(2n ** 63n), 2n ** 63n - 1n];
+
+/** The years 1677 to 2262: a job may give a file any time, and no date nor 64 bits of nanoseconds hold all of them. */
+const time = (offset: number): bigint => {
+  const ns = stat.getBigInt64(offset, true) * BILLION + BigInt(stat.getUint32(offset + 8, true));
+  return ns > LATEST ? LATEST : ns < EARLIEST ? EARLIEST : ns;
+};
 
 /** Offsets of `struct statx` (include/uapi/linux/stat.h). Little-endian: both architectures are. */
 const parseStat = (): Stat => ({
@@ -114,6 +122,7 @@ const parseStat = (): Stat => ({
   mtimeNs: time(112),
   birthNs: stat.getUint32(0, true) & STATX_BTIME ? time(80) : 0n,
   dev: stat.getUint32(136, true) * 0x100000 + stat.getUint32(140, true),
+  mountRoot: (stat.getUint32(8, true) & STATX_ATTR_MOUNT_ROOT) !== 0,
 });
 
 export const fstat = (fd: number): Stat => {
