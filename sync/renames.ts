@@ -1,4 +1,9 @@
-/** Recognises files that a job renamed: by the inode, where the content is still that which was known of it. */
+/**
+ * Recognises files that a job renamed: by the inode, where size and mtime are still those that were known of it.
+ *
+ * That nobody has written to it as well, and put the mtime back, only the ctime tells. A directory that is renamed leaves its
+ * files' alone, so their digests hold; a file that is renamed itself has a new one, and is read once more.
+ */
 import type { Fingerprint } from '../acl/metadata/stamp.js';
 import type { BucketDir } from '../gateway/storage/posix/paths.js';
 import type { Catalog } from './catalog.js';
@@ -9,6 +14,7 @@ import type { Entry, KeyBytes, SyncCounts } from './types.js';
 /** The name that a file had, which is no name of it any more. */
 export interface Former {
   key: KeyBytes;
+  /** Of the content, '' where nobody can vouch for it any more. */
   etag: string;
   /** The rename is committed. */
   done(): void;
@@ -23,6 +29,8 @@ export interface Renames {
 }
 
 const REMEMBERED = 50_000;
+
+const vouched = ({ ctimeNs, etag }: Entry, file: Fingerprint): string => (ctimeNs === file.ctimeNs ? etag : '');
 
 interface RenamesDeps {
   catalog: Catalog;
@@ -44,7 +52,7 @@ export function createRenames({ catalog, inside, lookAgain }: RenamesDeps): Rena
           departed.delete(file.ino);
           if (counts.deleted > 0) counts.deleted--;
         };
-        return { key, etag: gone.entry.etag, done };
+        return { key, etag: vouched(gone.entry, file), done };
       }
       for (const key of catalog.keysOf(file.ino)) {
         const known = catalog.get(key);
@@ -56,7 +64,7 @@ export function createRenames({ catalog, inside, lookAgain }: RenamesDeps): Rena
           moved.set(key, true);
           lookAgain(key);
         };
-        return { key, etag: known.etag, done };
+        return { key, etag: vouched(known, file), done };
       }
       return undefined;
     },

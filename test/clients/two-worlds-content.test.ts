@@ -1,11 +1,12 @@
 // timeout: 240
 /** What stands in a file, and what S3 says of it: whoever writes, copies, appends or replaces. */
-import { appendFileSync, readFileSync, renameSync, statSync, truncateSync, utimesSync, writeFileSync } from 'node:fs';
+import { appendFileSync, readFileSync, renameSync, truncateSync, writeFileSync } from 'node:fs';
 import * as s3 from '@aws-sdk/client-s3';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { haveProgram, mustRun } from '../support/programs.js';
 import { until } from '../support/time.js';
+import { keepingTime } from '../support/times.js';
 import { md5, openTwoDoors, type TwoDoors, told } from '../support/two-doors.js';
 
 const test = suite('two worlds: content');
@@ -33,11 +34,9 @@ const honest = (etag: string, body: Buffer): void => {
 test('written in place with size and time as before, again and again: never an ETag of other bytes', async () => {
   const world = await openWorld();
   await world.put('a', 'content 000');
-  const { atime, mtime } = statSync(world.file('a'));
   for (let i = 1; i <= 60; i++) {
     const text = `content ${String(i).padStart(3, '0')}`;
-    writeFileSync(world.file('a'), text);
-    utimesSync(world.file('a'), atime, mtime);
+    keepingTime(world.file('a'), () => writeFileSync(world.file('a'), text));
     // In the same tick of the filesystem's clock, sometimes; with the engine at work in between, sometimes.
     if (i % 4 === 0) await new Promise((resolve) => setTimeout(resolve, i * 5));
     const { body, etag } = await get(world, 'a');
@@ -62,6 +61,33 @@ test('two writes in one tick are two contents, and the second is told', async ()
     return Array.from({ length: 40 }, (_, i) => last.get(`k${i}`)).every((etag) => etag === md5('two')) || undefined;
   });
   for (let i = 0; i < 40; i += 13) assert.is((await get(world, `k${i}`)).etag, md5('two'));
+});
+
+test('written to with all times put back, and moved before anybody looked: the digest is of what is there', async () => {
+  const world = await openWorld({ flags: ['--sync-watch', 'off', '--sync-quick-scan', 'never'] });
+  for (const key of ['file', 'kept', 'tree/file', 'tree/kept']) world.write(key, 'content 1');
+  await world.put('tree/object', 'content 1');
+  await world.sync();
+  for (const key of ['file', 'tree/file', 'tree/object']) {
+    keepingTime(world.file(key), () => writeFileSync(world.file(key), 'content 2'));
+  }
+  for (const [from, to] of [
+    ['file', 'file2'],
+    ['kept', 'kept2'],
+    ['tree', 'tree2'],
+  ] as const)
+    renameSync(world.file(from), world.file(to));
+  const run = await world.sync();
+  assert.equal([run['Renamed'], run['Added'], run['Deleted']], ['5', '0', '0']);
+  assert.is(run['BytesHashed'], String(4 * 9), 'all but the one that only its directory has moved');
+  for (const [key, text] of [
+    ['file2', 'content 2'],
+    ['kept2', 'content 1'],
+    ['tree2/file', 'content 2'],
+    ['tree2/object', 'content 2'],
+    ['tree2/kept', 'content 1'],
+  ] as const)
+    assert.equal([key, (await get(world, key)).etag], [key, md5(text)]);
 });
 
 test('a copy made by cp -a or rsync -X has its own identity', async () => {
