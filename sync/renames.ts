@@ -43,6 +43,16 @@ export function createRenames({ catalog, inside, lookAgain }: RenamesDeps): Rena
   const departed = createMemory<bigint, { key: KeyBytes; entry: Entry; counts: SyncCounts }>(REMEMBERED);
   const moved = createMemory<KeyBytes, true>(REMEMBERED);
 
+  function isGone(key: KeyBytes): boolean {
+    const { dir, name } = split(key);
+    try {
+      return inside((bucket) => lookAtName(bucket, catalog, dir, name)).finding?.kind === 'vanished';
+    } catch {
+      // Where it cannot be looked at nobody knows.
+      return false;
+    }
+  }
+
   return {
     former(file) {
       const gone = departed.get(file.ino);
@@ -57,9 +67,7 @@ export function createRenames({ catalog, inside, lookAgain }: RenamesDeps): Rena
       for (const key of catalog.keysOf(file.ino)) {
         const known = catalog.get(key);
         if (!known || !isSameContent(known, file)) continue;
-        const { dir, name } = split(key);
-        const look = inside((bucket) => lookAtName(bucket, catalog, dir, name));
-        if (look.finding?.kind !== 'vanished') continue;
+        if (!isGone(key)) continue;
         const done = () => {
           moved.set(key, true);
           lookAgain(key);
