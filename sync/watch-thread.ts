@@ -276,7 +276,10 @@ function run({ port, bell, taken, debounceMs, modifyMs, checkMs }: WatchThreadDa
     if (mask & ino.IN_MOVED_TO) {
       const moved = moving.get(cookie);
       moving.delete(cookie);
-      if (moved && moved.parent === undefined && moved.root === node.root) tree.attach(moved, node, name);
+      if (moved && moved.parent === undefined && moved.root === node.root) {
+        const why = 'a directory was moved into one that was known to be in it';
+        if (!tree.attach(moved, node, name)) rewalk(node.root, why);
+      }
     }
     // Created or moved in: told when all below it is watched. Of a tree that only moved, too: it may have been walked half.
     walk(node.root, node, name, () => tell(node, name, true));

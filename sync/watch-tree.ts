@@ -85,7 +85,8 @@ export interface WatchTree {
   placeRoot(root: WatchRoot, wd: number): WatchNode;
   /** Takes a node out of its place; it may come back (`attach`, `place`) within a second. */
   detach(node: WatchNode): void;
-  attach(node: WatchNode, parent: WatchNode, name: string): void;
+  /** False where the parent stands below the node: the tree is no longer that of the filesystem, and has to be walked. */
+  attach(node: WatchNode, parent: WatchNode, name: string): boolean;
   /** The kernel has ended this watch. */
   ended(wd: number): void;
   /** Ends all watches below a node, and its own. */
@@ -139,7 +140,8 @@ export function watchTree(inotify: number): WatchTree {
     limbo.set(node, performance.now() + LIMBO_MS);
   };
 
-  const attach = (node: WatchNode, parent: WatchNode, name: string): void => {
+  const attach = (node: WatchNode, parent: WatchNode, name: string): boolean => {
+    if (isWithin(parent, node)) return false;
     const standing = parent.children?.get(name);
     if (standing && standing !== node) detach(standing);
     node.parent?.children?.delete(node.name);
@@ -147,6 +149,7 @@ export function watchTree(inotify: number): WatchTree {
     node.name = name;
     node.parent = parent;
     (parent.children ??= new Map()).set(name, node);
+    return true;
   };
 
   const drop = (top: WatchNode): void => {
@@ -175,9 +178,7 @@ export function watchTree(inotify: number): WatchTree {
       const standing = parent.children?.get(name);
       if (known) {
         if (known === standing) return known;
-        if (isWithin(parent, known)) return undefined;
-        attach(known, parent, name);
-        return known;
+        return attach(known, parent, name) ? known : undefined;
       }
       // Its watch had ended, so another directory has come into the place.
       if (standing && standing.wd === 0) {

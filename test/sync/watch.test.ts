@@ -286,19 +286,20 @@ for (const seed of seeds) {
 const knob = '/proc/sys/fs/inotify/max_queued_events';
 const asRoot = process.getuid?.() === 0 ? test : test.skip;
 
-asRoot('an overflowed queue is told, and directories that came up in it are watched', async ({ stop }) => {
+/** An instance takes the limit when it is made. */
+async function watchingWithQueueOf(events: number, stop: Source['stop'][], root: string): Promise<Mirror> {
   const before = readFileSync(knob, 'latin1');
-  const root = tempDir();
-  const seen = mirror(root);
-  const source = createWatcher(quick).source(root);
   try {
-    // An instance takes the limit when it is made.
-    writeFileSync(knob, '16');
-    await source.start(seen);
+    writeFileSync(knob, String(events));
+    return await watching(stop, root);
   } finally {
     writeFileSync(knob, before);
   }
-  stop.push(() => source.stop());
+}
+
+asRoot('an overflowed queue is told, and directories that came up in it are watched', async ({ stop }) => {
+  const root = tempDir();
+  const seen = await watchingWithQueueOf(16, stop, root);
   let made = 0;
   await until('an overflow', 20_000, () => {
     for (let i = 0; i < 200; i++, made++) mkdirSync(join(root, `m${made}/n`), { recursive: true });
@@ -312,6 +313,29 @@ asRoot('an overflowed queue is told, and directories that came up in it are watc
   }
   await converged(seen);
 });
+
+for (const seed of seeds) {
+  asRoot(
+    `random operations in a queue that overflows, seed ${seed}: what was told leads to the very tree`,
+    async ({ stop }) => {
+      const root = tempDir();
+      const tree = randomTree(root, tempDir(), seed);
+      const seen = await watchingWithQueueOf(16, stop, root);
+      for (let round = 0; round < 40; round++) {
+        for (let i = 0; i < 40; i++) tree.step();
+        if (round % 3 === 0) await sleep(20);
+      }
+      await converged(seen);
+      assert.ok(seen.losses.length > 0);
+      await sleep(100);
+      for (const dir of tree.directories()) {
+        writeFileSync(join(dir, 'probe'), String(seed));
+        await sleep(2);
+      }
+      await converged(seen);
+    },
+  );
+}
 
 /** The watcher in a process of its own, perhaps another user's: its lines as they come. */
 async function child(stop: (() => void)[], root: string, command: string[], options: SpawnOptions = {}) {
