@@ -68,6 +68,10 @@ export function createHints({ restMs = 200, mostMs = 1000, now = () => performan
     at.names?.add(name);
     if (deep && at.deep !== true) at.deep = (at.deep ?? new Set<string>()).add(name);
     if ((at.names?.size ?? 0) > MANY_NAMES) at.names = undefined;
+    if (at.deep !== true && (at.deep?.size ?? 0) > MANY_NAMES) {
+      at.names = undefined;
+      at.deep = true;
+    }
   }
 
   function putBack(batches: readonly HintBatch[]): void {

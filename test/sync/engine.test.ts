@@ -4,6 +4,7 @@ import {
   appendFileSync,
   chmodSync,
   linkSync,
+  mkdirSync,
   readFileSync,
   renameSync,
   rmSync,
@@ -15,6 +16,7 @@ import { join } from 'node:path';
 import * as s3 from '@aws-sdk/client-s3';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { tempDir } from '../support/temp.js';
 import { until } from '../support/time.js';
 import { keepingTime } from '../support/times.js';
 import { md5, openTwoDoors, type TwoDoors, told } from '../support/two-doors.js';
@@ -271,6 +273,18 @@ test('a feed that somebody else has written to is opened anew, and goes on', asy
       [3, 'third'],
     ],
   );
+});
+
+test('a tree that is moved in among many files is told with all that is in it', async () => {
+  const world = await openWorld();
+  const outside = tempDir();
+  mkdirSync(join(outside, 'tree/below'), { recursive: true });
+  writeFileSync(join(outside, 'tree/below/f'), 'moved');
+  const keys = Array.from({ length: 100 }, (_, i) => `f${i}`);
+  renameSync(join(outside, 'tree'), world.file('tree'));
+  for (const key of keys) writeFileSync(world.file(key), key);
+  const events = await world.eventsAfter(101);
+  assert.equal(events.map(({ key }) => key).sort(), [...keys, 'tree/below/f'].sort());
 });
 
 test.run();

@@ -59,4 +59,54 @@ test('trees among more than a thousand names are looked at to their ends, also a
   await catalog.close();
 });
 
+const opened = () => {
+  let time = 0;
+  const hints = createHints({ restMs: 10, mostMs: 30, now: () => time });
+  const due = (ms: number) => {
+    time += ms;
+    return hints
+      .due(100)
+      .map(({ dir, names, deep }) => [
+        dir,
+        names && [...names].sort(),
+        typeof deep === 'object' ? [...deep].sort() : deep,
+      ]);
+  };
+  return { hints, due };
+};
+
+test('names of a directory come together when it rests, and not for ever later', () => {
+  const { hints, due } = opened();
+  hints.add({ dir: 'a/', name: 'x' });
+  assert.equal(due(9), []);
+  hints.add({ dir: 'a/', name: 'y' });
+  assert.equal(due(9), []);
+  hints.add({ dir: 'a/', name: 'x', deep: true });
+  assert.equal(due(9), []);
+  hints.add({ dir: 'a/', name: 'z' });
+  assert.equal(due(3), [['a/', ['x', 'y', 'z'], ['x']]]);
+  assert.is(hints.wait(), Number.POSITIVE_INFINITY);
+});
+
+test('what is to be looked at with everything below stays so beside the whole directory, in either order', () => {
+  const { hints, due } = opened();
+  hints.add({ dir: 'a/', name: 'tree', deep: true });
+  hints.add({ dir: 'a/' });
+  hints.add({ dir: 'b/' });
+  hints.add({ dir: 'b/', name: 'tree', deep: true });
+  assert.equal(due(10), [
+    ['a/', undefined, ['tree']],
+    ['b/', undefined, ['tree']],
+  ]);
+  for (let i = 0; i < 1001; i++) hints.add({ dir: 'c/', name: `n${i}`, deep: i === 7 });
+  assert.equal(due(10), [['c/', undefined, ['n7']]]);
+});
+
+test('too many trees become the directory with everything below', () => {
+  const { hints, due } = opened();
+  hints.add({ dir: 'a/' });
+  for (let i = 0; i < 1001; i++) hints.add({ dir: 'a/', name: `n${i}`, deep: true });
+  assert.equal(due(10), [['a/', undefined, true]]);
+});
+
 test.run();
