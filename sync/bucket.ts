@@ -20,6 +20,7 @@ import type { Lease } from './leader.js';
 import { createMounts } from './mounts.js';
 import { inboxDirectory } from './places.js';
 import { createReconciler } from './reconcile.js';
+import { createRecords } from './records.js';
 import { createRunner } from './runner.js';
 import { allOps, changeState, noCounts, readState } from './runs.js';
 import type { SampleWriter } from './samples.js';
@@ -90,7 +91,7 @@ const MOST_HINTS = 200;
 export function leadBucket(deps: BucketDeps): LedBucket {
   const { bucket, directory, lease, documents, inside, sources, settings, log } = deps;
   const inbox = inboxDirectory(directory);
-  const { feed, catalog, told, ...stores } = openStores(directory, lease, deps.feed);
+  const { feed, catalog, recent, ...stores } = openStores(directory, lease, deps.feed);
   const hints = createHints();
   const publishes = bucket.config['visibility'] !== 'synced';
   let { positions } = stores;
@@ -126,19 +127,32 @@ export function leadBucket(deps: BucketDeps): LedBucket {
   /** While a catalog is made anew: what is older than this is taken up without an event. */
   const baseline = (): bigint => BigInt(catalog.note<string>('baseline') ?? 0);
 
+  const lookAgain = (key: KeyBytes): void => {
+    const { dir, name } = split(key);
+    hints.add({ dir, name });
+    nudge();
+  };
+  const records = createRecords({
+    catalog,
+    recent: recent,
+    drain: () => drain(inbox, positions),
+    taken(drained) {
+      positions = drained.positions;
+      if (drained.garbage > 0)
+        log.warn({ bucket: bucket.name, lines: drained.garbage }, 'lines of an inbox are no changes');
+    },
+    committed: nudge,
+    lookAgain,
+  });
   const mounts = createMounts(catalog);
   const reconciler = createReconciler({
     catalog,
+    records,
     mounts,
-    told,
     inside,
     stamp: deps.stamp,
     committed: nudge,
-    lookAgain: (key: KeyBytes) => {
-      const { dir, name } = split(key);
-      hints.add({ dir, name });
-      nudge();
-    },
+    lookAgain,
   });
   const tasks = createTasks({ catalog, reconciler, mounts, inside, createCause });
   const runs = createRunner({
@@ -269,17 +283,13 @@ export function leadBucket(deps: BucketDeps): LedBucket {
 
   let forgot = 0;
   function readInbox(): boolean {
-    const drained = drain(inbox, positions);
-    if (drained.garbage > 0)
-      log.warn({ bucket: bucket.name, lines: drained.garbage }, 'lines of an inbox are no changes');
-    if (drained.changes.length > 0) reconciler.takeS3(drained.changes, drained.positions);
-    positions = drained.positions;
+    const { keys, more } = records.take();
     const now = performance.now();
-    if (!drained.more && (drained.changes.length > 0 || now - forgot > FORGET_MS)) {
+    if (!more && (keys.size > 0 || now - forgot > FORGET_MS)) {
       forgot = now;
       forget(inbox, positions);
     }
-    return drained.more;
+    return more;
   }
 
   function follow(): void {

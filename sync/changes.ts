@@ -16,6 +16,9 @@ export const isWritten = (before: Entry, stat: Fingerprint): boolean => !isSameC
 export const isSameContent = (before: Entry, stat: Fingerprint): boolean =>
   before.ino === stat.ino && before.size === stat.size && before.mtimeNs === stat.mtimeNs;
 
+export const isSameEntry = (one: Entry, other: Entry): boolean =>
+  isSameContent(one, other) && one.ctimeNs === other.ctimeNs && one.etag === other.etag && one.write === other.write;
+
 /** Whether the catalog has this content under this key already, so that there is nothing to tell. */
 export function isKnown(before: Entry | undefined, entry: Entry): boolean {
   if (!before) return false;

@@ -27,8 +27,10 @@ export interface Cause {
 export interface Held {
   finding: Finding;
   cause: Cause;
-  /** Since when it waits for a record, of `performance.now()`. */
+  /** When it was found, of `performance.now()`. */
   since: number;
+  /** The upload that the object is by its own account, and since when its record is waited for. */
+  upload?: { write: string; since: number };
   /** The content to digest, as it was when last looked at. */
   seen?: Fingerprint;
   /** What it was digested to, and of which state of the file. */

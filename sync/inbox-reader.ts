@@ -10,7 +10,7 @@
 import { closeSync, fstatSync, openSync, readdirSync, readSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { hostHash, STALE_MS } from './inbox.js';
-import { type EventName, eventNames, type S3Change } from './types.js';
+import { type EventName, eventNames, type S3Change, type S3Removal } from './types.js';
 
 /** Bytes of each file that have been taken, by the file's name. */
 export type Positions = Readonly<Record<string, number>>;
@@ -18,6 +18,8 @@ export type Positions = Readonly<Record<string, number>>;
 export interface Drained {
   /** In the order of each file; across files by `time`. */
   changes: S3Change[];
+  /** In the order of each file: those of a deletion are before its change. */
+  removals: S3Removal[];
   /** After them. Files that are gone have none. */
   positions: Positions;
   /** There was more than was to be read at once. */
@@ -32,7 +34,7 @@ export interface DrainOptions {
 }
 
 interface Line {
-  change: S3Change | undefined;
+  record: S3Change | S3Removal | undefined;
   /** Position behind it. */
   end: number;
 }
@@ -66,7 +68,7 @@ export function drain(directory: string, positions: Positions, { maxBytes = 1 <<
         if (!known) delete after[name];
         continue;
       }
-      const late = found.lines.findIndex(({ change }) => change && change.time > until);
+      const late = found.lines.findIndex(({ record }) => record && record.time > until);
       const lines = late < 0 ? found.lines : found.lines.slice(0, late);
       const cut = found.cut || late >= 0;
       if (cut) behind.add(gateway);
@@ -78,21 +80,24 @@ export function drain(directory: string, positions: Positions, { maxBytes = 1 <<
   // What came before a line that was read may have been written to a file that was read before it: so all are read once
   // more, up to that moment.
   let latest = 0;
-  for (const { lines } of files.values()) for (const { change } of lines) latest = Math.max(latest, change?.time ?? 0);
+  for (const { lines } of files.values()) for (const { record } of lines) latest = Math.max(latest, record?.time ?? 0);
   if (files.size > 1 && latest > 0) read(latest);
   const pending = [...files.values()].filter(({ lines, cut }) => lines.length > 0 || cut);
   const changes: S3Change[] = [];
+  const removals: S3Removal[] = [];
   let garbage = 0;
   for (let from = earliest(pending); from; from = earliest(pending)) {
-    const { change, end } = from.lines[from.next++]!;
+    const { record, end } = from.lines[from.next++]!;
     after[from.name] = end;
-    if (change) changes.push(change);
-    else garbage++;
+    if (!record) garbage++;
+    else if ('removal' in record) removals.push(record);
+    else changes.push(record);
     // What follows in this file may be older than what the others have.
     if (from.cut && from.next === from.lines.length) break;
   }
   return {
     changes,
+    removals,
     positions: after,
     more: pending.some(({ cut, next, lines }) => cut || next < lines.length),
     garbage,
@@ -105,7 +110,7 @@ function earliest(pending: readonly Pending[]): Pending | undefined {
   for (const one of pending) {
     const line = one.lines[one.next];
     if (!line) continue;
-    const time = line.change?.time ?? Number.NEGATIVE_INFINITY;
+    const time = line.record?.time ?? Number.NEGATIVE_INFINITY;
     if (found && time >= least) continue;
     [found, least] = [one, time];
   }
@@ -194,11 +199,11 @@ function readLines(path: string, from: number, maxBytes: number): Pick<Pending, 
     const lines: Line[] = [];
     let start = 0;
     for (let end = read.indexOf(10); end >= 0; end = read.indexOf(10, start)) {
-      lines.push({ change: parseChange(read.toString('utf8', start, end)), end: from + end + 1 });
+      lines.push({ record: parseRecord(read.toString('utf8', start, end)), end: from + end + 1 });
       start = end + 1;
     }
     // So much without an end is no line of ours.
-    if (cut && lines.length === 0) lines.push({ change: undefined, end: from + length });
+    if (cut && lines.length === 0) lines.push({ record: undefined, end: from + length });
     return { lines, cut };
   });
 }
@@ -208,24 +213,20 @@ const names: ReadonlySet<unknown> = new Set<EventName>(eventNames);
 const optional = (type: 'string' | 'number', ...values: unknown[]): boolean =>
   values.every((value) => value === undefined || typeof value === type);
 
-/** Undefined for what is no change. */
-export function parseChange(line: string): S3Change | undefined {
-  let value: Partial<S3Change> | null;
+/** Undefined for what is no record. */
+export function parseRecord(line: string): S3Change | S3Removal | undefined {
+  let value: (Partial<S3Change> & Partial<S3Removal>) | null;
   try {
     value = JSON.parse(line);
   } catch {
     return undefined;
   }
   if (typeof value !== 'object' || value === null) return undefined;
-  const { write, name, key, time, size, etag, requester, sourceIp, requestId } = value;
-  const good =
-    typeof write === 'string' &&
-    writeForm.test(write) &&
-    names.has(name) &&
-    typeof key === 'string' &&
-    key !== '' &&
-    Number.isFinite(time) &&
-    optional('number', size) &&
-    optional('string', etag, requester, sourceIp, requestId);
+  const { write, key, time, removal } = value;
+  if (typeof write !== 'string' || !writeForm.test(write)) return undefined;
+  if (typeof key !== 'string' || key === '' || !Number.isFinite(time)) return undefined;
+  if (removal !== undefined) return removal === 'begun' || removal === 'over' ? (value as S3Removal) : undefined;
+  const { name, size, etag, requester, sourceIp, requestId } = value;
+  const good = names.has(name) && optional('number', size) && optional('string', etag, requester, sourceIp, requestId);
   return good ? (value as S3Change) : undefined;
 }

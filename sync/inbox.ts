@@ -7,7 +7,8 @@
  *
  * A change is recorded when its bytes are in the kernel: it survives a kill -9 of the process, not a crash of the machine.
  * An fsync for each PUT would double its cost; what a crash of the machine takes, the reconciler finds by looking, and
- * `ObjectMeta.write` tells it that it was S3's. On NFS the leader on another machine sees the lines when the kernel here
+ * `ObjectMeta.write` tells it that it was S3's. A deletion leaves nothing that could tell, so it is written down before it is
+ * made as well (`S3Removal`). On NFS the leader on another machine sees the lines when the kernel here
  * has sent them, at the latest when the file is rolled.
  */
 import { createHash, randomBytes } from 'node:crypto';
@@ -17,7 +18,7 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import type { Bucket } from '../gateway/storage/types.js';
 import { inboxDirectory, removeSyncDirectory, syncDirectory } from './places.js';
-import type { S3Change } from './types.js';
+import type { S3Change, S3Removal } from './types.js';
 
 const read = (readIt: () => string): string => {
   try {
@@ -55,7 +56,7 @@ export interface InboxOptions {
 
 export interface Inbox {
   /** Settles when the change is in the kernel; rejects when it could not be written. */
-  record(change: S3Change): Promise<void>;
+  record(change: S3Change | S3Removal): Promise<void>;
   /** Closes the file when nothing was recorded for so many milliseconds; answers whether nothing is open. */
   rest(idleMs: number): Promise<boolean>;
   /** After what was given to `record` is written. */
@@ -166,7 +167,7 @@ export interface RecorderOptions extends InboxOptions {
 
 /** Of `gateway/s3/recorded.ts`, over the files of a root. */
 export interface Recorder {
-  record(bucket: Bucket, change: S3Change): Promise<void>;
+  record(bucket: Bucket, change: S3Change | S3Removal): Promise<void>;
   /** Removes what is kept of a bucket that was deleted. */
   forget(bucket: Bucket): Promise<void>;
   close(): Promise<void>;
@@ -193,7 +194,8 @@ export function createRecorder({ root, onRecorded, ...options }: RecorderOptions
         inboxes.set(directory, inbox);
       }
       await inbox.record(change);
-      onRecorded?.(bucket);
+      // Of what has not taken effect nothing is to be told.
+      if (!('removal' in change)) onRecorded?.(bucket);
     },
     async forget(bucket) {
       const directory = inboxDirectory(syncDirectory(root, bucket));

@@ -5,20 +5,21 @@ import { openFeedReader } from './feed-reader.js';
 import type { Positions } from './inbox-reader.js';
 import type { Lease } from './leader.js';
 import { feedDirectory } from './places.js';
+import type { FeedEvent } from './types.js';
 
 export interface Stores {
   feed: Feed;
   catalog: Catalog;
   /** How far the inboxes were read. */
   positions: Positions;
-  /** S3 writes that have had their event, the last of them, each with its key: a catalog that was lost has lost them too. */
-  told: readonly (readonly [write: string, key: string])[];
+  /** The last events, oldest first, also those that are not in the feed yet: a catalog that was lost has lost them too. */
+  recent: readonly FeedEvent[];
 }
 
 /** Somebody else may lead by now: nothing is written then. */
 export class LeaseLost extends Error {}
 
-/** How many of the last events are read for `told`. */
+/** How many of the last events are read for `recent`. */
 const REREAD = 20_000;
 
 /**
@@ -33,7 +34,7 @@ export function openStores(directory: string, lease: Lease, options: FeedOptions
   try {
     catalog = openCatalog(directory, feed.newest());
     const positions = catalog.note<Positions>('inbox') ?? {};
-    return { ...guarded(feed, catalog, lease), positions, told: [...writesIn(path)] };
+    return { ...guarded(feed, catalog, lease), positions, recent: [...eventsIn(path), ...catalog.outbox()] };
   } catch (error) {
     feed.close();
     void catalog?.close();
@@ -41,12 +42,12 @@ export function openStores(directory: string, lease: Lease, options: FeedOptions
   }
 }
 
-function* writesIn(feed: string): Generator<[write: string, key: string]> {
+function* eventsIn(feed: string): Generator<FeedEvent> {
   const reader = openFeedReader(feed);
   const newest = reader.newest();
   for (let after = Math.max(0, newest - REREAD); after < newest; ) {
     const { events, last } = reader.read(after, 1000);
-    for (const { write, key } of events) if (write !== undefined) yield [write, key];
+    yield* events;
     if (last <= after) return;
     after = last;
   }

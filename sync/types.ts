@@ -100,6 +100,18 @@ export interface S3Change {
   requestId?: string;
 }
 
+/**
+ * A deletion through S3, written down before it is made: afterwards nothing is there that could tell who made it. It is
+ * over with the `S3Change` of the same `write`, or, where nothing was deleted, with another of these.
+ */
+export interface S3Removal {
+  removal: 'begun' | 'over';
+  /** That of the `S3Change` which is to follow. */
+  write: string;
+  key: string;
+  time: number;
+}
+
 // ---- hints -------------------------------------------------------------------------------------------------------
 
 /** "Look here." Sources of change give these, and nothing else. */

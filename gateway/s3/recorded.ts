@@ -3,13 +3,13 @@
  * bucket's events of it.
  */
 import { randomBytes } from 'node:crypto';
-import type { EventName, S3Change } from '../../sync/types.js';
+import type { EventName, S3Change, S3Removal } from '../../sync/types.js';
 import type { Bucket, ObjectInfo, Place, PutRequest, Storage } from '../storage/types.js';
 
 /** Takes down what S3 requests have done (`sync/inbox.ts`). */
 export interface ChangeRecorder {
   /** Resolves when it is written. */
-  record(bucket: Bucket, change: S3Change): Promise<void>;
+  record(bucket: Bucket, change: S3Change | S3Removal): Promise<void>;
   /** The bucket is deleted, and what is kept of it may go. */
   forget(bucket: Bucket): Promise<void>;
 }
@@ -77,8 +77,18 @@ export function recordChanges(recording: Recording): Storage {
     return created(at, `ObjectCreated:${kind}`, write, info);
   };
   recorded.remove = async (at, key, condition) => {
-    const removed = await storage.remove(at, key, condition);
-    if (removed) await record(at, { write: mark('Delete'), name: 'ObjectRemoved:Delete', key });
+    const write = mark('Delete');
+    const tell = (removal: S3Removal['removal']) =>
+      // Where it cannot be written (a full disk), whoever misses the object first cannot tell whose doing that was.
+      changes.record(at.bucket, { removal, write, key, time: Date.now() }).catch(() => {});
+    await tell('begun');
+    let removed = false;
+    try {
+      removed = await storage.remove(at, key, condition);
+    } finally {
+      if (!removed) void tell('over');
+    }
+    if (removed) await record(at, { write, name: 'ObjectRemoved:Delete', key });
     return removed;
   };
   recorded.deleteBucket = async (at) => {

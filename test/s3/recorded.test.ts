@@ -11,6 +11,7 @@ import { inboxDirectory, syncDirectory } from '../../sync/places.js';
 import type { S3Change } from '../../sync/types.js';
 import { type Answer, element, type Sent, startStage } from '../http/stage.js';
 import { tempDir } from '../support/temp.js';
+import { until } from '../support/time.js';
 
 const test = suite('s3/recorded');
 const root = tempDir();
@@ -29,7 +30,8 @@ const done = async (url: string, sent: Sent): Promise<Answer> => {
   return answer;
 };
 const bucketOf = async (name: string): Promise<Bucket> => (await storage.bucket(name))!;
-const written = (bucket: Bucket): S3Change[] => drain(inboxDirectory(syncDirectory(root, bucket)), {}).changes;
+const inboxOf = (bucket: Bucket) => drain(inboxDirectory(syncDirectory(root, bucket)), {});
+const written = (bucket: Bucket): S3Change[] => inboxOf(bucket).changes;
 const metaOf = async (key: string, name = 'bkt') => {
   const bucket = await bucketOf(name);
   return (await storage.head({ bucket, actor: { uid: 1000, gid: 1000, groups: [] } }, key)).meta;
@@ -119,6 +121,36 @@ test('removals of what was there', async () => {
     'ObjectRemoved:Delete z',
   ]);
   for (const { write } of changes) assert.match(write, /^Delete-[0-9a-f]{32}$/);
+});
+
+test('a deletion is written down before it is made, and when nothing comes of it', async () => {
+  await done('/before', { method: 'PUT' });
+  const bucket = await bucketOf('before');
+  await done('/before/k', { method: 'PUT', body: 'x' });
+  const { remove } = storage;
+  const told: string[] = [];
+  storage.remove = async (...args) => {
+    told.push(...inboxOf(bucket).removals.map(({ removal, key }) => `${removal} ${key}`));
+    return remove(...args);
+  };
+  try {
+    await stage.send('/before/k', { method: 'DELETE', headers: { 'if-match': '"0"' } });
+    await done('/before/never', { method: 'DELETE' });
+    await done('/before/k', { method: 'DELETE' });
+  } finally {
+    storage.remove = remove;
+  }
+  await until('all that is written', 10_000, () => inboxOf(bucket).removals.length === 5 || undefined);
+  const { removals, changes } = inboxOf(bucket);
+  assert.equal(told.slice(0, 1), ['begun k']);
+  assert.is(told.filter((line) => line.startsWith('begun')).length, 1 + 2 + 3);
+  const of = (write: string) => removals.filter((each) => each.write === write).map(({ removal }) => removal);
+  const writes = [...new Set(removals.map(({ write }) => write))];
+  assert.equal(writes.map(of), [['begun', 'over'], ['begun', 'over'], ['begun']]);
+  assert.equal(
+    changes.slice(1).map(({ name, write }) => [name, write]),
+    [['ObjectRemoved:Delete', writes[2]]],
+  );
 });
 
 test('what is refused, reads and tags are no changes', async () => {

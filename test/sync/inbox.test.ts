@@ -19,7 +19,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Bucket } from '../../gateway/storage/types.js';
 import { createRecorder, hostHash, openInbox, STALE_MS } from '../../sync/inbox.js';
-import { drain, forget, type Positions, parseChange } from '../../sync/inbox-reader.js';
+import { drain, forget, type Positions, parseRecord } from '../../sync/inbox-reader.js';
 import { inboxDirectory, sweepSyncDirectories, syncDirectory } from '../../sync/places.js';
 import { tempDir } from '../support/temp.js';
 import { until } from '../support/time.js';
@@ -38,7 +38,7 @@ const lines = (...changes: object[]) => changes.map((one) => `${JSON.stringify(o
 
 test('what is recorded is drained, once', async () => {
   const directory = inboxOf();
-  assert.equal(drain(directory, {}), { changes: [], positions: {}, more: false, garbage: 0 });
+  assert.equal(drain(directory, {}), { changes: [], removals: [], positions: {}, more: false, garbage: 0 });
   const inbox = openInbox(directory);
   const first = change('日本語/ a+b\n"', { requester: 'anna', sourceIp: '192.0.2.1', requestId: 'R' });
   const removal = change('gone', { name: 'ObjectRemoved:Delete', write: `Delete-${'0'.repeat(32)}` });
@@ -211,9 +211,9 @@ test('garbage is left out and counted, a torn line waits', async () => {
   assert.is(found, 1);
 });
 
-test('parseChange takes what it may take only', () => {
+test('parseRecord takes what it may take only', () => {
   const good = change('k');
-  assert.equal(parseChange(JSON.stringify(good)), good);
+  assert.equal(parseRecord(JSON.stringify(good)), good);
   const wrong: object[] = [
     { write: 'Put-1' },
     { write: 7 },
@@ -226,7 +226,11 @@ test('parseChange takes what it may take only', () => {
     { requester: {} },
     { name: undefined },
   ];
-  for (const one of wrong) assert.is(parseChange(JSON.stringify({ ...good, ...one })), undefined, JSON.stringify(one));
+  for (const one of wrong) assert.is(parseRecord(JSON.stringify({ ...good, ...one })), undefined, JSON.stringify(one));
+  const removal = { removal: 'begun', write: `Delete-${'0'.repeat(32)}`, key: 'k', time: 1 };
+  assert.equal(parseRecord(JSON.stringify(removal)), removal);
+  for (const one of [{ removal: 'done' }, { removal: null }, { write: '' }, { key: 1 }, { time: null }])
+    assert.is(parseRecord(JSON.stringify({ ...removal, ...one })), undefined, JSON.stringify(one));
 });
 
 test('whose gateway has ended or was silent for long is forgotten, a torn tail included', async () => {
