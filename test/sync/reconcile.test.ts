@@ -7,6 +7,7 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -140,6 +141,32 @@ test('an upload over a file that was waited for long has its own time to be told
   await world.settle();
   assert.equal(world.events(), [put('s3', 'k', 'uploaded')]);
   assert.equal(world.requests(), ['R']);
+});
+
+test('a renamed file whose content changed with its size and its times put back is told with what is in it', async () => {
+  const world = await openWorld();
+  // As a job sets it: a time that can be put back to the very nanosecond.
+  const time = new Date(1_600_000_000_000);
+  const write = (key: string, content: string) => {
+    writeFileSync(world.file(key), content);
+    utimesSync(world.file(key), time, time);
+  };
+  for (const key of ['k', 'same']) {
+    write(key, 'one');
+    world.look(key);
+  }
+  await world.settle();
+  renameSync(world.file('k'), world.file('renamed'));
+  write('renamed', 'two');
+  renameSync(world.file('same'), world.file('moved'));
+  for (const key of ['renamed', 'k', 'moved', 'same']) world.look(key);
+  await world.settle();
+  assert.equal(world.events().slice(2).sort(), [
+    `filesystem Created:Put moved from same ${short('one')}`,
+    `filesystem Created:Put renamed from k ${short('two')}`,
+    'filesystem Removed:Delete k',
+    'filesystem Removed:Delete same',
+  ]);
 });
 
 test('a deletion that the leader before this one has told is not told again by its late record', async () => {
