@@ -26,6 +26,7 @@ export function parseExtended(text: string): number | undefined {
 
 /** A `Date` or `x-amz-date` header in any of the forms in use. Nothing before 1970. */
 export function parseDate(text: string): number | undefined {
+  if (text === formatted.text) return formatted.time;
   const known = parseBasic(text) ?? parseExtended(text);
   if (known !== undefined) return known >= 0 ? known : undefined;
   if (!internet.test(text)) return undefined;
@@ -36,8 +37,13 @@ export function parseDate(text: string): number | undefined {
 
 /** `20130524T000000Z` */
 export function formatBasic(time: number): string {
-  return `${new Date(time).toISOString().slice(0, 19).replace(/[-:]/g, '')}Z`;
+  // Most requests of one second bear the same.
+  if (formatted.time !== time) {
+    formatted = { time, text: `${new Date(time).toISOString().slice(0, 19).replace(/[-:]/g, '')}Z` };
+  }
+  return formatted.text;
 }
+let formatted = { time: Number.NaN, text: '' };
 
 /** The time of a request from its headers. Throws AccessDenied when there is none. */
 export function requestTime(text: string | undefined): number {

@@ -25,7 +25,7 @@ const ofFiles = new Set(
   ),
 );
 
-const perRequest = { GET: 23, HEAD: 21, PUT: 44, 'LIST of 1,000': 2032 };
+const perRequest = { GET: 12, HEAD: 12, PUT: 44, 'LIST of 1,000': 2032 };
 const headroom = 1.1;
 /** Messages between threads: one is a write and a read of an eventfd at most. With the socket's own. */
 const mostMessages = 20;

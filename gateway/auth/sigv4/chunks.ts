@@ -4,11 +4,11 @@
  */
 import type { ChunkVerifier } from '../types.js';
 import { emptySha256, type Scope, scopeText, sha256Hex } from './canonical.js';
-import { sameSignature, signature } from './key.js';
+import { type SigningKey, sameSignature, signature } from './key.js';
 
 /** `seed` is the signature (hex) of the request, `timestamp` its time in ISO 8601 basic. */
 export function chunkVerifier(signing: {
-  key: Uint8Array;
+  key: SigningKey;
   scope: Scope;
   timestamp: string;
   seed: string;

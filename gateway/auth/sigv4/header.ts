@@ -25,8 +25,21 @@ interface Parsed {
   signature: string;
 }
 
+/** As nearly all clients write it: half the time of taking it apart. */
+const usual = /^AWS4-HMAC-SHA256 Credential=([^,\s]+), ?SignedHeaders=([^,\s]+), ?Signature=([^,\s]+)$/;
+
 /** Reads `AWS4-HMAC-SHA256 Credential=…, SignedHeaders=…, Signature=…`. Throws AuthorizationHeaderMalformed. */
 export function parseAuthorization(header: string, service = 's3'): Parsed {
+  const [, credential, signedHeaders, signature] = usual.exec(header) ?? componentsOf(header);
+  return {
+    credential: goodCredential(credential!, service),
+    signedHeaders: signedHeaders!.toLowerCase().split(';'),
+    signature: signature!,
+  };
+}
+
+/** In the order of `usual`. @throws S3Error AuthorizationHeaderMalformed */
+function componentsOf(header: string): [string, string, string, string] {
   const parts = new Map<string, string>();
   for (const piece of header.slice('AWS4-HMAC-SHA256'.length).split(',')) {
     const text = piece.trim();
@@ -43,7 +56,19 @@ export function parseAuthorization(header: string, service = 's3'): Parsed {
       throw malformed(`the authorization header requires the ${name} component.`);
     return value;
   };
-  const credential = parseCredential(get('Credential'));
+  return [header, get('Credential'), get('SignedHeaders'), get('Signature')];
+}
+
+/** The last ones that were found good: a client says the same all day. By service and text. */
+const credentials = new Map<string, Credential>();
+const MAX_CREDENTIALS = 1024;
+
+/** @throws S3Error AuthorizationHeaderMalformed */
+function goodCredential(text: string, service: string): Credential {
+  const id = `${service} ${text}`;
+  const known = credentials.get(id);
+  if (known) return known;
+  const credential = parseCredential(text);
   if (credential === undefined) {
     throw malformed('the Credential is mal-formed; expecting "<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request".');
   }
@@ -59,7 +84,9 @@ export function parseAuthorization(header: string, service = 's3'): Parsed {
       `incorrect date format "${credential.date}". This date in the credential must be in the format "yyyyMMdd".`,
     );
   }
-  return { credential, signedHeaders: get('SignedHeaders').toLowerCase().split(';'), signature: get('Signature') };
+  if (credentials.size >= MAX_CREDENTIALS) credentials.clear();
+  credentials.set(id, credential);
+  return credential;
 }
 
 /** Verifies a request that carries `Authorization: AWS4-HMAC-SHA256 …`. */

@@ -11,7 +11,7 @@ import {
   tolerantRequests,
 } from './canonical.js';
 import { chunkVerifier } from './chunks.js';
-import { sameSignature, signature } from './key.js';
+import { type SigningKey, sameSignature, signature } from './key.js';
 
 export interface Credential extends Scope {
   accessKey: string;
@@ -37,7 +37,7 @@ export interface Claim extends CanonicalInput {
 }
 
 /** Throws SignatureDoesNotMatch unless the signature is that of the request in one of its accepted forms. */
-export function checkSignature(claim: Claim, key: Uint8Array): void {
+export function checkSignature(claim: Claim, key: SigningKey): void {
   const canonical = canonicalRequest(claim, standardForm(claim));
   const text = stringToSign(claim.timestamp, claim.credential, canonical);
   if (sameSignature(signature(key, text), claim.signature)) return;
@@ -106,7 +106,7 @@ const hex64 = /^[0-9a-fA-F]{64}$/;
  */
 export function payloadCheck(
   value: string,
-  signing?: { key: Uint8Array; scope: Scope; timestamp: string; seed: string },
+  signing?: { key: SigningKey; scope: Scope; timestamp: string; seed: string },
 ): PayloadCheck {
   if (hex64.test(value)) return { kind: 'sha256', hex: value.toLowerCase() };
   switch (value) {

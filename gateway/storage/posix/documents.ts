@@ -4,6 +4,7 @@ import { S3Error } from '../../errors.js';
 import { freeze } from '../frozen.js';
 import type { DocumentKind, Documents } from '../types.js';
 import type { documentOps } from './documents-ops.js';
+import { watchDocuments } from './documents-watch.js';
 import type { Pool } from './pool.js';
 
 export interface DocumentsOptions {
@@ -17,9 +18,25 @@ interface Cached {
   stamp: string;
   /** Frozen, since everybody who asks gets the same. */
   value: unknown;
+  /** Of `performance.now()`: until then it is what lies there, unless the watch tells of a change. */
+  holds: number;
+}
+
+/** A look that a worker is at. */
+interface Look {
+  kind: string;
+  id: string;
+  /** Something happened to the document meanwhile. */
+  changed: boolean;
 }
 
 type Lock = ReturnType<typeof documentOps.documentLock>;
+
+/**
+ * So long what was read is believed where a watch tells of changes: it watches the directory, and cannot tell that another
+ * one was put in the place of the whole area, as when a backup is restored.
+ */
+const HOLDS_MS = 1_000;
 
 /** `.json` has to fit into a name of 255 bytes as well. */
 const ID = /^[A-Za-z0-9_-][A-Za-z0-9._-]{0,249}$/;
@@ -52,20 +69,45 @@ export const createDocuments = (
     return made;
   };
 
-  const accept = (kind: string, id: string, stamp: string, text: string): unknown => {
-    const value = freeze(parse(kind, id, text));
-    ofKind(kind).set(id, { stamp, value });
-    return value;
+  const accept = (kind: string, id: string, stamp: string, text: string): Cached => {
+    const cached = { stamp, value: freeze(parse(kind, id, text)), holds: 0 };
+    ofKind(kind).set(id, cached);
+    return cached;
   };
+
+  const underWay = new Set<Look>();
+  const watch = watchDocuments(area, (kind, id) => {
+    const concerns = id === undefined ? [...ofKind(kind).values()] : [ofKind(kind).get(id)];
+    for (const cached of concerns) if (cached) cached.holds = 0;
+    for (const each of underWay) each.changed ||= each.kind === kind && (id === undefined || each.id === id);
+  });
 
   const look = async (kind: DocumentKind, id: string, posted: () => void): Promise<unknown> => {
     const known = ofKind(kind).get(id);
-    const document = await pool.run('documentGet', [area, kind, id, known?.stamp ?? ''], { posted });
-    if (!document) {
-      ofKind(kind).delete(id);
-      return undefined;
+    const watched = watch.begin(kind);
+    const mine: Look = { kind, id, changed: false };
+    underWay.add(mine);
+    try {
+      const document = await pool.run('documentGet', [area, kind, id, known?.stamp ?? ''], { posted });
+      if (!document) {
+        ofKind(kind).delete(id);
+        return undefined;
+      }
+      const cached = document.text === undefined ? known! : accept(kind, id, document.stamp, document.text);
+      watch.catchUp();
+      if (watched && !mine.changed) cached.holds = performance.now() + HOLDS_MS;
+      return cached.value;
+    } finally {
+      underWay.delete(mine);
     }
-    return document.text === undefined ? known!.value : accept(kind, id, document.stamp, document.text);
+  };
+
+  /** What is known of a document that has not changed since it was looked at. */
+  const unchanged = (kind: string, id: string): Cached | undefined => {
+    const known = ofKind(kind).get(id);
+    if (!known || known.holds <= performance.now()) return undefined;
+    watch.catchUp();
+    return known.holds > 0 ? known : undefined;
   };
   /** Looks that no worker has yet: they answer everybody who asks until then. */
   const looks = new Map<string, Promise<unknown>>();
@@ -117,6 +159,8 @@ export const createDocuments = (
   return {
     get: <T>(kind: DocumentKind, id: string) => {
       if (!ID.test(id)) return Promise.resolve(undefined);
+      const known = unchanged(kind, id);
+      if (known) return Promise.resolve(known.value as T);
       const name = `${kind}/${id}`;
       const waiting = looks.get(name);
       if (waiting) return waiting as Promise<T | undefined>;
@@ -152,7 +196,7 @@ export const createDocuments = (
       const values: { id: string; value: T }[] = [];
       for (const { id, stamp, text } of found) {
         try {
-          const value = text === undefined ? before.get(id)!.value : accept(kind, id, stamp, text);
+          const value = text === undefined ? before.get(id)!.value : accept(kind, id, stamp, text).value;
           values.push({ id, value: value as T });
         } catch {
           bad.push(`${id}.json`);

@@ -2,9 +2,9 @@
  * inotify(7), as the thread of `sync/watch.ts` uses it: directly, because Node's own watchers hide the mask, the cookie
  * that joins the two halves of a rename, and `IN_Q_OVERFLOW`.
  */
-import { readSync, writeSync } from 'node:fs';
+import { writeSync } from 'node:fs';
 import { bind, nr, orThrow, outcome } from './libc.js';
-import { isErrno } from './linux.js';
+import { E, errnoError, isErrno } from './linux.js';
 
 // include/uapi/linux/inotify.h
 export const IN_MODIFY = 0x2;
@@ -25,6 +25,7 @@ export const IN_ISDIR = 0x40000000;
 
 const n1 = bind(', long a');
 const n2 = bind(', long a, long b');
+const nBufN = bind(', long a, void *buffer, long size');
 const addWatch = bind(', long fd, const char *path, long mask');
 const ppollRaw = bind(', void *fds, long count, void *time, void *mask, long size');
 
@@ -45,14 +46,12 @@ export const removeWatch = (inotify: number, wd: number): void => {
   n2(nr.inotifyRmWatch, inotify, wd);
 };
 
-/** Bytes read of a descriptor that does not block, 0 when there is nothing. */
+/** Bytes read of a descriptor that does not block, 0 when there is nothing. Without the Error that Node makes of that. */
 export const readAvailable = (fd: number, into: Buffer): number => {
-  try {
-    return readSync(fd, into);
-  } catch (error) {
-    if (isErrno(error) && (error.code === 'EAGAIN' || error.code === 'EINTR')) return 0;
-    throw error;
-  }
+  const got = outcome(nBufN(nr.read, fd, into, into.byteLength));
+  if (got >= 0) return got;
+  if (got === -E.EAGAIN || got === -E.EINTR) return 0;
+  throw errnoError(-got, 'read');
 };
 
 /**

@@ -7,6 +7,7 @@ import { constants as fs } from 'node:fs';
 import { arch, constants as os } from 'node:os';
 
 const x64 = {
+  read: 0,
   flock: 73,
   ftruncate: 77,
   fchmod: 91,
@@ -51,6 +52,7 @@ const x64 = {
 };
 
 const arm64: typeof x64 = {
+  read: 63,
   fsetxattr: 7,
   lgetxattr: 9,
   fgetxattr: 10,
