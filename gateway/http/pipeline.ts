@@ -23,6 +23,7 @@ import { answerIam } from './query-api.js';
 import { ClientGone, type Exchange, sendError, sendReply } from './reply.js';
 import { type Request, wireBody } from './request.js';
 import { parseTarget, parseWire } from './target.js';
+import { turn } from './turn.js';
 import type { WireRequest } from './types.js';
 
 export interface Pipeline {
@@ -99,7 +100,8 @@ export function createPipeline(options: PipelineOptions): Pipeline {
     } finally {
       release();
     }
-    requests.record(lineOf(exchange, progress, performance.now() - started), failure, progress.failures);
+    const ms = performance.now() - started;
+    requests.record(() => lineOf(exchange, progress, ms), failure, progress.failures);
   }
 
   return {
@@ -150,6 +152,7 @@ function lineOf(
 // ---- from the wire to the reply ----------------------------------------------------------------------------------
 
 async function answer(options: PipelineOptions, exchange: Exchange, progress: Progress): Promise<S3Error | undefined> {
+  await turn();
   const wire = parseWire(exchange.incoming);
   wire.remoteAddress = options.addresses.client(wire.remoteAddress, wire.headers.get('x-forwarded-for'));
   progress.client = wire.remoteAddress;
@@ -198,7 +201,8 @@ function permissionOf(request: Request, caller: Caller): Permission {
 function recordedStorage({ options, exchange, wire, operation }: Request, { account }: Identity): Storage {
   const { storage, changes, log } = options;
   const { requestId } = exchange;
-  if (!changes) return storage;
+  // Safe in the sense of RFC 9110 section 9.2.1: they change nothing.
+  if (!changes || wire.method === 'GET' || wire.method === 'HEAD') return storage;
   return recordChanges({
     storage,
     changes,

@@ -16,10 +16,10 @@ export interface RequestLine {
 
 export interface RequestLog {
   /**
-   * `failure`: what the request was answered with, or (no S3Error) why it could not be answered. `parts`: failures within
+   * `line`: called when there is something to log. `failure`: what the request was answered with, or (no S3Error) why it could not be answered. `parts`: failures within
    * a reply that is a success.
    */
-  record(line: RequestLine, failure: unknown, parts?: readonly S3Error[]): void;
+  record(line: () => RequestLine, failure: unknown, parts?: readonly S3Error[]): void;
 }
 
 const secret = /^(x-amz-signature|x-amz-security-token|signature)$/i;
@@ -64,12 +64,12 @@ export function createRequestLog(log: Log, pause = 1000): RequestLog {
 
   return {
     record(line, failure, parts = []) {
-      if (failure instanceof S3Error && failure.status >= 500) fail(line, failure);
-      else {
+      if (failure instanceof S3Error && failure.status >= 500) fail(line(), failure);
+      else if (log.isLevelEnabled('debug')) {
         const code = failure instanceof S3Error ? failure.code : failure === undefined ? undefined : 'ClientGone';
-        log.debug({ ...line, code }, 'request');
+        log.debug({ ...line(), code }, 'request');
       }
-      for (const part of parts) if (part.status >= 500) fail(line, part);
+      for (const part of parts) if (part.status >= 500) fail(line(), part);
     },
   };
 }

@@ -65,7 +65,7 @@ export type XmlValue = string | number | boolean | undefined | XmlValue[] | { [n
 export type ReplyBody =
   | undefined
   | { xml: { [root: string]: XmlValue } }
-  | { bytes: Uint8Array; type: string }
+  | { bytes: Uint8Array; type?: string }
   /** Bytes of an object; `send` runs after the headers are out. `close` always runs. */
   | { length: number; send: (sink: import('../storage/types.js').Sink) => Promise<void>; close: () => Promise<void> }
   /** 200 at once, white space while it works, then the document (CompleteMultipartUpload, CopyObject). */

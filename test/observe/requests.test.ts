@@ -26,11 +26,11 @@ function requestLog(pause?: number) {
 
 test('a level for each kind of end; 5xx with the cause', () => {
   const { lines, record } = requestLog();
-  record(line, undefined);
-  record(line, new S3Error('NoSuchKey'));
-  record(line, new Error('gone'));
-  record(line, new S3Error('NotImplemented'));
-  record(line, new S3Error('InternalError', { cause: new Error('why') }));
+  record(() => line, undefined);
+  record(() => line, new S3Error('NoSuchKey'));
+  record(() => line, new Error('gone'));
+  record(() => line, new S3Error('NotImplemented'));
+  record(() => line, new S3Error('InternalError', { cause: new Error('why') }));
   assert.equal(
     lines.map(({ level, code }) => [level, code]),
     [
@@ -47,13 +47,13 @@ test('a level for each kind of end; 5xx with the cause', () => {
 test('a flood of SlowDown is one line at once, then one in a while with the number', async () => {
   const { lines, record } = requestLog(30);
   const counts = () => lines.map(({ count }) => count);
-  for (let i = 0; i < 500; i++) record(line, new S3Error('SlowDown', { cause: new Error(`${i}`) }));
+  for (let i = 0; i < 500; i++) record(() => line, new S3Error('SlowDown', { cause: new Error(`${i}`) }));
   assert.equal(counts(), [1]);
   await sleep(60);
   assert.equal(counts(), [1, 499]);
   assert.is(lines[1].err.message, '499');
   await sleep(60);
-  record(line, undefined, [new S3Error('SlowDown'), new S3Error('AccessDenied')]);
+  record(() => line, undefined, [new S3Error('SlowDown'), new S3Error('AccessDenied')]);
   assert.equal(counts(), [1, 499, undefined, 1]);
 });
 

@@ -7,6 +7,11 @@ export const getObject: Handler = async (context) => {
   const object = await context.storage.open(context.place, context.key);
   try {
     const { status, headers, range } = planReading(context, object.info);
+    if (object.bytes) {
+      await object.close();
+      const { start, length } = range;
+      return { status, headers, body: { bytes: object.bytes.subarray(start, start + length) } };
+    }
     return {
       status,
       headers,

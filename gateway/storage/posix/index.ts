@@ -163,6 +163,7 @@ export const createPosixStorage = async (options: PosixOptions): Promise<Storage
     let closed = false;
     const object: OpenObject = {
       info,
+      ...(bytes && { bytes }),
       read: async (start, length, sink) => {
         if (closed) throw new Error('the object is closed');
         if (bytes) {
