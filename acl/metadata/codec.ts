@@ -151,11 +151,17 @@ const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 const parse = (bytes: Uint8Array): Record<string, unknown> | undefined => {
   if (bytes.byteLength < 3 || bytes.byteLength > MAX_PACKED || bytes[0] !== VERSION) return undefined;
   try {
-    const value: unknown = JSON.parse(utf8.decode(bytes.subarray(1)));
+    const value: unknown = JSON.parse(textOf(bytes));
     return isRecord(value) ? value : undefined;
   } catch {
     return undefined;
   }
+};
+
+/** Behind the version. Nearly all is ASCII, which takes no decoder. */
+const textOf = (bytes: Uint8Array): string => {
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset + 1, bytes.byteLength - 1).toString('latin1');
+  return printable.test(text) ? text : utf8.decode(bytes.subarray(1));
 };
 
 const isRecord = (value: unknown): value is Record<string, unknown> =>
@@ -166,13 +172,20 @@ const isCount = (value: unknown): value is number => Number.isSafeInteger(value)
 // A header is split at a line end: a stored value must not be able to add one. Tab is allowed (RFC 9110, 5.5).
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
 const unfit = /[\0-\x08\x0a-\x1f\x7f]|\p{Surrogate}/u;
-const isText = (value: unknown): value is string => typeof value === 'string' && !unfit.test(value);
+const printable = /^[ -~]*$/;
+const isText = (value: unknown): value is string =>
+  typeof value === 'string' && (printable.test(value) || !unfit.test(value));
+
+const tenDigits = 36n ** 10n;
 
 const readBig = (value: unknown): bigint | undefined => {
   if (typeof value !== 'string' || !/^-?[0-9a-z]{1,13}$/.test(value)) return undefined;
-  let result = 0n;
-  for (const digit of value.replace('-', '')) result = result * 36n + BigInt(Number.parseInt(digit, 36));
-  return value.startsWith('-') ? -result : result;
+  const negative = value.startsWith('-');
+  const digits = negative ? value.slice(1) : value;
+  // Ten digits fit into a number: they are read much faster than as a bigint.
+  const low = BigInt(Number.parseInt(digits.slice(-10), 36));
+  const result = digits.length > 10 ? BigInt(Number.parseInt(digits.slice(0, -10), 36)) * tenDigits + low : low;
+  return negative ? -result : result;
 };
 
 const readStamp = (value: unknown): Stamp | undefined => {

@@ -8,10 +8,10 @@ import {
   tryFgetxattr,
   tryFremovexattr,
   tryFsetxattr,
-  tryLgetxattr,
   tryUnlinkat,
   XATTR_CREATE,
 } from '../../gateway/storage/posix/syscalls.js';
+import { tryGetxattrAt } from '../../gateway/storage/posix/working-directory.js';
 import { decodeMeta, encode, encodeMeta, encodeReference, nameFor, type Overflow, type Packed } from './codec.js';
 import { type MetaGround, readWhole, type Saved, writeWhole } from './files.js';
 import type { Stamp } from './stamp.js';
@@ -33,8 +33,9 @@ const read = (get: (into: Buffer) => number): Buffer | number => {
 /** A view of the value, good until the next call; or -errno (ENODATA: there is none). */
 export const readAttribute = (fd: number): Buffer | number => read((into) => tryFgetxattr(fd, ATTRIBUTE, into));
 
-/** As `readAttribute`, by path; a last symbolic link is not followed. */
-export const readAttributeOf = (path: Buffer): Buffer | number => read((into) => tryLgetxattr(path, ATTRIBUTE, into));
+/** As `readAttribute`, of a name in an open directory; a symbolic link is not followed. */
+export const readAttributeAt = (directory: number, name: Buffer): Buffer | number =>
+  read((into) => tryGetxattrAt(directory, name, ATTRIBUTE, into));
 
 export const removeAttribute = (fd: number): number => tryFremovexattr(fd, ATTRIBUTE);
 

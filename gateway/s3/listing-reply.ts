@@ -54,6 +54,7 @@ export function integerParameter(
  * space becomes `%20`, which every decoder understands, those of forms included.
  */
 export function encodeKey(text: string): string {
+  if (/^[A-Za-z0-9_.*/-]*$/.test(text)) return text;
   return encodeURIComponent(text.replace(/\p{Cs}/gu, '\ufffd'))
     .replace(/%2F/g, '/')
     .replace(/[!'()~]/g, (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`);
@@ -89,9 +90,14 @@ export async function readPage(context: Context, parameters: ListingParameters, 
   return context.storage.list(context.place, { prefix, delimiter, after, limit: maxKeys });
 }
 
+let last = { seconds: Number.NaN, text: '' };
+
 /** Listings give whole seconds, as `Last-Modified` does: clients compare the two. */
 export function timestamp(milliseconds: number): string {
-  return new Date(Math.floor(milliseconds / 1000) * 1000).toISOString();
+  const seconds = Math.floor(milliseconds / 1000);
+  // A job writes many files in one second.
+  if (seconds !== last.seconds) last = { seconds, text: new Date(seconds * 1000).toISOString() };
+  return last.text;
 }
 
 /** Contents of ListObjects, or Version of ListObjectVersions with `extra` in it. */

@@ -31,18 +31,28 @@ function escapeCharacter(character: string): string {
   }
 }
 
+/** ASCII without the characters of markup. */
+const plain = /^[ !#-%'-;=?-~]*$/;
+
 /** Text for an element or a quoted attribute. */
 export function escapeXml(text: string): string {
+  if (plain.test(text)) return text;
   return text.replace(/\p{Cs}/gu, '\ufffd').replace(special, escapeCharacter);
 }
 
 function element(name: string, value: XmlValue, xmlns: string): string {
   if (value === undefined) return '';
-  if (Array.isArray(value)) return value.map((each) => element(name, each, xmlns)).join('');
-  if (typeof value !== 'object') return `<${name}${xmlns}>${escapeXml(String(value))}</${name}>`;
+  if (typeof value === 'string') return `<${name}${xmlns}>${escapeXml(value)}</${name}>`;
+  if (typeof value !== 'object') return `<${name}${xmlns}>${value}</${name}>`;
   let attributes = xmlns;
   let content = '';
-  for (const [key, inner] of Object.entries(value)) {
+  if (Array.isArray(value)) {
+    for (const each of value) content += element(name, each, xmlns);
+    return content;
+  }
+  // Not `Object.entries`: a page of a listing has ten thousand of them.
+  for (const key of Object.keys(value)) {
+    const inner = value[key];
     if (inner === undefined) continue;
     if (key.startsWith('@')) attributes += ` ${key.slice(1)}="${escapeXml(String(inner))}"`;
     else if (key === '#text') content += escapeXml(String(inner));

@@ -7,6 +7,9 @@ import { constants as fs } from 'node:fs';
 import { arch, constants as os } from 'node:os';
 
 const x64 = {
+  chdir: 80,
+  fchdir: 81,
+  unshare: 272,
   read: 0,
   flock: 73,
   ftruncate: 77,
@@ -52,6 +55,9 @@ const x64 = {
 };
 
 const arm64: typeof x64 = {
+  chdir: 49,
+  fchdir: 50,
+  unshare: 97,
   read: 63,
   fsetxattr: 7,
   lgetxattr: 9,

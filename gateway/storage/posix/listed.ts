@@ -2,7 +2,7 @@
 import { decode } from '../../../acl/metadata/codec.js';
 import { believe, judge } from '../../../acl/metadata/stamp.js';
 import { loadRecord } from '../../../acl/metadata/store.js';
-import { readAttributeOf } from '../../../acl/metadata/xattr.js';
+import { readAttributeAt } from '../../../acl/metadata/xattr.js';
 import { S3Error } from '../../errors.js';
 import { fromBytes } from '../keys.js';
 import type { ListedObject, ObjectInfo } from '../types.js';
@@ -26,7 +26,6 @@ import {
   fstat,
   isErrno,
   O_NOFOLLOW,
-  procPath,
   RESOLVE_INSIDE,
   rawPath,
   tryOpenat2,
@@ -56,7 +55,7 @@ export const listedFile = (
   const key = fromBytes(keyBytes);
   if (!bucket.ground.sidecars) {
     // Two names are looked up, so the attribute may be another file's than the status: then the inode tells.
-    const value = readAttributeOf(rawPath(`${procPath(directory)}/${name}`));
+    const value = readAttributeAt(directory, raw);
     // What jobs write has no attribute: as for an open file without one, at half the cost.
     if (value === -E.ENODATA) {
       if (bucket.ground.synced) return undefined;
@@ -86,7 +85,7 @@ export const listedFile = (
 export const isShown = (bucket: BucketDir, directory: number, name: string): boolean => {
   const raw = rawPath(name);
   if (!bucket.ground.sidecars) {
-    const value = readAttributeOf(rawPath(`${procPath(directory)}/${name}`));
+    const value = readAttributeAt(directory, raw);
     if (value === -E.ENODATA) return false;
     const stamp = typeof value === 'number' ? undefined : decode(value)?.stamp;
     const stat = stamp && tryStatat(directory, raw, AT_SYMLINK_NOFOLLOW);

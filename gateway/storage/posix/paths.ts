@@ -27,6 +27,7 @@ import {
   tryMkdirat,
   tryOpenat2,
 } from './syscalls.js';
+import { leaveDirectory } from './working-directory.js';
 
 /** `full`: file and directory are on disk before success is told; `data`: the file's bytes are; `none`: the system's way. */
 export type Durability = 'full' | 'data' | 'none';
@@ -93,6 +94,7 @@ export const withBucket = <T>(ground: Ground, context: ErrnoContext, work: (buck
     }
     throw toS3Error(error, context);
   } finally {
+    leaveDirectory();
     closeAreas();
     close(fd);
   }

@@ -4,6 +4,7 @@ import type { Actor } from '../types.js';
 import { type Failed, failed } from './failures.js';
 import { become } from './identity.js';
 import { dropPrivileges } from './privileges.js';
+import { ownWorkingDirectory } from './working-directory.js';
 
 /** Synchronous functions by name. What they take and return is cloned between the threads. */
 // biome-ignore lint/suspicious/noExplicitAny: a table of functions of any kind; `Pool` types each call by its own entry
@@ -64,6 +65,7 @@ export const serve = (ops: OpTable): void => {
   if (!port) throw new Error('not a worker thread');
   const running = new Int32Array((workerData as WorkerStart).running);
   dropPrivileges();
+  ownWorkingDirectory();
 
   const perform = (call: Call): Reply => {
     if (call.deadline !== 0 && Date.now() > call.deadline) return { id: call.id, failure: { kind: 'late' } };

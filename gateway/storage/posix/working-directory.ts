@@ -1,0 +1,42 @@
+/**
+ * Attributes of names in an open directory. Linux has a call for that since 6.13 only (getxattrat); through
+ * `/proc/self/fd/N/name` it takes three times as long. So each worker thread has a working directory of its own, and asks
+ * from there. The main thread's, which is the process's for everybody who looks, stays where it is.
+ */
+import { isMainThread } from 'node:worker_threads';
+import { bind, nr, outcome } from './libc.js';
+import { procPath, rawPath, tryLgetxattr } from './syscalls.js';
+
+const n1 = bind(', long a');
+const path = bind(', const char *path');
+
+/** include/uapi/linux/sched.h: the working directory, the root and the umask. */
+const CLONE_FS = 0x200;
+
+let own = false;
+let inside = false;
+
+/** Gives this thread a working directory of its own, where the system permits it (containers may forbid unshare). */
+export const ownWorkingDirectory = (): void => {
+  own ||= !isMainThread && outcome(n1(nr.unshare, CLONE_FS)) === 0;
+};
+
+/**
+ * As `tryFgetxattr` of what stands under `name`, which is not opened, and not followed if it is a symbolic link.
+ * @param name of one segment
+ */
+export const tryGetxattrAt = (directory: number, name: Buffer, attribute: string, into: Uint8Array): number => {
+  if (!own) return tryLgetxattr(Buffer.concat([rawPath(`${procPath(directory)}/`), name]), attribute, into);
+  // Each time: what has the same number may be another directory by now.
+  const moved = outcome(n1(nr.fchdir, directory));
+  if (moved < 0) return moved;
+  inside = true;
+  return tryLgetxattr(name, attribute, into);
+};
+
+/** Nothing shall be kept busy, or alive, because this thread was there last. */
+export const leaveDirectory = (): void => {
+  if (!inside) return;
+  path(nr.chdir, '/');
+  inside = false;
+};
