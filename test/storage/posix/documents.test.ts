@@ -1,4 +1,4 @@
-import { execFile } from 'node:child_process';
+import { execFile, execFileSync } from 'node:child_process';
 import {
   chmodSync,
   mkdirSync,
@@ -18,7 +18,7 @@ import { createDocuments } from '../../../gateway/storage/posix/documents.js';
 import { createPool, type Pool } from '../../../gateway/storage/posix/pool.js';
 import type { Documents } from '../../../gateway/storage/types.js';
 import { tempDir } from '../../support/temp.js';
-import { withTimeout } from '../../support/time.js';
+import { until, withTimeout } from '../../support/time.js';
 
 interface Context {
   root: string;
@@ -131,6 +131,47 @@ test('the cache does not survive an exchange that keeps size and mtime', async (
   utimesSync(`${path}.new`, past, past);
   renameSync(`${path}.new`, path);
   assert.equal(await documents.get('keys', 'a'), { n: 3 });
+});
+
+test('what did not change is not looked at again, until any process changes it in any way', async ({ root, pool }) => {
+  let looks = 0;
+  const run: Pool['run'] = (op, args, options) => {
+    looks++;
+    return pool.run(op, args, options);
+  };
+  const documents = createDocuments(root, { run, lane: () => pool.lane() });
+  await documents.create<Doc>('keys', 'a', { n: 1 });
+  await documents.create<Doc>('keys', 'b', { n: 100 });
+  const area = join(root, '.tidegate');
+  const n = async () => (await documents.get<Doc>('keys', 'a'))?.n;
+  /** Also those of the others are not looked at for it. */
+  const looksOf = async (times: number) => {
+    const before = looks;
+    for (let i = 0; i < times; i++) await n();
+    return looks - before;
+  };
+  assert.is(await n(), 1);
+  assert.ok((await looksOf(100)) < 10, 'each get asks a worker');
+
+  const changes: [string, number | undefined][] = [
+    [`echo '{"n":2}' > keys/a.json`, 2],
+    [`echo '{"n":3}' > keys/new && mv keys/new keys/a.json`, 3],
+    ['rm keys/a.json', undefined],
+    [`echo '{"n":4}' > keys/new && ln keys/new keys/a.json`, 4],
+    [`cp -a keys other && mv keys gone && echo '{"n":5}' > other/a.json && mv other keys`, 5],
+    [`echo '{"n":6}' > keys/a.json`, 6],
+    ['rm -r keys', undefined],
+    [`mkdir keys && echo '{"n":7}' > keys/a.json`, 7],
+  ];
+  for (const [command, expected] of changes) {
+    execFileSync('sh', ['-ec', command], { cwd: area });
+    assert.is(await n(), expected, command);
+    if (expected !== undefined) assert.ok((await looksOf(100)) < 10, `after ${command} each get asks a worker`);
+  }
+  // Nothing tells of this one: as when a backup is restored.
+  execFileSync('sh', ['-ec', `cp -a .tidegate copy && mv .tidegate old && mv copy .tidegate`], { cwd: root });
+  writeFileSync(join(area, 'keys/a.json'), '{"n":8}');
+  await until('the other area', 3_000, async () => (await n()) === 8 || undefined);
 });
 
 test('ids that are no names: unknown when asked for, refused when made', async ({ root, documents }) => {

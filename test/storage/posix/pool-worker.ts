@@ -1,10 +1,11 @@
 /** The worker of pool.test.ts: operations that are slow, crash, or tell who they are. */
-import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
 import { threadId } from 'node:worker_threads';
 import { S3Error } from '../../../gateway/errors.js';
 import { busyNow } from '../../../gateway/storage/posix/failures.js';
 import * as sys from '../../../gateway/storage/posix/syscalls.js';
 import { handOver, serve } from '../../../gateway/storage/posix/worker-loop.js';
+import { leaveDirectory, tryGetxattrAt } from '../../../gateway/storage/posix/working-directory.js';
 
 const kept = new Map<string, number>();
 const order: number[] = [];
@@ -64,6 +65,16 @@ const ops = {
     } finally {
       sys.close(fd);
     }
+  },
+  attributeAt(directory: string, name: string): { value: string | number; below: string; after: string } {
+    const fd = sys.openat2(sys.AT_FDCWD, directory, sys.O_RDONLY | sys.O_DIRECTORY);
+    const into = Buffer.alloc(100);
+    const got = tryGetxattrAt(fd, sys.rawPath(name), 'user.of-test', into);
+    const below = readlinkSync('/proc/thread-self/cwd');
+    leaveDirectory();
+    sys.close(fd);
+    const value = got < 0 ? got : into.toString('utf8', 0, got);
+    return { value, below, after: readlinkSync('/proc/thread-self/cwd') };
   },
   read: (path: string) => readFileSync(path, 'utf8'),
   openMany(path: string, count: number): number {
