@@ -1,4 +1,4 @@
-/** Builds the sync engine's parts for a gateway: its thread, what requests write down for it, and what they ask of it. */
+/** Builds the sync engine's parts for a gateway: its process, what requests write down for it, and what they ask of it. */
 import { randomUUID } from 'node:crypto';
 import { realpath, stat } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
@@ -6,7 +6,7 @@ import { dirname } from 'node:path';
 import { createSyncControl } from '../sync/control.js';
 import { type SyncEngine, startSyncEngine } from '../sync/engine.js';
 import { createRecorder } from '../sync/inbox.js';
-import type { EngineStart } from '../sync/thread.js';
+import type { EngineStart } from '../sync/process.js';
 import { createSender, type Webhooks } from '../sync/webhooks.js';
 import type { Config } from './config.js';
 import type { Log } from './observe/log.js';
@@ -82,7 +82,7 @@ export async function leadMeanwhile(
   });
 }
 
-/** What the thread of the sync engine is told. */
+/** What the process of the sync engine is told. */
 export async function engineStart(config: Config): Promise<EngineStart> {
   const { root, region, durability, fileMode, dirMode, metadata, syncChecksum, syncHashers } = config;
   const real = await realpath(root);

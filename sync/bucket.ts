@@ -8,6 +8,7 @@ import { hostname } from 'node:os';
 import type { Fingerprint } from '../acl/metadata/stamp.js';
 import type { BucketDir } from '../gateway/storage/posix/paths.js';
 import type { Bucket, Documents } from '../gateway/storage/types.js';
+import { isSpoilt, mendCatalog } from './catalog.js';
 import { split } from './changes.js';
 import { createCounter } from './counter.js';
 import { type FeedOptions, OtherWriter } from './feed.js';
@@ -101,6 +102,8 @@ export function leadBucket(deps: BucketDeps): LedBucket {
   let asked = true;
   let wake: (() => void) | undefined;
   let complaints = 0;
+  /** What has happened to the catalog. */
+  let spoilt: unknown;
 
   const nudge = (): void => {
     nudged = true;
@@ -215,7 +218,7 @@ export function leadBucket(deps: BucketDeps): LedBucket {
     if (unknown.length > 0) catalog.commit({ directories: unknown.map((dir) => [dir, unlooked]) });
     await changeState(documents, bucket, (current) => ({
       ...current,
-      leader: { host: hostname(), pid: process.pid, since: lease.since },
+      leader: { host: hostname(), pid: process.ppid, since: lease.since },
     }));
     if (deps.onlyAsked) return;
     // What is watched before it is looked at cannot change unseen in between.
@@ -348,6 +351,11 @@ export function leadBucket(deps: BucketDeps): LedBucket {
           log.warn({ err: error, bucket: bucket.name }, 'the sync of a bucket begins anew');
           break;
         }
+        if (isSpoilt(error)) {
+          log.error({ err: error, bucket: bucket.name }, 'the catalog of a bucket is spoilt, and opened anew');
+          spoilt = error;
+          break;
+        }
         if (!(await deps.stands())) return;
         const ms = BACKOFF_MS[Math.min(failures++, BACKOFF_MS.length - 1)]!;
         log.error({ err: error, bucket: bucket.name, ms }, 'a bucket cannot be synced, to be tried again');
@@ -378,6 +386,7 @@ export function leadBucket(deps: BucketDeps): LedBucket {
     await deliveries.stop();
     feed.close();
     await catalog.close();
+    if (spoilt) mendCatalog(directory, spoilt);
   }
 
   const deliveries = deps.deliver();

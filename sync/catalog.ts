@@ -5,9 +5,10 @@
  * It is derived data: when it is lost or damaged a scan makes it again. But what an event was sent for is committed together
  * with the event, so that a process that dies in between sends none twice and forgets none.
  */
-import { closeSync, fstatSync, openSync, readSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Database, open, type RootDatabase } from 'lmdb';
+import { Damaged, isWholeDatabase, PAGE } from './catalog-check.js';
 import { belowDirectory, decodeEntry, encodeEntry, inDirectory, keyOf, placeOf } from './entry-codec.js';
 import type { DirBytes, Entry, EventDraft, FeedEvent, KeyBytes, Totals } from './types.js';
 
@@ -70,20 +71,24 @@ export interface Catalog {
 /** A file of another version is thrown away and made again. */
 const VERSION = 1;
 const FILE = 'catalog.mdb';
-/** There while the file is being opened; a byte for each attempt that did not come to its end. */
-const MARK = 'catalog.opening';
-const MOST_TRIES = 3;
-const PAGE = 4096;
-const [MAGIC_AT, MAGIC] = [24, 0xbeefc0de];
-/** In a meta page: the roots of the free list and of the databases, the transaction. */
-const [ROOTS_AT, TXN_AT] = [[88, 136], 152] as const;
-const NO_PAGE = 0xffff_ffff_ffff_ffffn;
+/** There while the file is open: the next who opens it knows that it was not closed. */
+const MARK = 'catalog.open';
 
 /** LMDB's own errors (lmdb.h) that say that the file is none, or not whole. The others are of the system, and pass. */
 const damage: ReadonlySet<unknown> = new Set([-30784, -30793, -30794, -30796, -30797]);
-class OtherVersion extends Error {}
+/** Whether the catalog has to be made anew, because of what it is and not of what happens around it. */
 const isDamage = (error: unknown): boolean =>
-  error instanceof OtherVersion || error instanceof SyntaxError || damage.has((error as { code?: unknown }).code);
+  error instanceof Damaged || damage.has((error as { code?: unknown }).code);
+
+/** MDB_BAD_TXN: something has failed before, and everything does from then on. */
+const BAD_TXN = -30782;
+/** Whether an open catalog has to be closed, and `mendCatalog` to be called then. */
+export const isSpoilt = (error: unknown): boolean => isDamage(error) || (error as { code?: unknown }).code === BAD_TXN;
+
+/** Of one that was closed because of an error (`isSpoilt`): it is opened again, or made anew. */
+export function mendCatalog(directory: string, error: unknown): void {
+  if (isDamage(error) || !isWholeDatabase(join(directory, FILE), true)) removeCatalog(directory);
+}
 
 /**
  * Opens the catalog, or makes it; one that is damaged, or of another version, is made anew.
@@ -93,19 +98,26 @@ const isDamage = (error: unknown): boolean =>
 export function openCatalog(directory: string, lastSeq: number): Catalog {
   const path = join(directory, FILE);
   const mark = join(directory, MARK);
-  // LMDB trusts its file, and a damaged one can end the process at each attempt; a process may also be killed in one.
-  const tries = sizeOf(mark);
-  if (tries >= MOST_TRIES || !isCatalog(path)) removeCatalog(directory);
-  writeFileSync(mark, '.', { flag: 'a' });
+  // What was closed is whole, if nobody else has written to it: then the process may die of it once, and not again and again.
+  if (!isWholeDatabase(path, existsSync(mark))) removeCatalog(directory);
+  const open = (): Catalog => {
+    writeFileSync(mark, '');
+    const catalog = openFile(path, lastSeq);
+    return {
+      ...catalog,
+      async close() {
+        await catalog.close();
+        rmSync(mark, { force: true });
+      },
+    };
+  };
+  requireDescriptors();
   try {
-    requireDescriptors();
-    return openFile(path, lastSeq);
+    return open();
   } catch (error) {
     if (!isDamage(error)) throw error;
     removeCatalog(directory);
-    return openFile(path, lastSeq);
-  } finally {
-    rmSync(mark, { force: true });
+    return open();
   }
 }
 
@@ -119,40 +131,18 @@ function requireDescriptors(): void {
   }
 }
 
-const sizeOf = (path: string): number => statSync(path, { throwIfNoEntry: false })?.size ?? 0;
-
-/**
- * Whether the file is a whole LMDB (`MDB_meta` and `MDB_page` of mdb.c), or is not there: reading one that is cut off, or
- * whose root is no page, ends the process. Of two meta pages the one with the later transaction counts.
- */
-function isCatalog(path: string): boolean {
-  let fd: number;
-  try {
-    fd = openSync(path, 'r');
-  } catch {
-    return true;
-  }
-  try {
-    const meta = Buffer.alloc(2 * PAGE);
-    if (readSync(fd, meta, 0, meta.length, 0) < meta.length) return false;
-    if ([0, PAGE].some((at) => meta.readUInt32LE(at + MAGIC_AT) !== MAGIC)) return false;
-    const at = meta.readBigUInt64LE(TXN_AT) > meta.readBigUInt64LE(PAGE + TXN_AT) ? 0 : PAGE;
-    const pages = BigInt(Math.floor(fstatSync(fd).size / PAGE));
-    const page = Buffer.alloc(8);
-    return ROOTS_AT.every((where) => {
-      const root = meta.readBigUInt64LE(at + where);
-      if (root === NO_PAGE) return true;
-      return root < pages && readSync(fd, page, 0, 8, Number(root) * PAGE) === 8 && page.readBigUInt64LE() === root;
-    });
-  } finally {
-    closeSync(fd);
-  }
-}
-
 /** Loses nothing but time. Not while a process has it open. */
 export function removeCatalog(directory: string): void {
   for (const name of [FILE, `${FILE}-lock`, MARK]) rmSync(join(directory, name), { force: true });
 }
+
+const parse = <T>(value: Buffer): T => {
+  try {
+    return JSON.parse(value.toString()) as T;
+  } catch (error) {
+    throw new Damaged('a value is none', { cause: error });
+  }
+};
 
 const binary = { keyEncoding: 'binary', encoding: 'binary' } as const;
 
@@ -176,7 +166,7 @@ function openFile(path: string, lastSeq: number): Catalog {
 
   const note = <T>(name: string): T | undefined => {
     const value = notes.get(Buffer.from(name));
-    return value === undefined ? undefined : (JSON.parse(value.toString()) as T);
+    return value === undefined ? undefined : parse<T>(value);
   };
   const setNote = (name: string, value: unknown): void => {
     if (value === undefined) notes.removeSync(Buffer.from(name));
@@ -186,7 +176,7 @@ function openFile(path: string, lastSeq: number): Catalog {
   const version = note<number>('version');
   if (version !== undefined && version !== VERSION) {
     void root.close();
-    throw new OtherVersion(`a catalog of version ${version}`);
+    throw new Damaged(`a catalog of version ${version}`);
   }
   const isNew = version === undefined;
   if (isNew) {
@@ -320,7 +310,7 @@ function openFile(path: string, lastSeq: number): Catalog {
       seq += told.length;
       return told;
     },
-    outbox: () => [...outbox.getRange()].map(({ value }) => JSON.parse(value.toString()) as FeedEvent),
+    outbox: () => [...outbox.getRange()].map(({ value }) => parse<FeedEvent>(value)),
     delivered(upTo) {
       root.transactionSync(() => {
         for (const key of [...outbox.getKeys({ end: seqKey(upTo + 1) })]) outbox.removeSync(key);

@@ -1,7 +1,13 @@
-/** The main thread's side of the sync engine: starts its thread, wakes it, starts it again should it die. */
-import { Worker } from 'node:worker_threads';
+/**
+ * The gateway's side of the sync engine: starts its process, wakes it, starts it again should it die.
+ *
+ * A process and not a thread: LMDB maps its files, and where one is damaged, is cut off, or lies on a disk or server that fails,
+ * the kernel ends whoever reads it. Requests are served all the same, and they do not share descriptors or a heap with it.
+ */
+import { type ChildProcess, fork } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
 import type { Bucket } from '../gateway/storage/types.js';
-import type { EngineStart, FromEngine, Question, ToEngine } from './thread.js';
+import type { EngineStart, FromEngine, Question, ToEngine } from './process.js';
 import type { Destination } from './webhooks.js';
 
 export interface SyncEngine {
@@ -18,17 +24,26 @@ export interface EngineOptions extends EngineStart {
 }
 
 const RESTART_MS = [1_000, 5_000, 30_000] as const;
-/** A thread that has worked so long has not died of what it died of before. */
+/** A process that has worked so long has not died of what it died of before. */
 const HEALTHY_MS = 600_000;
 const CLOSE_MS = 10_000;
 
+/** Secrets that the gateway alone needs stay with it. */
+const environment = (): NodeJS.ProcessEnv => {
+  const { TIDEGATE_MASTER_KEY: _, ...env } = process.env;
+  return env;
+};
+
 export function startSyncEngine({ log, destination, ...start }: EngineOptions): SyncEngine {
-  let worker: Worker | undefined;
+  let child: ChildProcess | undefined;
   let closing = false;
   let deaths = 0;
   let timer: NodeJS.Timeout | undefined;
 
-  const post = (message: ToEngine) => worker?.postMessage(message);
+  /** What cannot be sent is for one that has died: the next one looks by itself. */
+  const post = (message: ToEngine | EngineStart): void => {
+    if (child?.connected) child.send(message, () => {});
+  };
 
   async function answer({ question, webhook }: Question): Promise<void> {
     try {
@@ -42,29 +57,34 @@ export function startSyncEngine({ log, destination, ...start }: EngineOptions): 
 
   function begin(): void {
     const begun = performance.now();
-    const thread = new Worker(new URL('./thread.js', import.meta.url), {
-      workerData: start,
-      // Node would warn of every descriptor that it did not open itself, and remember it.
-      trackUnmanagedFds: false,
+    const made = fork(fileURLToPath(new URL('./process.js', import.meta.url)), [], {
+      serialization: 'advanced',
+      execArgv: process.execArgv.filter((each) => each === '--enable-source-maps'),
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+      env: environment(),
     });
-    worker = thread;
-    let reason: unknown = new Error('the thread ended');
-    thread.unref();
-    thread.on('message', (message: FromEngine) => {
+    child = made;
+    made.unref();
+    made.channel?.unref();
+    post(start);
+    made.on('message', (message: FromEngine) => {
       if ('question' in message) void answer(message);
       else log[message.level](message.details, message.message);
     });
-    thread.on('error', (error) => {
-      reason = error;
-    });
-    thread.on('exit', () => {
-      if (worker === thread) worker = undefined;
+    let over = false;
+    const ended = (reason: string): void => {
+      if (over) return;
+      over = true;
+      if (child === made) child = undefined;
       if (closing) return;
       if (performance.now() - begun > HEALTHY_MS) deaths = 0;
       const ms = RESTART_MS[Math.min(deaths++, RESTART_MS.length - 1)]!;
-      log.error({ err: reason, ms }, 'the sync engine stopped, and is started again');
+      log.error({ reason, ms }, 'the sync engine stopped, and is started again');
       timer = setTimeout(begin, ms).unref();
-    });
+    };
+    // It could not be started.
+    made.on('error', (error) => ended(String(error)));
+    made.on('exit', (code, signal) => ended(signal ?? `exit code ${code}`));
   }
 
   begin();
@@ -73,14 +93,14 @@ export function startSyncEngine({ log, destination, ...start }: EngineOptions): 
     async close() {
       closing = true;
       clearTimeout(timer);
-      const thread = worker;
-      if (!thread) return;
-      thread.ref();
-      const exited = new Promise<void>((resolve) => thread.once('exit', () => resolve()));
+      const ending = child;
+      if (!ending) return;
+      ending.ref();
+      const exited = new Promise<void>((resolve) => ending.once('exit', () => resolve()));
       post('stop');
       const late = setTimeout(() => {
         log.warn({}, 'the sync engine does not end: it is cut off');
-        void thread.terminate();
+        ending.kill('SIGKILL');
       }, CLOSE_MS);
       await exited;
       clearTimeout(late);

@@ -1,5 +1,6 @@
 /** How the catalog stores what it knows of an object: fixed numbers first, so that a scan compares without decoding. Pure. */
 import type { Fingerprint } from '../acl/metadata/stamp.js';
+import { Damaged } from './catalog-check.js';
 import type { DirBytes, Entry, KeyBytes } from './types.js';
 
 /**
@@ -49,6 +50,7 @@ export const encodeEntry = ({ size, mtimeNs, ctimeNs, ino, etag, write }: Entry)
 };
 
 export const decodeEntry = (value: Buffer): Entry => {
+  if (value.length <= FIXED) throw new Damaged('an entry is too short');
   const digest = (value[FIXED]! & 0x80) !== 0;
   const end = FIXED + 1 + (value[FIXED]! & 0x7f);
   return {
@@ -66,6 +68,7 @@ export const isUnhashed = (value: Buffer): boolean => value[FIXED] === 0;
 
 /** Whether nothing has happened to the file since the entry was made: the everyday case of a scan. */
 export const isSame = (value: Buffer, stat: Fingerprint): boolean =>
+  value.length > FIXED &&
   value.readBigInt64LE(16) === stat.ctimeNs &&
   value.readBigUInt64LE(24) === stat.ino &&
   value.readBigInt64LE(8) === stat.mtimeNs &&

@@ -1,7 +1,7 @@
 /**
  * Words that the parts of the sync engine share.
  *
- * The engine runs in a thread of its own (`thread.ts`), where synchronous system calls hold nobody up; S3 requests are
+ * The engine runs in a process of its own (`process.ts`), where synchronous system calls hold nobody up; S3 requests are
  * served by the main thread, which only writes down what it has done (`inbox.ts`) and asks (`engine.ts`).
  *
  * One process leads a bucket (`leader.ts`). It alone writes the bucket's catalog and feed. Whatever tells it that

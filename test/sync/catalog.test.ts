@@ -1,12 +1,13 @@
 import { execFileSync, fork } from 'node:child_process';
-import { createHash } from 'node:crypto';
+import { createHash, randomFillSync } from 'node:crypto';
 import { once } from 'node:events';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { type Catalog, openCatalog, removeCatalog } from '../../sync/catalog.js';
+import { isWholeDatabase } from '../../sync/catalog-check.js';
 import { decodeEntry, encodeEntry, keyOf, placeOf } from '../../sync/entry-codec.js';
 import type { Entry, EventDraft } from '../../sync/types.js';
 import { tempDir } from '../support/temp.js';
@@ -201,6 +202,51 @@ catalogs('what is no catalog is made anew', async () => {
   const again = openCatalog(directory, 0);
   assert.ok(again.isNew);
   await again.close();
+});
+
+catalogs('one that was not closed is looked through: whatever page is damaged, and never a whole one', async () => {
+  const directory = tempDir();
+  const file = join(directory, 'catalog.mdb');
+  const catalog = openCatalog(directory, 0);
+  // Trees of several levels, files with several names, and values that take pages of their own.
+  for (let i = 0; i < 20_000; i += 500) {
+    const keys = Array.from({ length: 500 }, (_, at) => `dir${i % 7}/a-file-with-a-name-${i + at}`);
+    catalog.commit({
+      objects: keys.map((key, at) => [key, entry({ ino: BigInt((i + at) % 50 === 0 ? 7 : i + at + 1) })]),
+      events: keys.slice(0, 20).map(event),
+      notes: { long: 'x'.repeat(i) },
+    });
+    if (i % 5_000 === 0) catalog.delivered(Math.floor(i / 50));
+    assert.ok(isWholeDatabase(file, true), `while it is written, ${i}`);
+  }
+  for (let i = 0; i < 20_000; i += 40)
+    catalog.commit({ objects: [[`dir${(i - (i % 500)) % 7}/a-file-with-a-name-${i}`, undefined]] });
+  await catalog.close();
+  const whole = readFileSync(file);
+  assert.ok(isWholeDatabase(file, true));
+  const pages = whole.length / 4096;
+  let missed = 0;
+  for (let page = 2; page < pages; page++) {
+    const damaged = Buffer.from(whole);
+    randomFillSync(damaged, page * 4096 + (page % 2 === 0 ? 0 : 16), 4080);
+    writeFileSync(file, damaged);
+    if (isWholeDatabase(file, true)) missed++;
+  }
+  // Pages that are free, and the space within pages that take a long value.
+  assert.ok(missed < pages / 4, `${missed} of ${pages}`);
+  for (const length of [0, 100, 8192, whole.length >> 1]) {
+    writeFileSync(file, whole.subarray(0, length));
+    assert.not.ok(isWholeDatabase(file, true), `cut off at ${length}`);
+  }
+
+  // Of one that was not closed that is found before LMDB meets it; it would end this process.
+  writeFileSync(join(directory, 'catalog.open'), '');
+  const damaged = Buffer.from(whole);
+  for (let page = 2; page < pages; page += 3) randomFillSync(damaged, page * 4096 + 16, 4080);
+  writeFileSync(file, damaged);
+  const made = openCatalog(directory, 5);
+  assert.equal([made.isNew, made.totals().objects, made.lastSeq()], [true, 0, 5]);
+  await made.close();
 });
 
 catalogs('one of another version is made anew', async () => {

@@ -1,11 +1,10 @@
 /**
- * The thread of the sync engine: stands for the leadership of every bucket of the root, and leads those that it gets. System
+ * The process of the sync engine: stands for the leadership of every bucket of the root, and leads those that it gets. System
  * calls are synchronous here; nobody's requests wait for them.
  */
 import { mkdirSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { setTimeout as pause } from 'node:timers/promises';
-import { parentPort, workerData } from 'node:worker_threads';
 import type { Account } from '../acl/identity.js';
 import { loadDigests } from '../gateway/storage/digest.js';
 import { findBucket, listBuckets } from '../gateway/storage/posix/buckets.js';
@@ -43,14 +42,14 @@ export interface EngineStart {
 
 export type ToEngine = 'stop' | { nudge: string } | { answer: number; destination: Destination | undefined };
 
-/** A line for the log of the process. */
+/** A line for the log of the gateway. */
 export interface LogLine {
   level: 'info' | 'warn' | 'error';
   details: object;
   message: string;
 }
 
-/** Where a webhook is, and its secret: the key that opens it stays in the main thread. */
+/** Where a webhook is, and its secret: the key that opens it stays in the gateway. */
 export interface Question {
   question: number;
   webhook: string;
@@ -74,16 +73,32 @@ interface Standing {
   led: LedBucket | undefined;
 }
 
-const post = (message: FromEngine): void => parentPort!.postMessage(message);
+/** The gateway's: what others are shown, and may stop. */
+const { ppid: pid } = process;
+let unsent = 0;
+let allSent: (() => void) | undefined;
+const post = (message: FromEngine): void => {
+  if (!process.connected) return;
+  unsent++;
+  process.send!(message, () => {
+    if (--unsent === 0) allSent?.();
+  });
+};
 const describe = (details: object): object =>
   Object.fromEntries(
     Object.entries(details).map(([name, value]) => [name, value instanceof Error ? told(value) : value]),
   );
-/** Class and stack are lost between threads. */
+/** Class and stack are lost between processes. */
 const told = ({ message, stack, cause }: Error): object => ({ message, stack, cause: cause && String(cause) });
 const logAt = (level: LogLine['level']) => (details: object, message: string) =>
   post({ level, details: describe(details), message });
 const log: SyncLog = { info: logAt('info'), warn: logAt('warn'), error: logAt('error') };
+
+/** What comes before the engine is ready. */
+const early: ToEngine[] = [];
+let hear = (message: ToEngine): void => {
+  early.push(message);
+};
 
 const questions = new Map<number, (destination: Destination | undefined) => void>();
 let lastQuestion = 0;
@@ -98,7 +113,7 @@ const take = ({ answer, destination }: Extract<ToEngine, { answer: number }>): v
   questions.delete(answer);
 };
 
-/** The documents of the service area, read and written by this very thread. */
+/** The documents of the service area, read and written right here. */
 function openDocuments(root: string): Documents {
   const ops: Record<string, (...args: never[]) => unknown> = documentOps;
   const inline = {
@@ -122,7 +137,7 @@ async function serve(start: EngineStart): Promise<void> {
   let stopping = false;
   let wake: (() => void) | undefined;
 
-  parentPort!.on('message', (message: ToEngine) => {
+  hear = (message: ToEngine) => {
     if (message === 'stop') {
       stopping = true;
       wake?.();
@@ -133,7 +148,8 @@ async function serve(start: EngineStart): Promise<void> {
       // A bucket that was just made is led at once.
       if (!one) wake?.();
     }
-  });
+  };
+  for (const message of early.splice(0)) hear(message);
 
   let swept = performance.now() - SWEEP_MS + 60_000;
   while (!stopping) {
@@ -233,7 +249,7 @@ async function stand(
   if (!account) throw new Error(`its owner ${bucket.owner} is no account`);
   let one = standing.get(bucket.name);
   if (!one) {
-    const candidate = createCandidate(directory, { host: hostname(), pid: process.pid });
+    const candidate = createCandidate(directory, { host: hostname(), pid });
     standing.set(
       bucket.name,
       (one = { bucket, candidate, actor: account.actor, group: account.group, led: undefined }),
@@ -294,5 +310,14 @@ async function stand(
     });
 }
 
-await serve(workerData as EngineStart);
-process.exit(0);
+// The gateway says when to end; what a terminal or a service manager sends to all of its processes is for that one. Without it
+// there is nobody to work for: what was begun is another leader's to finish.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {});
+process.on('disconnect', () => process.exit(0));
+process.once('message', (start: EngineStart) => {
+  process.on('message', (message: ToEngine) => hear(message));
+  void serve(start).then(() => {
+    allSent = () => process.exit(0);
+    if (unsent === 0) allSent();
+  });
+});
