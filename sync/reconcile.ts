@@ -218,6 +218,7 @@ export function createReconciler(deps: ReconcileDeps): Reconciler {
       if (!renames.isMoved(key)) cause.counts.deleted++;
       renames.departed(key, before, cause.counts);
       records.removed(key);
+      lookAtOthers(key, before);
     });
     return 'settled';
   }
@@ -294,6 +295,7 @@ export function createReconciler(deps: ReconcileDeps): Reconciler {
     draft.after.push(() => {
       count(item, isNews, former !== undefined);
       if (isNews) lookAtLinks(key, entry);
+      if (before && before.ino !== entry.ino) lookAtOthers(key, before);
     });
     if (!isNews) return;
     const event = createdEvent(key, toldOf === undefined ? entry : { ...entry, write: '' }, former?.key);
@@ -313,6 +315,11 @@ export function createReconciler(deps: ReconcileDeps): Reconciler {
       const known = other === key ? undefined : catalog.get(other);
       if (known && isWritten(known, entry)) lookAgain(other);
     }
+  }
+
+  /** A file that has lost a name has another ctime, so its record is believed under none of the others until it was read. */
+  function lookAtOthers(key: KeyBytes, { ino }: Entry): void {
+    for (const other of ino === 0n ? [] : catalog.keysOf(ino)) if (other !== key) lookAgain(other);
   }
 
   // ---- digests ---------------------------------------------------------------------------------------------------

@@ -66,6 +66,7 @@ export function createRecords({ catalog, recent, drain, taken, committed, lookAg
     const drained = drain();
     const draft = createDraft();
     const now = new Map<KeyBytes, Entry | undefined>();
+    const links = new Set<KeyBytes>();
     for (const { removal, write, key } of drained.removals) {
       if (removal === 'begun') removals.set(write, { key: toBytes(key), read: performance.now() });
       else removals.delete(write);
@@ -74,6 +75,8 @@ export function createRecords({ catalog, recent, drain, taken, committed, lookAg
       const key = toBytes(change.key);
       const before = now.has(key) ? now.get(key) : catalog.get(key);
       const { write, size = 0, etag = '' } = change;
+      // The file that stood there has lost a name, and with it the time by which its record is believed under the others.
+      if (before && before.ino !== 0n) for (const other of catalog.keysOf(before.ino)) links.add(other);
       if (told.has(write)) continue;
       if (change.name === 'ObjectRemoved:Delete') {
         const gone = removed.get(key);
@@ -97,7 +100,7 @@ export function createRecords({ catalog, recent, drain, taken, committed, lookAg
     const changed = commitDrafts(catalog, [draft], notes);
     taken(drained);
     for (const { write } of drained.changes) removals.delete(write);
-    for (const key of now.keys()) lookAgain(key);
+    for (const key of new Set([...now.keys(), ...links])) lookAgain(key);
     if (changed) committed();
     return { keys, more: drained.more };
   }

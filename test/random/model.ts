@@ -6,6 +6,11 @@ export interface Content {
   body: Buffer;
   /** ETags that may be shown of it: its MD5, and what a multipart upload was answered. */
   etags: Set<string>;
+  /**
+   * It has lost a name. Nobody is told of that under the others, and whether the engine knew of the one that went is chance: the
+   * ETag may be a synthetic one until the next scan.
+   */
+  loose?: boolean;
 }
 
 export const md5 = (body: Uint8Array): string => createHash('md5').update(body).digest('hex');
@@ -41,6 +46,10 @@ export function createModel(): Model {
   /** The ETags that a content was uploaded with, by its MD5. */
   const uploaded = new Map<string, Set<string>>();
   const count = (key: string) => touched.set(key, (touched.get(key) ?? 0) + 1);
+  const loosen = (key: string) => {
+    const content = keys.get(key);
+    if (content && [...keys].some(([name, each]) => each === content && name !== key)) content.loose = true;
+  };
   const model: Model = {
     keys,
     touched,
@@ -51,16 +60,19 @@ export function createModel(): Model {
       for (const [name, each] of keys) if (each === content) count(name);
     },
     set(key, content) {
+      loosen(key);
       keys.set(key, content);
       uploaded.set(md5(content.body), content.etags);
     },
     remove(key) {
+      loosen(key);
       keys.delete(key);
     },
     rewrite(key, body) {
       const content = keys.get(key)!;
       // The same bytes, whatever they were in between, are still the parts that were uploaded.
       if (!content.body.equals(body)) Object.assign(content, contentOf(body, ...(uploaded.get(md5(body)) ?? [])));
+      content.loose = false;
       model.touch(key);
     },
     below: (dir) => [...keys.keys()].filter((key) => key.startsWith(dir)),

@@ -136,7 +136,7 @@ export async function runWorlds(options: RunOptions): Promise<Figures> {
     let wrong: string[] = [];
     // A file that was renamed or had a chmod may be digested once more, without an event.
     await until('the listing', 10_000, async () => {
-      wrong = differences(wanted, await list(client, bucket, dice.of([1000, 1000, 7, 50])));
+      wrong = differences(wanted, await list(client, bucket, dice.of([1000, 1000, 7, 50])), true);
       return wrong.length === 0 || undefined;
     }).catch(() => none('the listing', wrong));
     const bytes = [...wanted.values()].reduce((sum, { body }) => sum + body.length, 0);

@@ -3,6 +3,7 @@ import {
   appendFileSync,
   closeSync,
   existsSync,
+  linkSync,
   openSync,
   readFileSync,
   renameSync,
@@ -167,6 +168,36 @@ test('a renamed file whose content changed with its size and its times put back 
     'filesystem Removed:Delete k',
     'filesystem Removed:Delete same',
   ]);
+});
+
+test('a file that loses one of its names has its ETag under the others', async () => {
+  const world = await openWorld();
+  const losses: Record<string, () => Promise<void> | void> = {
+    unlinked: () => rmSync(world.file('unlinked')),
+    replaced: () => {
+      writeFileSync(world.file('new'), 'another');
+      renameSync(world.file('new'), world.file('replaced'));
+    },
+    uploaded: () => world.put('uploaded', 'another'),
+    deleted: () => world.remove('deleted'),
+  };
+  for (const key of Object.keys(losses)) {
+    writeFileSync(world.file(`${key}.stays`), key);
+    linkSync(world.file(`${key}.stays`), world.file(key));
+    world.look(`${key}.stays`);
+    await world.settle();
+    world.look(key);
+  }
+  await world.settle();
+  for (const [key, lose] of Object.entries(losses)) {
+    await lose();
+    assert.match(await world.etag(`${key}.stays`), /-0$/);
+    world.look(key);
+    await world.settle();
+    assert.is(await world.etag(`${key}.stays`), md5(key), key);
+  }
+  const events = world.events().filter((event) => event.includes('stays'));
+  assert.is(events.length, 4, 'and nothing is told of that');
 });
 
 test('a deletion that the leader before this one has told is not told again by its late record', async () => {

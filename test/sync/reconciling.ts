@@ -39,6 +39,8 @@ export interface Reconciling {
   settle(): Promise<void>;
   /** Ticks until all that was found is settled; takes no records by itself, and looks at nothing more. */
   finish(): Promise<void>;
+  /** As S3 shows it. */
+  etag(key: string): Promise<string>;
   /** Events so far: `door name key`, and the beginning of the ETag. */
   events(): string[];
   /** Their request ids. */
@@ -156,6 +158,7 @@ export async function openReconciling(recent: readonly FeedEvent[] = []): Promis
         return cause.open === 0 || undefined;
       });
     },
+    etag: async (key) => (await bench.storage.head(bench.at, key)).meta.etag,
     requests: () => catalog.outbox().map(({ requestId }) => requestId),
     events: () => catalog.outbox().map((event) => `${told(event)}${event.etag ? ` ${event.etag.slice(0, 8)}` : ''}`),
     async close() {
