@@ -28,6 +28,11 @@ const present = ({ dice, model }: Lane, marker = false): string | undefined => {
   const keys = [...model.keys.keys()].filter((key) => marker || !key.endsWith('/'));
   return keys.length === 0 ? undefined : dice.of(keys);
 };
+/** As S3 clients see it. */
+const seen = ({ dice, model }: Lane): string | undefined => {
+  const keys = [...model.keys].filter(([, { hidden = false }]) => hidden === false);
+  return keys.length === 0 ? undefined : dice.of(keys)[0];
+};
 const fileOf = ({ path }: Lane, key: string): string => join(path, key);
 
 // ---- through S3 --------------------------------------------------------------------------------------------------
@@ -67,7 +72,10 @@ function settle(lane: Lane, ask: Asked, after: Content | undefined): void {
   const before = model.keys.get(key);
   const now = ask.requestId !== undefined ? after : found(lane, key, before, after);
   // A record that was not written any more: then the change may be told as a job's.
-  if (ask.requestId === undefined) model.touch(key);
+  if (ask.requestId === undefined) {
+    model.touch(key);
+    if (before?.hidden && after?.body.equals(before.body)) before.hidden = 'perhaps';
+  }
   if (now) model.set(key, now);
   else model.remove(key);
 }
@@ -83,7 +91,7 @@ const putAny: Operation = (lane) => put(lane, anyKey(lane), lane.dice.body());
 const overwrite: Operation = (lane) => put(lane, present(lane) ?? anyKey(lane), lane.dice.body());
 
 const copy: Operation = async (lane) => {
-  const source = present(lane);
+  const source = seen(lane);
   const key = anyKey(lane);
   if (!source || source === key) return;
   const CopySource = encodeURI(`${lane.bucket}/${source}`);
@@ -150,14 +158,14 @@ const removeMany: Operation = async (lane) => {
 };
 
 const tag: Operation = async (lane) => {
-  const key = present(lane);
+  const key = seen(lane);
   if (!key) return;
   const Tagging = { TagSet: [{ Key: 'n', Value: `${lane.dice.below(9)}` }] };
   await send(lane, (client) => client.send(new s3.PutObjectTaggingCommand({ Bucket: lane.bucket, Key: key, Tagging })));
 };
 
 const get: Operation = async (lane) => {
-  const key = present(lane);
+  const key = seen(lane);
   if (!key) return;
   const answer = await send(lane, async (client) => {
     const got = await client.send(new s3.GetObjectCommand({ Bucket: lane.bucket, Key: key }));
@@ -182,7 +190,7 @@ const writeTo = (lane: Lane, key: string, body: Buffer): void => {
   // In place, where it is there: all its names.
   if (lane.model.keys.has(key)) lane.model.rewrite(key, body);
   else {
-    lane.model.set(key, contentOf(body));
+    lane.model.set(key, lane.model.written(body));
     lane.model.touch(key);
   }
 };
@@ -259,7 +267,7 @@ const replace: Operation = (lane) => {
   lane.model.touch(`${lane.top}.new`);
   lane.model.touch(`${lane.top}.new`);
   lane.model.touch(key);
-  lane.model.set(key, contentOf(body));
+  lane.model.set(key, lane.model.written(body));
 };
 
 const link: Operation = (lane) => {

@@ -11,6 +11,8 @@ export interface Content {
    * ETag may be a synthetic one until the next scan.
    */
   loose?: boolean;
+  /** In a bucket that is `synced`: a job has put it there since the last sync. `perhaps`: it may have been uploaded since. */
+  hidden?: boolean | 'perhaps';
 }
 
 export const md5 = (body: Uint8Array): string => createHash('md5').update(body).digest('hex');
@@ -38,9 +40,12 @@ export interface Model {
   /** In place: all names of the file. */
   rewrite(key: string, body: Buffer): void;
   below(dir: string): string[];
+  /** What a job has put there. */
+  written(body: Buffer): Content;
 }
 
-export function createModel(): Model {
+/** @param synced what jobs put there is seen after a sync only */
+export function createModel(synced = false): Model {
   const keys = new Map<string, Content>();
   const touched = new Map<string, number>();
   /** The ETags that a content was uploaded with, by its MD5. */
@@ -75,6 +80,7 @@ export function createModel(): Model {
       content.loose = false;
       model.touch(key);
     },
+    written: (body) => ({ ...contentOf(body), ...(synced && { hidden: true }) }),
     below: (dir) => [...keys.keys()].filter((key) => key.startsWith(dir)),
   };
   return model;

@@ -1,13 +1,15 @@
 /** The run of the random test: lanes that work beside each other, gateways that are killed, and quiet points in between. */
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as s3 from '@aws-sdk/client-s3';
 import * as assert from 'uvu/assert';
 import { openFeedReader } from '../../sync/feed-reader.js';
 import { feedDirectory } from '../../sync/places.js';
-import { type Gateway, startGateway } from '../support/gateway.js';
+import type { SyncState } from '../../sync/types.js';
+import { command, type Gateway, startGateway } from '../support/gateway.js';
 import { sdk } from '../support/sdk.js';
 import { until } from '../support/time.js';
+import { syncBucket } from '../support/two-doors.js';
 import { checkCatalog, checkEvents, createReplay, differences, list } from './checks.js';
 import { type Lane, operate } from './doors.js';
 import { type Content, createDice, createModel } from './model.js';
@@ -18,6 +20,8 @@ export interface RunOptions {
   /** Gateways are killed so often, spread over the run. */
   kills: number;
   gateways: number;
+  /** What jobs write is seen after a sync only (`--visibility synced`). */
+  synced?: boolean;
   lanes?: number;
   /** Of the gateways, beside those that make a test quick. */
   flags?: readonly string[];
@@ -43,7 +47,7 @@ const CONVERGED_MS = 45_000;
 const TRAILING_MS = 700;
 
 export async function runWorlds(options: RunOptions): Promise<Figures> {
-  const { seed, operations, kills, gateways: count, lanes: laneCount = 5, flags = [] } = options;
+  const { seed, operations, kills, gateways: count, synced = false, lanes: laneCount = 5, flags = [] } = options;
   const dice = createDice(seed);
   const allFlags = ['--log-level', 'warn', '--sync-quiet', '0s', '--durability', 'none', ...flags];
   const first = await startGateway({ flags: allFlags });
@@ -54,6 +58,18 @@ export async function runWorlds(options: RunOptions): Promise<Figures> {
   const clients = gateways.map((gateway) => sdk(gateway!, { requestHandler: { requestTimeout: 30_000 } }));
   const bucket = 'worlds';
   await clients[0]!.send(new s3.CreateBucketCommand({ Bucket: bucket }));
+  const state = (): SyncState => JSON.parse(readFileSync(join(root, '.tidegate/syncs', `${bucket}.json`), 'utf8'));
+  const leader = (other?: string) =>
+    until('a leader', CONVERGED_MS, () => {
+      const since = existsSync(join(root, '.tidegate/syncs', `${bucket}.json`)) ? state().leader?.since : undefined;
+      return since === other ? undefined : since;
+    });
+  if (synced) {
+    const since = await leader();
+    await command('tidegate', ['bucket', 'set', bucket, '--visibility', 'synced'], root);
+    // Until it is noticed, files of jobs are taken up as before.
+    await leader(since);
+  }
   const path = first.bucketPath(bucket);
   let restarting: Promise<unknown> = Promise.resolve();
   const output: string[] = [];
@@ -63,7 +79,7 @@ export async function runWorlds(options: RunOptions): Promise<Figures> {
     return {
       top: `l${i}/`,
       dice: own,
-      model: createModel(),
+      model: createModel(synced),
       bucket,
       path,
       client() {
@@ -105,11 +121,29 @@ export async function runWorlds(options: RunOptions): Promise<Figures> {
   });
   const figures: Figures = { operations: 0, kills: 0, events: 0, quietPoints: 0, objects: 0, slowest: 0 };
 
+  /** Uploads at once, and of what jobs have put there nothing. */
+  async function checkVisible(): Promise<void> {
+    const shown = await list(clients.find((_, at) => gateways[at])!, bucket, 1000);
+    const wrong: string[] = [];
+    for (const [key, { hidden = false }] of expected()) {
+      if (hidden !== 'perhaps' && shown.has(key) === hidden) wrong.push(`${key} is ${hidden ? 'shown' : 'not shown'}`);
+      shown.delete(key);
+    }
+    none('before the sync', [...wrong, ...[...shown.keys()].map((key) => `${key} should not be there`)]);
+  }
+
+  async function publish(): Promise<void> {
+    const { status } = await syncBucket(gateways.find((gateway) => gateway)!, bucket);
+    assert.is(status, '200');
+  }
+
   async function quiet(): Promise<void> {
     const wanted = expected();
     const since = performance.now();
     let left: string[] = [];
-    await until('all is told', CONVERGED_MS, () => {
+    if (synced) await checkVisible();
+    await until('all is told', CONVERGED_MS, async () => {
+      if (synced) await publish();
       replay.advance(reader);
       left = differences(wanted, replay.keys);
       return left.length === 0 || undefined;
@@ -141,10 +175,11 @@ export async function runWorlds(options: RunOptions): Promise<Figures> {
     }).catch(() => none('the listing', wrong));
     const bytes = [...wanted.values()].reduce((sum, { body }) => sum + body.length, 0);
     await until('the counts', 10_000, () => {
-      const { totals } = JSON.parse(readFileSync(join(root, '.tidegate/syncs', `${bucket}.json`), 'utf8'));
+      const { totals } = state();
       return (totals?.objects === wanted.size && totals.bytes === bytes) || undefined;
     });
     replay.fresh.length = 0;
+    for (const content of wanted.values()) delete content.hidden;
     for (const { model } of lanes) {
       model.touched.clear();
       model.asked.length = 0;
