@@ -5,14 +5,13 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { type Changelog, type ChangelogOptions, type ChangelogState, createChangelog } from '../../sync/changelog.js';
+import type { ChangelogState } from '../../sync/changelog.js';
 import { tempDir } from '../support/temp.js';
 import { until } from '../support/time.js';
-import { type Lustre, lustre, MDT0, MDT1 } from './lustre.js';
-import { type Mirror, mirror } from './mirror.js';
+import { type Context, clearedAll, converged, hub, shown, started } from './changelog-hub.js';
+import { lustre, MDT0, MDT1 } from './lustre.js';
+import { mirror } from './mirror.js';
 import { random } from './random-tree.js';
-
-type Context = { fs: Lustre; running: Changelog[]; logged: string[]; stop: (() => void)[] };
 
 const test = suite<Context>('changelog');
 test.before.each((context) => {
@@ -27,48 +26,6 @@ test.after.each(async ({ running, stop }) => {
   for (const each of stop) each();
   for (const each of running) await each.stop();
 });
-
-/** A hub whose state is kept in `store`. */
-function hub(
-  { fs, running, logged }: Context,
-  store: { state?: ChangelogState },
-  more: Partial<ChangelogOptions> = {},
-) {
-  const say = (fields: object, message: string): void => {
-    logged.push(`${message}: ${String((fields as { err?: unknown }).err ?? '')}`);
-  };
-  const made = createChangelog({
-    mount: fs.mount,
-    users: { [MDT0]: 'cl1' },
-    load: async () => store.state,
-    save: async (state) => {
-      store.state = state;
-    },
-    log: { info: say, warn: say },
-    command: fs.command,
-    pollMs: 20,
-    retryMs: 20,
-    timeoutMs: 20_000,
-    ...more,
-  });
-  running.push(made);
-  return made;
-}
-
-const started = async (made: Changelog, fs: Lustre, bucket = 's3/b'): Promise<Mirror> => {
-  const seen = mirror(join(fs.mount, bucket));
-  await made.source(join(fs.mount, bucket)).start(seen);
-  return seen;
-};
-
-const converged = (seen: Mirror, ms = 30_000) =>
-  until('all changes are known', ms, () => (seen.differences().length === 0 ? true : undefined)).catch((error) => {
-    throw new Error(`${error.message}: ${seen.differences().slice(0, 10).join(' | ')}`);
-  });
-const clearedAll = (fs: Lustre, mdt = MDT0) =>
-  until('all is cleared', 30_000, () => (fs.cleared(mdt) === fs.last(mdt) ? true : undefined));
-const shown = (seen: Mirror): string[] =>
-  seen.hints.map(({ dir, name, deep }) => `${dir}|${name ?? '*'}${deep ? ' deep' : ''}`).sort();
 
 test('names come, go and move; the records are cleared when everything is settled', async (context) => {
   const { fs } = context;
