@@ -95,6 +95,14 @@ export function createChangelog(options: ChangelogOptions): Changelog {
 
   const load = async (): Promise<ChangelogState> => (state ??= (await options.load()) ?? { mdts: {}, buckets: {} });
   let loading: Promise<ChangelogState> | undefined;
+  /** Once, unless it fails. */
+  const loaded = (): Promise<ChangelogState> => {
+    loading ??= load().catch((error) => {
+      loading = undefined;
+      throw error;
+    });
+    return loading;
+  };
 
   const setBucket = (dir: string, what: 'served' | 'owed'): void => {
     if (!state || state.buckets[dir] === what) return;
@@ -294,7 +302,7 @@ export function createChangelog(options: ChangelogOptions): Changelog {
         async start(sink) {
           const below = `${bytesOf(mount).replace(/\/+$/, '')}/`;
           if (!path.startsWith(below)) throw new Error(`${dir} is not below ${mount}`);
-          await (loading ??= load());
+          await loaded();
           if (stopping.signal.aborted) throw new Error('the changelog is not read any more');
           const mine: Bucket = { path, dir, sink, open: new Set() };
           bucket = mine;

@@ -17,7 +17,8 @@ import type { Pool } from '../gateway/storage/posix/pool.js';
 import { dropPrivileges } from '../gateway/storage/posix/privileges.js';
 import type { Actor, Bucket, Documents } from '../gateway/storage/types.js';
 import { type LedBucket, leadBucket, type SyncLog } from './bucket.js';
-import { type Changelog, type ChangelogState, createChangelog } from './changelog.js';
+import { type Changelog, createChangelog } from './changelog.js';
+import { changelogState } from './changelog-state.js';
 import { createStamper, type Stamper } from './hash.js';
 import { type Candidate, createCandidate } from './leader.js';
 import { sweepSyncDirectories, syncDirectory } from './places.js';
@@ -130,7 +131,9 @@ async function serve(start: EngineStart): Promise<void> {
   const documents = openDocuments(root);
   const stamper = createStamper({ ...settings, ground, documents });
   const watcher = createWatcher();
-  const changelog = start.changelog && openChangelog(start.changelog, documents);
+  const changelog =
+    start.changelog &&
+    createChangelog({ ...start.changelog, ...changelogState(documents, start.changelog.users), log });
   const standing = new Map<string, Standing>();
   /** Why buckets could not be led, by name. */
   const troubles = new Map<string, string>();
@@ -191,26 +194,6 @@ async function serve(start: EngineStart): Promise<void> {
   await changelog?.stop();
   await Promise.all([...standing.values()].map(leave));
   await stamper.close();
-}
-
-function openChangelog({ mount, users }: NonNullable<EngineStart['changelog']>, documents: Documents): Changelog {
-  const id = Object.entries(users)
-    .map(([mdt, user]) => `${mdt}_${user}`)
-    .sort()
-    .join('.')
-    .slice(0, 240);
-  return createChangelog({
-    mount,
-    users,
-    // A document is frozen, and this is the reader's to work on.
-    load: async () => structuredClone(await documents.get<ChangelogState>('changelogs', id)),
-    async save(state) {
-      const saved = await documents.update<ChangelogState>('changelogs', id, () => state);
-      if (!saved && !(await documents.create('changelogs', id, state)))
-        throw new Error('another gateway reads as this user');
-    },
-    log,
-  });
 }
 
 /** Those that are gone, or are set up otherwise by now. */
