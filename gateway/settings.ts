@@ -302,6 +302,13 @@ export const settings = {
     help: 'what digests may read in a second, all together; full: what the disk gives, at idle priority',
     allowed: 'full, or at least 64K, written like 50M or 1G',
   }),
+  syncIops: define({
+    schema: z.union([z.literal('full').transform(() => 0), count(10, 1_000_000)]),
+    default: 'full',
+    placeholder: 'N',
+    help: 'what digests may do in a second, all together: one for each file, and one for each MiB of a larger one',
+    allowed: 'full, or a number from 10 to 1000000',
+  }),
   syncChecksum: define({
     schema: z.enum(['none', 'CRC64NVME', 'SHA256']),
     default: 'none',

@@ -99,6 +99,7 @@ export async function engineStart(config: Config): Promise<EngineStart> {
       quickScanMs: config.syncQuickScan,
       hashers: syncHashers === 'auto' ? Math.max(1, availableParallelism() >> 1) : syncHashers,
       hashRate: config.syncRate,
+      hashIops: config.syncIops,
       checksum: syncChecksum === 'none' ? undefined : syncChecksum,
       feedBytes: config.feedSize,
     },

@@ -32,7 +32,7 @@ export interface Stamper {
   close(): Promise<void>;
 }
 
-export interface StamperOptions extends Pick<SyncSettings, 'hashers' | 'hashRate' | 'checksum'> {
+export interface StamperOptions extends Pick<SyncSettings, 'hashers' | 'hashRate' | 'hashIops' | 'checksum'> {
   ground: GroundSettings;
   /** To make sure of a bucket whose user has removed its `.tidegate`. */
   documents: Pick<Documents, 'get'>;
@@ -64,10 +64,10 @@ const busy: StampResult = { outcome: 'busy', retryMs: AGAIN_MS };
 
 /** Starts the threads. */
 export const createStamper = (options: StamperOptions): Stamper => {
-  const { hashers, hashRate, checksum } = options;
+  const { hashers, hashRate, hashIops, checksum } = options;
   const pool = createPool({ workers: hashers, waitMs: WAIT_MS });
   const { groundOf, inBucket } = createInBucket(pool, options.documents, options.ground);
-  const throttle = createThrottle(hashRate);
+  const throttle = createThrottle(hashRate, hashIops);
   const slice = hashRate > 0 ? Math.min(SLICE, Math.max(64 * 1024, Math.round(hashRate / 10))) : SLICE;
   const queues: Job[][] = kinds.map(() => []);
   /** By lane and kind. */
@@ -90,7 +90,7 @@ export const createStamper = (options: StamperOptions): Stamper => {
           },
         }),
       );
-      throttle.spent(step.read);
+      throttle.spent(step.read, Math.max(1, step.read / MIB));
       while ('id' in step) {
         const { id, settled }: { id: number; settled?: bigint } = step;
         open = id;
@@ -98,7 +98,7 @@ export const createStamper = (options: StamperOptions): Stamper => {
         if (settled !== undefined) await untilSettled(settled);
         else await throttle.ready();
         step = await inBucket(at, () => pool.run('stampStep', [id, slice], settings));
-        throttle.spent(step.read);
+        throttle.spent(step.read, step.read / MIB);
       }
       open = undefined;
       return step.done;
@@ -169,8 +169,11 @@ const ofError = (error: unknown): StampResult => {
   return { outcome: 'failed', reason: told instanceof Error ? told.message : String(told) };
 };
 
-/** Keeps an average: whoever wants to read waits until what was read before is paid for. @param rate bytes per second; 0: none */
-const createThrottle = (rate: number) => {
+/**
+ * Keeps an average: whoever wants to read waits until what was read before is paid for.
+ * @param rate bytes per second @param iops operations per second; 0: no limit
+ */
+const createThrottle = (rate: number, iops: number) => {
   let free = 0;
   const stop = new AbortController();
   return {
@@ -179,8 +182,9 @@ const createThrottle = (rate: number) => {
         await pause(Math.ceil(wait), undefined, { signal: stop.signal }).catch(() => {});
       }
     },
-    spent: (bytes: number): void => {
-      if (rate > 0) free = Math.max(free, performance.now()) + (bytes / rate) * 1000;
+    spent: (bytes: number, operations: number): void => {
+      const seconds = Math.max(rate > 0 ? bytes / rate : 0, iops > 0 ? operations / iops : 0);
+      if (seconds > 0) free = Math.max(free, performance.now()) + seconds * 1000;
     },
     open: (): void => stop.abort(),
   };

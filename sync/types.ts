@@ -218,6 +218,8 @@ export interface SyncSettings {
   hashers: number;
   /** Bytes per second that hashing reads at most; 0: as fast as it goes. */
   hashRate: number;
+  /** Operations per second of hashing at most, one for each file and one for each further MiB; 0: as they come. */
+  hashIops: number;
   /** A checksum to compute and store beside the MD5. */
   checksum?: Extract<ChecksumAlgorithm, 'CRC64NVME' | 'SHA256'> | undefined;
 }

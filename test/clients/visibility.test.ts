@@ -29,7 +29,7 @@ test('a job works in peace, and a sync shows its results', async () => {
   const Bucket = 'results';
   const storage = await createPosixStorage({ root: gateway.root });
   const ground = { durability: 'full', sidecars: false, fileMode: 0o644, directoryMode: 0o755 } as const;
-  const stamper = createStamper({ hashers: 1, hashRate: 0, ground, documents: storage.documents });
+  const stamper = createStamper({ hashers: 1, hashRate: 0, hashIops: 0, ground, documents: storage.documents });
   try {
     await s3.send(new CreateBucketCommand({ Bucket }));
     const path = gateway.bucketPath(Bucket);

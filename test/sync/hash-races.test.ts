@@ -175,6 +175,26 @@ test('the rate is kept, and small files do not wait for a large one', async () =
   assert.ok(largeAt - begun > 1_300, `12 MiB at 8 MiB/s took ${largeAt - begun} ms`);
 });
 
+test('so many files a second, however small, and so many MiB', async () => {
+  const gentle = await openStamping({ hashIops: 50, hashers: 2 });
+  try {
+    const timed = async (names: readonly string[]): Promise<number> => {
+      const begun = performance.now();
+      await Promise.all(names.map(async (name) => stamped(gentle.stamp(name))));
+      return performance.now() - begun;
+    };
+    const small = Array.from({ length: 60 }, (_, i) => `${i}`);
+    for (const name of small) writeFileSync(gentle.file(name), name);
+    const files = await timed(small);
+    assert.ok(files > 900, `60 files at 50 a second took ${files} ms`);
+    writeFileSync(gentle.file('large'), noise(60 * MIB));
+    const mib = await timed(['large']);
+    assert.ok(mib > 900, `60 MiB at 50 a second took ${mib} ms`);
+  } finally {
+    await gentle.close();
+  }
+});
+
 test('what waits is counted, and closing ends all of it', async () => {
   const other = await openStamping({ hashRate: MIB, hashers: 1 });
   const results = Array.from({ length: 10 }, async (_, i) => {

@@ -22,10 +22,11 @@ export const openStamping = async (
   options: Partial<PosixOptions> & Partial<StamperOptions> = {},
 ): Promise<StampBench> => {
   const bench = await openBench(options);
-  const { hashers = 2, hashRate = 0, checksum, durability = 'none', sidecars = false } = options;
+  const { hashers = 2, hashRate = 0, hashIops = 0, checksum, durability = 'none', sidecars = false } = options;
   const stamper = createStamper({
     hashers,
     hashRate,
+    hashIops,
     checksum,
     ground: { durability, sidecars, fileMode: 0o644, directoryMode: 0o755 },
     documents: bench.storage.documents,
