@@ -85,8 +85,10 @@ const SKEW_MS = 2_000;
 /** How often files of inboxes are removed whose gateway has ended without another word. */
 const FORGET_MS = 60_000;
 const DAY_MS = 86_400_000;
-/** Directories that hints named, in one turn. */
-const MOST_HINTS = 200;
+/** So long, in milliseconds, one turn looks at what hints named: where each look takes long, the lease has to be renewed. */
+const FOLLOW_MS = 20;
+/** Directories that are looked at between two looks at the clock. */
+const HINTS_AT_ONCE = 8;
 
 /** @throws what keeps feed or catalog from being opened; then nothing is left open */
 export function leadBucket(deps: BucketDeps): LedBucket {
@@ -296,11 +298,15 @@ export function leadBucket(deps: BucketDeps): LedBucket {
   }
 
   function follow(): void {
-    const due = hints.due(MOST_HINTS);
-    try {
-      tasks.follow(due);
-    } finally {
-      hints.putBack(due);
+    const until = performance.now() + FOLLOW_MS;
+    while (reconciler.busy < MOST_BUSY && performance.now() < until) {
+      const due = hints.due(HINTS_AT_ONCE);
+      if (due.length === 0) return;
+      try {
+        tasks.follow(due);
+      } finally {
+        hints.putBack(due);
+      }
     }
   }
 
@@ -325,7 +331,7 @@ export function leadBucket(deps: BucketDeps): LedBucket {
     nudged = false;
     const unread = readInbox();
     const due = reconciler.tick();
-    if (reconciler.busy < MOST_BUSY) follow();
+    follow();
     schedule();
     await runs.take(asked);
     asked = false;

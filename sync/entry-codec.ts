@@ -36,7 +36,8 @@ const FIXED = 32;
 
 export const encodeEntry = ({ size, mtimeNs, ctimeNs, ino, etag, write }: Entry): Buffer => {
   const digest = /^[0-9a-f]{32}$/.test(etag);
-  const tag = Buffer.from(etag, digest ? 'hex' : 'latin1');
+  // One that is longer than any of ours was written by whoever may write the file, and says nothing.
+  const tag = etag.length > 0x7f ? Buffer.alloc(0) : Buffer.from(etag, digest ? 'hex' : 'latin1');
   const value = Buffer.allocUnsafe(FIXED + 1 + tag.length + write.length);
   value.writeBigUInt64LE(BigInt(size), 0);
   value.writeBigInt64LE(mtimeNs, 8);
