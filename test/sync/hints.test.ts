@@ -1,62 +1,107 @@
-/** Hints of many names at once, as far as the look that follows them. */
-import { mkdirSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+/** Hints, coalesced, in a time that the test tells. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { type BucketDir, withBucket } from '../../gateway/storage/posix/paths.js';
-import { openCatalog } from '../../sync/catalog.js';
-import type { Cause } from '../../sync/held.js';
-import { createHints } from '../../sync/hints.js';
-import type { Finding } from '../../sync/look.js';
-import { createMounts } from '../../sync/mounts.js';
-import type { Reconciler } from '../../sync/reconcile.js';
-import { noCounts } from '../../sync/runs.js';
-import { createTasks } from '../../sync/tasks.js';
-import { tempDir } from '../support/temp.js';
+import { createHints, type HintBatch } from '../../sync/hints.js';
 
-const test = suite('hints');
+const test = suite('sync/hints');
 
-test('trees among more than a thousand names are looked at to their ends, also after a failure', async () => {
-  const [path, sync] = [tempDir(), tempDir()];
-  mkdirSync(join(path, '.tidegate'));
-  mkdirSync(join(path, 'came/from/elsewhere'), { recursive: true });
-  writeFileSync(join(path, 'came/from/elsewhere/file'), '');
-  const ground = { path, durability: 'none', sidecars: false, fileMode: 0o644, directoryMode: 0o755 } as const;
-  const catalog = openCatalog(sync, 0);
-  const found: Finding[] = [];
-  let away = true;
-  const tasks = createTasks({
-    catalog,
-    mounts: createMounts(catalog),
-    reconciler: { take: (findings: readonly Finding[]) => found.push(...findings), busy: 0 } as unknown as Reconciler,
-    inside<T>(work: (bucket: BucketDir) => T): T {
-      if (away) throw new Error('the server is away');
-      return withBucket(ground, 'service', work);
-    },
-    createCause: () => ({ counts: noCounts(), open: 0, complain: assert.unreachable }) as unknown as Cause,
-  });
-  const hints = createHints({ restMs: 0 });
-  hints.add({ dir: '', name: 'came', deep: true });
-  for (let i = 0; i < 1_200; i++) hints.add({ dir: '', name: `file${i}` });
-  hints.add({ dir: 'came/', name: 'gone', deep: true });
-  for (let tries = 0; tries < 2; tries++) {
-    const due = hints.due(10);
-    try {
-      tasks.follow(due);
-      for (let step = 0; step < 100; step++) await tasks.step();
-    } catch {
-      hints.putBack(due);
-    }
-    // The first batch needs nothing of the bucket to be followed, the second one does, and is not lost.
-    assert.is(hints.size, tries === 0 ? 1 : 0);
-    away = false;
+/** @returns hints of a clock that stands, and how to move it */
+function stage() {
+  let time = 0;
+  const hints = createHints({ restMs: 200, mostMs: 1000, now: () => time });
+  return { hints, pass: (ms: number) => (time += ms) };
+}
+const shown = ({ dir, names, deep, settled }: HintBatch) => [
+  dir,
+  names && [...names].sort(),
+  typeof deep === 'object' ? [...deep].sort() : deep,
+  settled.length,
+];
+
+test('a directory is looked at once, when it has come to rest or not for long', () => {
+  const { hints, pass } = stage();
+  assert.is(hints.wait(), Number.POSITIVE_INFINITY);
+  hints.add({ dir: 'a/', name: 'x' });
+  pass(150);
+  hints.add({ dir: 'a/', name: 'y', deep: true });
+  hints.add({ dir: 'a/', name: 'x' });
+  pass(150);
+  assert.equal(hints.due(10), []);
+  assert.is(hints.wait(), 50);
+  pass(50);
+  assert.equal(hints.due(10).map(shown), [['a/', ['x', 'y'], ['y'], 0]]);
+  assert.equal([hints.due(10), hints.size], [[], 0]);
+  for (let i = 0; i < 10; i++) {
+    hints.add({ dir: 'b/', name: 'log' });
+    pass(100);
   }
-  for (let step = 0; step < 100; step++) await tasks.step();
+  assert.equal(hints.due(10).map(shown), [['b/', ['log'], false, 0]], 'although it never rests');
+});
+
+test('at most so many are taken, and the others stay due', () => {
+  const { hints, pass } = stage();
+  for (let i = 0; i < 5; i++) hints.add({ dir: `${i}/`, name: 'x' });
+  pass(200);
   assert.equal(
-    found.map(({ key, kind }) => `${kind} ${key}`),
-    ['appeared came/from/elsewhere/file'],
+    hints.due(3).map(({ dir }) => dir),
+    ['0/', '1/', '2/'],
   );
-  await catalog.close();
+  assert.is(hints.wait(), 0);
+  assert.is(hints.due(3).length, 2);
+});
+
+test('more names than a directory is read for become the directory; trees among them stay trees', () => {
+  const { hints, pass } = stage();
+  hints.add({ dir: '', name: 'early', deep: true });
+  for (let i = 0; i < 1500; i++) hints.add({ dir: '', name: `f${i}` });
+  hints.add({ dir: '', name: 'late', deep: true });
+  pass(200);
+  assert.equal(hints.due(10).map(shown), [['', undefined, ['early', 'late'], 0]]);
+  hints.add({ dir: '', name: 'early', deep: true });
+  hints.add({ dir: '', deep: true });
+  hints.add({ dir: '', name: 'late', deep: true });
+  pass(200);
+  assert.equal(hints.due(10).map(shown), [['', undefined, true, 0]]);
+});
+
+test('more directories than are remembered become everything, and nobody who waits is forgotten', () => {
+  const { hints, pass } = stage();
+  let settled = 0;
+  for (let i = 0; i <= 20_000; i++)
+    hints.add({ dir: `${i}/`, name: 'x', ...(i % 10_000 === 0 && { settled: () => settled++ }) });
+  assert.is(hints.size, 1);
+  pass(200);
+  const [all] = hints.due(10);
+  assert.equal(shown(all!), ['', undefined, true, 3]);
+  for (const each of all!.settled) each();
+  assert.is(settled, 3);
+});
+
+test('what could not be followed is as it was', () => {
+  const { hints, pass } = stage();
+  const settled = () => {};
+  const before = () => {
+    hints.add({ dir: 'names/', name: 'x', settled });
+    hints.add({ dir: 'names/', name: 'tree', deep: true, settled });
+    hints.add({ dir: 'whole/', settled });
+    hints.add({ dir: 'deep/', deep: true });
+    hints.add({ dir: 'mixed/', name: 'tree', deep: true });
+    hints.add({ dir: 'mixed/' });
+  };
+  before();
+  pass(200);
+  const taken = hints.due(10);
+  const want = [
+    ['names/', ['tree', 'x'], ['tree'], 2],
+    ['whole/', undefined, false, 1],
+    ['deep/', undefined, true, 0],
+    ['mixed/', undefined, ['tree'], 0],
+  ];
+  assert.equal(taken.map(shown), want);
+  hints.putBack(taken);
+  assert.equal(hints.due(10), [], 'a little later');
+  pass(200);
+  assert.equal(hints.due(10).map(shown), want);
 });
 
 const opened = () => {
