@@ -26,6 +26,7 @@ import { createRunner } from './runner.js';
 import { allOps, changeState, noCounts, readState } from './runs.js';
 import type { SampleWriter } from './samples.js';
 import { unlooked } from './scan.js';
+import { createSchedule } from './schedule.js';
 import { LeaseLost, openStores } from './stores.js';
 import { createTasks, MOST_BUSY } from './tasks.js';
 import type { HintSink, KeyBytes, Source, SyncSettings } from './types.js';
@@ -84,7 +85,6 @@ const TURN_MS = 5;
 const SKEW_MS = 2_000;
 /** How often files of inboxes are removed whose gateway has ended without another word. */
 const FORGET_MS = 60_000;
-const DAY_MS = 86_400_000;
 /** So long, in milliseconds, one turn looks at what hints named: where each look takes long, the lease has to be renewed. */
 const FOLLOW_MS = 20;
 /** Directories that are looked at between two looks at the clock. */
@@ -139,7 +139,7 @@ export function leadBucket(deps: BucketDeps): LedBucket {
   };
   const records = createRecords({
     catalog,
-    recent: recent,
+    recent,
     drain: () => drain(inbox, positions),
     taken(drained) {
       positions = drained.positions;
@@ -173,11 +173,25 @@ export function leadBucket(deps: BucketDeps): LedBucket {
       sendOn();
       await counter.tell();
     },
-    async scanned() {
-      await scanned();
-      if (baseline() > 0n) catalog.commit({ notes: { baseline: undefined } });
+    scanned,
+  });
+  const schedule = createSchedule({
+    ...settings,
+    scan: (quick, done) => tasks.add({ target: { dir: '', quick }, cause: createCause(), done }),
+    tell: async (lastFullScan) => {
+      await changeState(documents, bucket, (state) => ({ ...state, lastFullScan }));
+    },
+    collect() {
+      const failed = (err: unknown) =>
+        log.warn({ err, bucket: bucket.name }, 'metadata without a file could not be removed');
+      deps.collectOrphans((ino) => !stopping && catalog.knows(ino)).catch(failed);
     },
   });
+  /** Everything was looked at: from now on everything is told. */
+  async function scanned(): Promise<void> {
+    if (baseline() > 0n) catalog.commit({ notes: { baseline: undefined } });
+    await schedule.scanned();
+  }
   const counter = createCounter({
     documents,
     bucket,
@@ -231,11 +245,9 @@ export function leadBucket(deps: BucketDeps): LedBucket {
       target: { dir: '' },
       cause,
       async done() {
-        await scanned();
-        if (silentBefore === 0n) return;
-        catalog.commit({ notes: { baseline: undefined } });
         // Now the digests of what was only counted.
-        if (cause.counts.added > 0) tasks.add({ target: { dir: '' }, cause: createCause() });
+        if (silentBefore > 0n && cause.counts.added > 0) tasks.add({ target: { dir: '' }, cause: createCause() });
+        await scanned();
       },
     });
   }
@@ -249,40 +261,6 @@ export function leadBucket(deps: BucketDeps): LedBucket {
     }
   }
   const started: Source[] = [];
-
-  async function scanned(): Promise<void> {
-    const lastFullScan = new Date().toISOString();
-    await changeState(documents, bucket, (state) => ({ ...state, lastFullScan }));
-    collect();
-    nextScan = performance.now() + settings.scanMs;
-  }
-
-  /** Metadata beside files that are gone. What is in use is known only when everything was looked at. */
-  function collect(): void {
-    if (performance.now() < nextCollection) return;
-    nextCollection = performance.now() + DAY_MS;
-    deps
-      .collectOrphans((ino) => !stopping && catalog.knows(ino))
-      .catch((err: unknown) => log.warn({ err, bucket: bucket.name }, 'metadata without a file could not be removed'));
-  }
-  let nextCollection = 0;
-  let nextScan = Number.POSITIVE_INFINITY;
-  let nextQuickScan = performance.now() + settings.quickScanMs;
-
-  function schedule(): void {
-    const now = performance.now();
-    if (now >= nextScan) {
-      nextScan = Number.POSITIVE_INFINITY;
-      nextQuickScan = now + settings.quickScanMs;
-      tasks.add({ target: { dir: '' }, cause: createCause(), done: scanned });
-    } else if (now >= nextQuickScan) {
-      nextQuickScan = Number.POSITIVE_INFINITY;
-      const done = () => {
-        nextQuickScan = performance.now() + settings.quickScanMs;
-      };
-      tasks.add({ target: { dir: '', quick: true }, cause: createCause(), done });
-    }
-  }
 
   // ---- one turn --------------------------------------------------------------------------------------------------
 
@@ -332,7 +310,7 @@ export function leadBucket(deps: BucketDeps): LedBucket {
     const unread = readInbox();
     const due = reconciler.tick();
     follow();
-    schedule();
+    schedule.begin();
     await runs.take(asked);
     asked = false;
     const more = await tasks.step();
