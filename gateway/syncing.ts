@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { realpath, stat } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { dirname } from 'node:path';
+import { createBell } from '../sync/bells.js';
 import { createSyncControl } from '../sync/control.js';
 import { type SyncEngine, startSyncEngine } from '../sync/engine.js';
 import { createRecorder } from '../sync/inbox.js';
@@ -33,8 +34,12 @@ export async function openSync(
     return { parts: { changes: undefined, sync: undefined, testEvent }, start() {}, close: async () => tester.close() };
   }
   let engine: SyncEngine | undefined;
-  const nudge = (bucket: Bucket) => engine?.nudge(bucket);
   const start = await engineStart(config);
+  const bell = createBell(start.root);
+  const nudge = (bucket: Bucket) => {
+    engine?.nudge(bucket);
+    bell.ring(bucket);
+  };
   const changes = createRecorder({ root: start.root, onRecorded: nudge });
   return {
     parts: { changes, sync: createSyncControl(documents, nudge), testEvent },
@@ -44,6 +49,7 @@ export async function openSync(
     async close() {
       tester.close();
       await changes.close();
+      await bell.close();
       await engine?.close();
     },
   };

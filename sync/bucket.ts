@@ -73,8 +73,9 @@ export interface LedBucket {
   readonly ended: Promise<void>;
 }
 
-/** How often an idle leader looks for what other gateways wrote down or asked for. */
-const POLL_MS = 500;
+/** How often a leader looks for what gateways wrote down or asked for; the second, where nothing has happened for a while: they ring. */
+const [POLL_MS, IDLE_MS] = [500, 5_000];
+const BUSY_MS = 10_000;
 /** How often the state of a running sync, and the counts of the bucket, are told. */
 const TELL_MS = 1_000;
 /** After failures in a row of the bucket, the catalog or the disk. */
@@ -107,7 +108,9 @@ export function leadBucket(deps: BucketDeps): LedBucket {
   /** What has happened to the catalog. */
   let spoilt: unknown;
 
+  let busyUntil = performance.now() + BUSY_MS;
   const nudge = (): void => {
+    busyUntil = performance.now() + BUSY_MS;
     nudged = true;
     wake?.();
   };
@@ -317,7 +320,7 @@ export function leadBucket(deps: BucketDeps): LedBucket {
     sendOn();
     await tell();
     if (unread || more) return 0;
-    return Math.min(POLL_MS, due, hints.wait());
+    return Math.min(performance.now() < busyUntil ? POLL_MS : IDLE_MS, due, hints.wait());
   }
 
   async function loop(): Promise<void> {

@@ -141,8 +141,9 @@ export function forget(directory: string, positions: Positions, now = Date.now()
   });
 }
 
-function hasEnded(name: string): boolean {
-  const [, host, pid] = nameForm.exec(name) ?? [];
+/** @param name begins with a `gatewayId` */
+export function hasEnded(name: string): boolean {
+  const [, host, pid] = /^([0-9a-f]{8})-(\d+)-/.exec(name) ?? [];
   if (host !== hostHash) return false;
   try {
     process.kill(Number(pid), 0);

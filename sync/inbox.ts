@@ -39,7 +39,8 @@ export const hostHash = createHash('sha256')
   .digest('hex')
   .slice(0, 8);
 
-const gatewayId = `${hostHash}-${process.pid}-${randomBytes(4).toString('hex')}`;
+/** Names this process: begins with `hostHash` and its pid. */
+export const gatewayId = `${hostHash}-${process.pid}-${randomBytes(4).toString('hex')}`;
 /** Over all buckets: no name comes twice. */
 let files = 0;
 

@@ -16,6 +16,7 @@ import { type BucketDir, withBucket } from '../gateway/storage/posix/paths.js';
 import type { Pool } from '../gateway/storage/posix/pool.js';
 import { dropPrivileges } from '../gateway/storage/posix/privileges.js';
 import type { Actor, Bucket, Documents } from '../gateway/storage/types.js';
+import { createBellHearer } from './bells.js';
 import { type LedBucket, leadBucket, type SyncLog } from './bucket.js';
 import { type Changelog, createChangelog } from './changelog.js';
 import { changelogState } from './changelog-state.js';
@@ -60,6 +61,8 @@ export type FromEngine = LogLine | Question;
 
 /** How often buckets that nobody here leads are tried, and it is looked for new ones. */
 const ROUND_MS = 1_000;
+/** How often it is asked whether other gateways have written down something for buckets that are led here. */
+const BELLS_MS = 250;
 const SWEEP_MS = 3_600_000;
 /** Metadata is written before its file has a name. */
 const ORPHAN_AGE_MS = 86_400_000;
@@ -114,6 +117,21 @@ const take = ({ answer, destination }: Extract<ToEngine, { answer: number }>): v
   questions.delete(answer);
 };
 
+/** What other gateways, and commands, have done. */
+function listen(root: string, standing: ReadonlyMap<string, Standing>): () => void {
+  const hearer = createBellHearer(root);
+  let said = false;
+  return () => {
+    try {
+      for (const name of hearer.hear()) standing.get(name)?.led?.nudge();
+      said = false;
+    } catch (err) {
+      if (!said) log.warn({ err }, 'bells of other gateways cannot be heard');
+      said = true;
+    }
+  };
+}
+
 /** The documents of the service area, read and written right here. */
 function openDocuments(root: string): Documents {
   const ops: Record<string, (...args: never[]) => unknown> = documentOps;
@@ -153,6 +171,7 @@ async function serve(start: EngineStart): Promise<void> {
     }
   };
   for (const message of early.splice(0)) hear(message);
+  const bells = setInterval(listen(root, standing), BELLS_MS);
 
   let swept = performance.now() - SWEEP_MS + 60_000;
   while (!stopping) {
@@ -190,6 +209,7 @@ async function serve(start: EngineStart): Promise<void> {
       };
     });
   }
+  clearInterval(bells);
   // Before its sources: what they have not settled is read again, and nobody owes a bucket anything for that.
   await changelog?.stop();
   await Promise.all([...standing.values()].map(leave));

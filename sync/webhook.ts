@@ -50,6 +50,8 @@ export function createDeliveries(options: DeliveriesOptions): Deliveries {
   const sender = createSender(options);
   const tasks = new Map<string, Delivery>();
   const end = new AbortController();
+  /** The ids whose states are kept. */
+  let known: string | undefined;
 
   /** Fits the tasks to the bucket's configuration as it is now. */
   async function refresh(): Promise<void> {
@@ -61,7 +63,9 @@ export function createDeliveries(options: DeliveriesOptions): Deliveries {
       await task.stop();
     }
     if (!bucket || end.signal.aborted) return;
-    forgetStates(directory, new Set(wanted.keys()));
+    const ids = [...wanted.keys()].sort().join('\n');
+    if (ids !== known) forgetStates(directory, new Set(wanted.keys()));
+    known = ids;
     for (const [id, notification] of wanted) {
       if (!tasks.has(id)) tasks.set(id, startDelivery({ ...options, bucket, notification, sender }));
     }

@@ -1,5 +1,6 @@
 /** `s3dsbucket sync`, `tidegate sync` and `tidegate sync status`. */
 import type { Command } from 'commander';
+import { createBell } from '../../sync/bells.js';
 import { createSyncControl } from '../../sync/control.js';
 import { type SyncOp, type SyncRequest, type SyncRun, type SyncState, syncOps } from '../../sync/types.js';
 import { Complaint } from '../complaint.js';
@@ -92,9 +93,11 @@ async function sync(service: Service, bucket: Bucket, options: SyncOptions): Pro
     dryRun: options.dryRun === true,
   };
   const requester = await requesterOf(service, bucket, options.key);
-  const control = createSyncControl(documents, () => {});
+  const bell = createBell(service.config.root);
+  const control = createSyncControl(documents, bell.ring);
   const asked = await control.request(bucket, request, requester);
   if (!asked) throw new Complaint(`too many syncs of bucket ${bucket.name} wait already`);
+  await bell.close();
   const { run } = asked;
   if (options.background === true) {
     const hint = `'tidegate sync status -b ${bucket.name}' tells how far it is`;
