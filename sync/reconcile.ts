@@ -56,6 +56,8 @@ export interface Reconciler {
 export const RECORD_MS = 300;
 /** So long when the object says that an S3 request made it. */
 const ORPHAN_MS = 3_000;
+/** Twice as long as one request is waited for. */
+const LONGEST_REMOVAL_MS = 6_000;
 /** After a failure of the bucket or the catalog: a full disk, a server that is away. */
 const POSTPONED_MS = 1_000;
 
@@ -120,7 +122,8 @@ export function createReconciler(deps: ReconcileDeps): Reconciler {
       const { keys, more } = isNews ? records.take() : nothing;
       for (const each of seen.splice(0)) {
         const { item, draft } = each;
-        if (keys.has(item.finding.key) || (more && draft.events.length > 0)) outdated.push(item);
+        const isOpen = draft.events.length > 0 && (more || (item.finding.kind === 'vanished' && isRequested(item)));
+        if (isOpen || keys.has(item.finding.key)) outdated.push(item);
         else seen.push(each);
       }
       const drafts = seen.map(({ draft }) => draft);
@@ -206,7 +209,7 @@ export function createReconciler(deps: ReconcileDeps): Reconciler {
       if (!renames.isMoved(key)) isDeleted();
       return 'settled';
     }
-    if (records.isBeingRemoved(key)) return 'later';
+    if (isRequested(item)) return 'later';
     if (!isSameEntry(missed.before, before)) {
       // What went is something else than what was missed at first, and whoever took it has the same time to say so.
       item.finding = { kind: 'vanished', key, before };
@@ -221,6 +224,11 @@ export function createReconciler(deps: ReconcileDeps): Reconciler {
       lookAtOthers(key, before);
     });
     return 'settled';
+  }
+
+  /** Whether a request is at deleting what was missed. Clients may be at it again and again; who waits for that would wait for ever. */
+  function isRequested({ finding, since }: Held): boolean {
+    return performance.now() - since < LONGEST_REMOVAL_MS && records.isBeingRemoved(finding.key);
   }
 
   function examine(bucket: BucketDir, item: Held, draft: Draft): Step {

@@ -24,7 +24,7 @@ export interface RecordsDeps {
 }
 
 export interface Taken {
-  /** Of which something was written down: a change, or a deletion that is about to be made. */
+  /** Of which a change was written down. */
   keys: ReadonlySet<KeyBytes>;
   /** There is more than was to be read at once. */
   more: boolean;
@@ -95,7 +95,7 @@ export function createRecords({ catalog, recent, drain, taken, committed, lookAg
       draft.events.push({ ...change, door: 's3' });
     }
     draft.objects.push(...now);
-    const keys = new Set([...now.keys(), ...drained.removals.map(({ key }) => toBytes(key))]);
+    const keys = new Set(now.keys());
     const notes = drained.changes.length > 0 ? { inbox: drained.positions } : undefined;
     const changed = commitDrafts(catalog, [draft], notes);
     taken(drained);

@@ -1,4 +1,5 @@
 /** In which order things are told when a look and the record of a request meet: each change once, as whose it was. */
+import { randomBytes } from 'node:crypto';
 import {
   appendFileSync,
   closeSync,
@@ -118,6 +119,23 @@ test('a gateway that dies in a deletion keeps nobody waiting for ever; one that 
   await world.settle();
   assert.ok(performance.now() - begun > 2_500);
   assert.equal(world.events().slice(2), ['filesystem Removed:Delete other', 'filesystem Removed:Delete k']);
+});
+
+test('a client that deletes what is not there, all the time, keeps nobody waiting for ever', async () => {
+  const world = await openWorld();
+  writeFileSync(world.file('k'), 'one');
+  world.look('k');
+  await world.settle();
+  rmSync(world.file('k'));
+  world.look('k');
+  await until('it is told', 20_000, async () => {
+    const write = `Delete-${randomBytes(16).toString('hex')}`;
+    await world.record({ removal: 'begun', write, key: 'k', time: Date.now() });
+    world.tick();
+    world.takeRecords();
+    return world.events().length > 1 || undefined;
+  });
+  assert.is(world.events()[1], 'filesystem Removed:Delete k');
 });
 
 test('an upload over a file that was waited for long has its own time to be told', async () => {

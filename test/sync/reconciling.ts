@@ -27,7 +27,7 @@ export interface Reconciling {
   put(key: string, content: string): Promise<void>;
   remove(key: string): Promise<void>;
   /** Another gateway's. */
-  record(change: S3Change): Promise<void>;
+  record(change: S3Change | S3Removal): Promise<void>;
   /** Until what it returns is called nothing that a gateway writes down comes to its inbox, and no request ends. */
   holdRecords(which: (record: S3Change | S3Removal) => boolean): () => void;
   /** Gives the reconciler what a look at the key shows now. */
