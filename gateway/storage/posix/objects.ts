@@ -24,11 +24,13 @@ export interface Opened {
   bytes?: Uint8Array;
   /** Otherwise a descriptor, for any worker; to be closed with `closeObject`. */
   fd: number;
-  /** What the ETag holds for, where it is a digest of the content: see `requireUnchanged`. */
+  /** What the ETag holds for: see `isUnchanged`. */
   seen?: Seen;
 }
 
 export interface Seen {
+  /** The ETag is a digest of the content. */
+  digest: boolean;
   size: number;
   mtimeNs: bigint;
   ctimeNs: bigint;
@@ -38,9 +40,13 @@ export interface Seen {
 /**
  * Whether an open file still has the content that was looked at. A later ctime alone is explained by a name that came or
  * went (an overwrite takes the name away), or by a record that speaks of this very state (a change of tags).
+ *
+ * Without a digest a file that has grown is taken for one that is appended to, as the results of a job are while it runs: what
+ * was there at the beginning is there still.
  */
 const isUnchanged = (fd: number, seen: Seen): boolean => {
   const now = fstat(fd);
+  if (!seen.digest) return now.size > seen.size || (now.size === seen.size && now.mtimeNs === seen.mtimeNs);
   if (now.size !== seen.size || now.mtimeNs !== seen.mtimeNs) return false;
   if (now.ctimeNs === seen.ctimeNs || now.nlink !== seen.nlink) return true;
   const value = readAttribute(fd);
@@ -82,7 +88,7 @@ export const objectOps = {
         try {
           if (!holdsBytes(found)) return { info, fd: -1, bytes: new Uint8Array(0) };
           const { size, mtimeNs, ctimeNs, nlink } = stat;
-          const seen = { size, mtimeNs, ctimeNs, nlink };
+          const seen = { digest: found.whole === true, size, mtimeNs, ctimeNs, nlink };
           if (info.size <= inline) {
             const bytes = new Uint8Array(info.size);
             const got = pread(fd, bytes, 0);
@@ -93,7 +99,7 @@ export const objectOps = {
             continue;
           }
           keep = true;
-          return { info, fd, ...(found.whole && { seen }) };
+          return { info, fd, seen };
         } finally {
           if (!keep) close(fd);
         }
