@@ -5,7 +5,6 @@
  */
 
 import { hostname } from 'node:os';
-import type { Fingerprint } from '../acl/metadata/stamp.js';
 import type { BucketDir } from '../gateway/storage/posix/paths.js';
 import type { Bucket, Documents } from '../gateway/storage/types.js';
 import { isSpoilt, mendCatalog } from './catalog.js';
@@ -13,7 +12,7 @@ import { split } from './changes.js';
 import { createCounter } from './counter.js';
 import { type FeedOptions, OtherWriter } from './feed.js';
 import type { StampResult } from './hash.js';
-import type { Cause } from './held.js';
+import type { Cause, SeenFile } from './held.js';
 import { createHints } from './hints.js';
 import { hasHome, settleHome } from './home.js';
 import { drain, forget } from './inbox-reader.js';
@@ -41,7 +40,7 @@ export interface BucketDeps {
   feed: FeedOptions;
   /** Runs as the one as whom the bucket's files are worked on. May be nested. @throws S3Error NoSuchBucket … */
   inside<T>(work: (bucket: BucketDir) => T): T;
-  stamp(key: string, seen: Fingerprint, trusted?: { etag: string }): Promise<StampResult>;
+  stamp(key: string, seen: SeenFile, trusted?: { etag: string }): Promise<StampResult>;
   sources: readonly Source[];
   /** Removes metadata of files that are gone, old enough. @param knows whether an inode is an object's */
   collectOrphans(knows: (ino: bigint) => boolean): Promise<unknown>;

@@ -6,14 +6,14 @@ import type { Fingerprint } from '../acl/metadata/stamp.js';
 import { fromBytes } from '../gateway/storage/keys.js';
 import { createDelayed } from './delayed.js';
 import type { StampResult } from './hash.js';
-import { type Held, takeRiders } from './held.js';
+import { type Held, type SeenFile, takeRiders } from './held.js';
 import type { Former } from './renames.js';
 import type { KeyBytes } from './types.js';
 
 export type Digested = Exclude<StampResult, { outcome: 'busy' }>;
 
 export interface DigestsDeps {
-  stamp(key: string, seen: Fingerprint, trusted?: { etag: string }): Promise<StampResult>;
+  stamp(key: string, seen: SeenFile, trusted?: { etag: string }): Promise<StampResult>;
   former(file: Fingerprint): Former | undefined;
   lookAgain(key: KeyBytes): void;
   digested(item: Held, result: Digested): void;

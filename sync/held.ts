@@ -24,6 +24,9 @@ export interface Cause {
   complain(key: string, reason: string): void;
 }
 
+/** A file as it was looked at, and whose it was. */
+export type SeenFile = Fingerprint & { uid: number; gid: number };
+
 export interface Held {
   finding: Finding;
   cause: Cause;
@@ -32,7 +35,7 @@ export interface Held {
   /** The upload that the object is by its own account, and since when its record is waited for. */
   upload?: { write: string; since: number };
   /** The content to digest, as it was when last looked at. */
-  seen?: Fingerprint;
+  seen?: SeenFile;
   /** What it was digested to, and of which state of the file. */
   digest?: { stat: Fingerprint; etag: string };
   /** Other findings of a file that is being written, which come with this one. */

@@ -5,6 +5,7 @@
 import { mkdirSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { setTimeout as pause } from 'node:timers/promises';
+import { isDeepStrictEqual } from 'node:util';
 import type { Account } from '../acl/identity.js';
 import { loadDigests } from '../gateway/storage/digest.js';
 import { findBucket, listBuckets } from '../gateway/storage/posix/buckets.js';
@@ -21,6 +22,7 @@ import { type LedBucket, leadBucket, type SyncLog } from './bucket.js';
 import { type Changelog, createChangelog } from './changelog.js';
 import { changelogState } from './changelog-state.js';
 import { createStamper, type Stamper } from './hash.js';
+import type { SeenFile } from './held.js';
 import { type Candidate, createCandidate } from './leader.js';
 import { sweepSyncDirectories, syncDirectory } from './places.js';
 import { openSampleWriter, sweepSamples } from './samples.js';
@@ -178,7 +180,7 @@ async function serve(start: EngineStart): Promise<void> {
     try {
       const all = await listBuckets(documents, root);
       const buckets = all.filter(({ name }) => only === undefined || name === only);
-      await leaveOld(standing, buckets);
+      await leaveOld(start, standing, buckets);
       for (const name of troubles.keys()) if (!buckets.some((bucket) => bucket.name === name)) troubles.delete(name);
       for (const bucket of buckets) {
         if (stopping) break;
@@ -217,12 +219,17 @@ async function serve(start: EngineStart): Promise<void> {
 }
 
 /** Those that are gone, or are set up otherwise by now. */
-async function leaveOld(standing: Map<string, Standing>, buckets: readonly Bucket[]): Promise<void> {
+async function leaveOld(
+  { ground }: EngineStart,
+  standing: Map<string, Standing>,
+  buckets: readonly Bucket[],
+): Promise<void> {
+  const workedOn = (bucket: Bucket) => groundFor(bucket, ground);
   const now = new Map(buckets.map((bucket) => [bucket.name, bucket]));
   for (const [name, one] of standing) {
     const bucket = now.get(name);
-    const same = bucket?.created === one.bucket.created && bucket.path === one.bucket.path;
-    if (same && bucket.config['visibility'] === one.bucket.config['visibility']) continue;
+    const same = bucket?.created === one.bucket.created;
+    if (same && isDeepStrictEqual(workedOn(bucket), workedOn(one.bucket))) continue;
     standing.delete(name);
     await leave(one);
   }
@@ -233,6 +240,13 @@ async function leave({ led, candidate }: Standing): Promise<void> {
   await led?.stop().catch(() => {});
   candidate.withdraw();
 }
+
+/**
+ * Where several users work in a bucket, each as himself, a file is digested as its owner: nobody else may write its attribute.
+ * Only what the bucket's owner may read comes so far. Not as root, whom the kernel refuses nothing.
+ */
+const ownerOf = ({ uid, gid }: SeenFile, bucketOwner: Actor): Actor =>
+  uid === bucketOwner.uid || uid === 0 ? bucketOwner : { uid, gid, groups: [] };
 
 interface Parts {
   documents: Documents;
@@ -274,12 +288,13 @@ async function stand(
     documents,
     feed: { maxBytes: settings.feedBytes },
     inside: <T>(work: (at: BucketDir) => T): T => as(one.actor, () => withBucket(own, 'service', work)),
-    stamp: (key, seen, trusted) =>
-      stamper.stamp({ bucket, actor: one.actor }, key, seen, {
-        quietMs: settings.quietMs,
-        owner: bucket.owner,
-        ...(trusted && { trusted }),
-      }),
+    stamp: async (key, seen, trusted) => {
+      const how = { quietMs: settings.quietMs, owner: bucket.owner, ...(trusted && { trusted }) };
+      const actor = own.shared ? ownerOf(seen, one.actor) : one.actor;
+      const result = await stamper.stamp({ bucket, actor }, key, seen, how);
+      if (result.outcome !== 'failed' || actor === one.actor) return result;
+      return stamper.stamp({ bucket, actor: one.actor }, key, seen, how);
+    },
     sources: [
       ...(settings.watch ? [watcher.source(bucket.path)] : []),
       ...(changelog ? [changelog.source(bucket.path)] : []),

@@ -21,7 +21,7 @@ import { createDelayed } from './delayed.js';
 import { createDigests } from './digests.js';
 import { commitDrafts, createDraft, type Draft } from './drafts.js';
 import type { StampResult } from './hash.js';
-import { type Cause, count, type Held, isAsked, reasonOf, takeRiders } from './held.js';
+import { type Cause, count, type Held, isAsked, reasonOf, type SeenFile, takeRiders } from './held.js';
 import { isHome } from './home.js';
 import { type Finding, lookAtName, markerPrint } from './look.js';
 import type { Mounts } from './mounts.js';
@@ -35,7 +35,7 @@ export interface ReconcileDeps {
   records: Records;
   /** Runs as the one as whom the bucket's files are worked on. @throws S3Error NoSuchBucket … */
   inside<T>(work: (bucket: BucketDir) => T): T;
-  stamp(key: string, seen: Fingerprint, trusted?: { etag: string }): Promise<StampResult>;
+  stamp(key: string, seen: SeenFile, trusted?: { etag: string }): Promise<StampResult>;
   /** Something was committed. */
   committed(): void;
   /** A key to look at again, as soon as convenient. */

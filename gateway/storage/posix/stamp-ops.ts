@@ -327,9 +327,9 @@ const save = (bucket: BucketDir, stamping: Stamping): StampResult | undefined =>
 };
 
 /** The filesystem's clock at this moment, from the lock's file, whose times mean nothing; undefined on another filesystem. */
-const clockOf = ({ held }: BucketDir, dev: number): bigint | undefined => {
+const clockOf = ({ held, asKeeper }: BucketDir, dev: number): bigint | undefined => {
   if (held === undefined) return undefined;
-  touch(held);
+  asKeeper(() => touch(held));
   const stat = fstat(held);
   return stat.dev === dev ? stat.ctimeNs : undefined;
 };
