@@ -169,6 +169,7 @@ export function leadBucket(deps: BucketDeps): LedBucket {
     tasks,
     takeHome: () => settleHome(inside, catalog, true),
     giveUpMounts: mounts.giveUp,
+    ended: nudge,
     createCause,
     quietMs: settings.quietMs,
     async settle() {

@@ -22,6 +22,8 @@ export interface RunnerDeps {
   settle(): Promise<void>;
   /** Everything was looked at. */
   scanned(): Promise<void>;
+  /** The next one may be taken. */
+  ended(): void;
 }
 
 export interface Runner {
@@ -37,7 +39,8 @@ const POLL_MS = 500;
 const PATIENCE_MS = 10_000;
 
 export function createRunner(deps: RunnerDeps): Runner {
-  const { documents, bucket, catalog, tasks, takeHome, giveUpMounts, createCause, quietMs, settle, scanned } = deps;
+  const { documents, bucket, catalog, tasks, takeHome, giveUpMounts, createCause, quietMs, settle, scanned, ended } =
+    deps;
   let running: { run: SyncRun; cause: Cause } | undefined;
   let looked = Number.NEGATIVE_INFINITY;
 
@@ -45,6 +48,7 @@ export function createRunner(deps: RunnerDeps): Runner {
     running = undefined;
     looked = Number.NEGATIVE_INFINITY;
     await tellRun(documents, bucket, { ...run, ...outcome, finished: new Date().toISOString() });
+    ended();
   }
 
   function begin(run: SyncRun): void {

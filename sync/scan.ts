@@ -1,4 +1,5 @@
 /** Looks at a whole tree, directory by directory, in slices that leave room for other work between them. */
+import { maxKeyBytes } from '../gateway/storage/keys.js';
 import type { BucketDir } from '../gateway/storage/posix/paths.js';
 import type { Catalog, DirectoryEntry } from './catalog.js';
 import { type DirectoryLook, type Finding, type Glance, lookAtDirectory, statDirectory } from './look.js';
@@ -43,7 +44,8 @@ const BATCH = 200;
 
 export function createScan({ catalog, inside, take, failed, mounted }: ScanDeps, target: ScanTarget): Scan {
   const { prefix = target.dir, shallow = false, quick = false } = target;
-  const waiting: DirBytes[] = [target.dir];
+  // Nothing has such a name, and the catalog can ask for none.
+  const waiting: DirBytes[] = target.dir.length > maxKeyBytes ? [] : [target.dir];
   let current: { dir: DirBytes; look: Generator<Glance, DirectoryLook>; clean: boolean } | undefined;
   /** Directories of which everything is known, to be written down together. */
   const clean: [DirBytes, DirectoryEntry][] = [];

@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import * as s3 from '@aws-sdk/client-s3';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { openTwoDoors, type TwoDoors, told } from '../support/two-doors.js';
+import { command } from '../support/gateway.js';
+import { openTwoDoors, syncBucket, type TwoDoors, told } from '../support/two-doors.js';
 
 const test = suite('hostile: syncs');
 let world: TwoDoors;
@@ -66,6 +67,32 @@ test('the prefix is what the policy was asked about', async () => {
   const { status, Code } = await world.sync({ query: '&prefix=d/', body });
   assert.equal([status, Code], ['400', 'InvalidRequest']);
   assert.is((await world.sync({ body })).status, '200');
+});
+
+test('a prefix that is longer than any key is refused, and is no trouble for who leads the bucket', async () => {
+  const { gateway, bucket } = world;
+  const long = 'p/'.repeat(3_000);
+  for (const call of [{ query: `&prefix=${long}` }, { body: `<operation><prefix>${long}</prefix></operation>` }]) {
+    const { status, Code } = await world.sync(call);
+    assert.equal([status, Code], ['400', 'InvalidArgument']);
+  }
+  assert.is((await world.sync({ query: `&prefix=${'p'.repeat(1024)}` })).State, 'done');
+  // A command asks without the gateway.
+  await command('tidegate', ['sync', '--bucket', bucket, '--prefix', long], gateway.root);
+  assert.is(world.state().ended[0]?.state, 'done');
+});
+
+test('syncs that wait are done one right after the other', async () => {
+  const { gateway, bucket } = world;
+  const asked = Array.from({ length: 40 }, (_, i) =>
+    syncBucket(gateway, bucket, { query: `&background&prefix=p${i}` }),
+  );
+  for (const { status } of await Promise.all(asked)) assert.is(status, '202');
+  assert.is((await world.sync()).State, 'done');
+  const ends = world.state().ended.map(({ finished }) => Date.parse(finished!));
+  // Each of the last twenty, which had nothing to do; half a second apart, when each was found by a look of the leader.
+  const apart = ends.slice(0, -1).map((end, i) => end - ends[i + 1]!);
+  assert.ok(apart.sort((a, b) => a - b)[apart.length >> 1]! < 250, `${apart}`);
 });
 
 test.run();

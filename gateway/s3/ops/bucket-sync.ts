@@ -5,6 +5,7 @@
 import type { SyncControl } from '../../../sync/control.js';
 import { type SyncOp, type SyncRequest, type SyncRun, syncOps } from '../../../sync/types.js';
 import { S3Error } from '../../errors.js';
+import { maxKeyBytes } from '../../storage/keys.js';
 import { readDocument } from '../payload.js';
 import type { Context, Handler, XmlValue } from '../types.js';
 import { readSyncOperation } from '../xml/sync-shapes.js';
@@ -67,10 +68,18 @@ async function readRequest(context: Context): Promise<SyncRequest & { background
   if (body?.prefix !== undefined && query.has('prefix')) {
     throw new S3Error('InvalidRequest', { message: 'Name the prefix as a parameter or in the body, not in both.' });
   }
+  const prefix = body?.prefix ?? query.get('prefix') ?? '';
+  // No key begins with it, and it would be kept with those that wait.
+  if (Buffer.byteLength(prefix) > maxKeyBytes) {
+    throw new S3Error('InvalidArgument', {
+      message: `A prefix has at most ${maxKeyBytes} bytes, as a key has.`,
+      fields: { ArgumentName: 'prefix' },
+    });
+  }
   const flag = (name: string, given: boolean | undefined) => given ?? isTrue(name, query.get(name));
   return {
     ops: readOps(header ?? body?.ops),
-    prefix: body?.prefix ?? query.get('prefix') ?? '',
+    prefix,
     dryRun: flag('dry-run', body?.dryRun),
     background: flag('background', body?.background),
   };
