@@ -9,8 +9,9 @@ import type { Actor } from '../types.js';
 import { type ErrnoContext, toS3Error } from './errno.js';
 import { revive } from './failures.js';
 import { actorKey } from './identity.js';
+import { createChoice, newSlot, type Pending, type Slot } from './pool-choice.js';
 import type { Ops } from './worker.js';
-import type { Call, OpTable, Replies, WorkerStart } from './worker-loop.js';
+import type { OpTable, Replies, WorkerStart } from './worker-loop.js';
 
 export interface RunOptions {
   /** As whom; undefined is the gateway itself, for its own files. */
@@ -57,45 +58,6 @@ export interface PoolOptions {
   worker?: URL;
 }
 
-interface Pending {
-  call: Call;
-  options: RunOptions;
-  since: number;
-  attempt: number;
-  /** The caller has been answered SlowDown, but the worker may still do it. */
-  refused: boolean;
-  resolve(value: unknown): void;
-  reject(error: unknown): void;
-}
-
-interface Slot {
-  worker: Worker | undefined;
-  started: boolean;
-  running: Int32Array;
-  /** Calls that were posted and not answered, with those whose caller has been refused meanwhile. */
-  load: number;
-  pending: Map<number, Pending>;
-  batch: Pending[];
-  actor: string;
-  /** When this worker last answered, or was given work while idle. */
-  progressed: number;
-  /** Of `batch`: there are only quick calls in it. */
-  quick: boolean;
-  lastLane: number;
-}
-
-/** So many calls a worker is given at once; more wait where any worker can take them. */
-const DEPTH = 32;
-/** A worker that has not answered for so long is at something slow: calls wait for another one. */
-const SLOW_MS = 2;
-/**
- * So many quick calls of one turn go to one worker: a message costs more than such a call does. Calls that wait for a disk or a
- * network are spread over the workers.
- */
-const TOGETHER = 16;
-const QUICK_MS = 0.1;
-/** For so long one that is preferred may be at something. */
-const PREFERRED_MS = 50;
 const RESTART_MS = 1_000;
 /** So long, at most, a thread takes to start. */
 const START_MS = 20_000;
@@ -104,13 +66,13 @@ export const createPool = <O extends OpTable = Ops>(options: PoolOptions): Pool<
   const { workers: size, queueLimit = 10_000, waitMs = 30_000, runMs = 600_000, busyMs = 10_000 } = options;
   const url = options.worker ?? new URL('./worker.js', import.meta.url);
   const slots: Slot[] = [];
+  const choice = createChoice(slots);
   const queue: Pending[] = [];
   let nextId = 0;
   let open = 0;
   let closing = false;
   let closed = false;
   let drained: (() => void) | undefined;
-  let lanes = 0;
 
   // libuv's threads inherit the credentials of whoever first uses them: that must be the main thread, now.
   stat('/', () => {});
@@ -158,7 +120,7 @@ export const createPool = <O extends OpTable = Ops>(options: PoolOptions): Pool<
     if (slot.load++ === 0) slot.progressed = performance.now();
     slot.pending.set(pending.call.id, pending);
     slot.actor = actorKey(pending.call.actor);
-    slot.quick = isQuick(pending.call.op) && (slot.quick || slot.batch.length === 0);
+    slot.quick = choice.isQuick(pending.call.op) && (slot.quick || slot.batch.length === 0);
     if (slot.batch.push(pending) > 1) return;
     setImmediate(() => {
       const batch = slot.batch;
@@ -168,37 +130,9 @@ export const createPool = <O extends OpTable = Ops>(options: PoolOptions): Pool<
     });
   };
 
-  /** What calls take, on average of late, in milliseconds, by operation. */
-  const took = new Map<string, number>();
-  const isQuick = (op: string): boolean => (took.get(op) ?? QUICK_MS) < QUICK_MS;
-
-  /** The best worker for a call that any may take; undefined when all are at it. */
-  const pick = ({ op, actor: as }: Call): Slot | undefined => {
-    const actor = actorKey(as);
-    const quick = isQuick(op);
-    const now = performance.now();
-    let best: Slot | undefined;
-    let bestScore = Number.POSITIVE_INFINITY;
-    for (const slot of slots) {
-      if (!slot.worker || (slot.load > 0 && (slot.load >= DEPTH || now - slot.progressed > SLOW_MS))) continue;
-      // The message to this one is being put together anyway.
-      const same = slot.actor === actor;
-      const joins = quick && same && slot.quick && slot.batch.length > 0 && slot.batch.length < TOGETHER;
-      const score = joins ? -1 : slot.load + (same ? 0 : 0.5);
-      if (score < bestScore) [best, bestScore] = [slot, score];
-    }
-    return best;
-  };
-
-  const preferred = (prefer: number | undefined): Slot | undefined => {
-    const slot = prefer === undefined ? undefined : slots[prefer % size];
-    if (!slot?.worker || slot.load >= DEPTH) return undefined;
-    return slot.load === 0 || performance.now() - slot.progressed < PREFERRED_MS ? slot : undefined;
-  };
-
   const drain = (): void => {
     while (queue.length > 0) {
-      const slot = pick(queue[0]!.call);
+      const slot = choice.pick(queue[0]!.call);
       if (!slot) return;
       give(slot, queue.shift()!);
     }
@@ -216,7 +150,7 @@ export const createPool = <O extends OpTable = Ops>(options: PoolOptions): Pool<
       else drop(pending, new S3Error('InternalError', { message: 'A worker thread was lost. Please try again.' }));
       return;
     }
-    const slot = preferred(prefer) ?? (queue.length === 0 ? pick(pending.call) : undefined);
+    const slot = choice.preferred(prefer) ?? (queue.length === 0 ? choice.pick(pending.call) : undefined);
     if (slot) give(slot, pending);
     else if (queue.length >= queueLimit) drop(pending, new S3Error('SlowDown'));
     else queue.push(pending);
@@ -239,9 +173,7 @@ export const createPool = <O extends OpTable = Ops>(options: PoolOptions): Pool<
       const pending = slot.pending.get(reply.id);
       if (!pending) continue;
       slot.pending.delete(reply.id);
-      const { op } = pending.call;
-      const before = took.get(op) ?? each;
-      took.set(op, before + (each - before) / 8);
+      choice.learn(pending.call.op, each);
       const busy = 'failure' in reply && reply.failure.kind === 'busy' && !pending.refused;
       if (!busy) pending.options.ended?.();
       if (pending.refused) {
@@ -321,18 +253,7 @@ export const createPool = <O extends OpTable = Ops>(options: PoolOptions): Pool<
   };
 
   for (let i = 0; i < size; i++) {
-    const slot: Slot = {
-      worker: undefined,
-      started: false,
-      running: new Int32Array(1),
-      load: 0,
-      pending: new Map(),
-      batch: [],
-      actor: '',
-      progressed: 0,
-      quick: true,
-      lastLane: 0,
-    };
+    const slot = newSlot();
     slots.push(slot);
     start(slot);
   }
@@ -369,15 +290,7 @@ export const createPool = <O extends OpTable = Ops>(options: PoolOptions): Pool<
           reject,
         });
       }),
-    lane: () => {
-      let best = 0;
-      for (let i = 1; i < size; i++) {
-        const [a, b] = [slots[i]!, slots[best]!];
-        if (!b.worker || (a.worker && (a.load < b.load || (a.load === b.load && a.lastLane < b.lastLane)))) best = i;
-      }
-      slots[best]!.lastLane = ++lanes;
-      return best;
-    },
+    lane: choice.lane,
     close: async (graceMs = 30_000) => {
       closing = true;
       if (open > 0) {

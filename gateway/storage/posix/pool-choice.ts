@@ -1,0 +1,119 @@
+/** Which worker of a pool gets a call. */
+import type { Worker } from 'node:worker_threads';
+import { actorKey } from './identity.js';
+import type { RunOptions } from './pool.js';
+import type { Call } from './worker-loop.js';
+
+/** A call on its way, and whoever waits for it. */
+export interface Pending {
+  call: Call;
+  options: RunOptions;
+  since: number;
+  attempt: number;
+  /** The caller has been answered SlowDown, but the worker may still do it. */
+  refused: boolean;
+  resolve(value: unknown): void;
+  reject(error: unknown): void;
+}
+
+/** A worker, and what it has to do. */
+export interface Slot {
+  worker: Worker | undefined;
+  started: boolean;
+  running: Int32Array;
+  /** Calls that were posted and not answered, with those whose caller has been refused meanwhile. */
+  load: number;
+  pending: Map<number, Pending>;
+  batch: Pending[];
+  actor: string;
+  /** When this worker last answered, or was given work while idle. */
+  progressed: number;
+  /** Of `batch`: there are only quick calls in it. */
+  quick: boolean;
+  lastLane: number;
+}
+
+export interface Choice {
+  /** The best worker for a call that any may take; undefined when all are at it. */
+  pick(call: Call): Slot | undefined;
+  /** The one that `RunOptions.prefer` means, unless it is at something for long. */
+  preferred(prefer: number | undefined): Slot | undefined;
+  /** The number of the one with the least to do. */
+  lane(): number;
+  /** Whether a call of this operation takes less than a message does. */
+  isQuick(op: string): boolean;
+  /** @param ms what a call of it took just now */
+  learn(op: string, ms: number): void;
+}
+
+/** So many calls a worker is given at once; more wait where any worker can take them. */
+const DEPTH = 32;
+/** A worker that has not answered for so long is at something slow: calls wait for another one. */
+const SLOW_MS = 2;
+/**
+ * So many quick calls of one turn go to one worker: a message costs more than such a call does. Calls that wait for a disk or a
+ * network are spread over the workers.
+ */
+const TOGETHER = 16;
+const QUICK_MS = 0.1;
+/** For so long one that is preferred may be at something. */
+const PREFERRED_MS = 50;
+
+export const newSlot = (): Slot => ({
+  worker: undefined,
+  started: false,
+  running: new Int32Array(1),
+  load: 0,
+  pending: new Map(),
+  batch: [],
+  actor: '',
+  progressed: 0,
+  quick: true,
+  lastLane: 0,
+});
+
+/** @param slots all that the pool has; it may grow */
+export const createChoice = (slots: readonly Slot[]): Choice => {
+  let lanes = 0;
+  /** What calls take, on average of late, in milliseconds, by operation. */
+  const took = new Map<string, number>();
+  const isQuick = (op: string): boolean => (took.get(op) ?? QUICK_MS) < QUICK_MS;
+
+  return {
+    isQuick,
+    learn: (op, ms) => {
+      const before = took.get(op) ?? ms;
+      took.set(op, before + (ms - before) / 8);
+    },
+    pick: ({ op, actor: as }) => {
+      const actor = actorKey(as);
+      const quick = isQuick(op);
+      const now = performance.now();
+      let best: Slot | undefined;
+      let bestScore = Number.POSITIVE_INFINITY;
+      for (const slot of slots) {
+        if (!slot.worker || (slot.load > 0 && (slot.load >= DEPTH || now - slot.progressed > SLOW_MS))) continue;
+        // The message to this one is being put together anyway.
+        const same = slot.actor === actor;
+        const joins = quick && same && slot.quick && slot.batch.length > 0 && slot.batch.length < TOGETHER;
+        const score = joins ? -1 : slot.load + (same ? 0 : 0.5);
+        if (score < bestScore) [best, bestScore] = [slot, score];
+      }
+      return best;
+    },
+    preferred: (prefer) => {
+      const slot = prefer === undefined ? undefined : slots[prefer % slots.length];
+      if (!slot?.worker || slot.load >= DEPTH) return undefined;
+      return slot.load === 0 || performance.now() - slot.progressed < PREFERRED_MS ? slot : undefined;
+    },
+    lane: () => {
+      let best = 0;
+      for (let i = 1; i < slots.length; i++) {
+        const [a, b] = [slots[i]!, slots[best]!];
+        if (!b.worker || (a.worker && (a.load < b.load || (a.load === b.load && a.lastLane < b.lastLane)))) best = i;
+      }
+      slots[best]!.lastLane = ++lanes;
+      return best;
+    },
+  };
+};
