@@ -26,10 +26,20 @@ const libc = koffi.load(null);
  */
 export const bind = (args: string): ((...args: unknown[]) => number) => libc.func(`long syscall(long number${args})`);
 
+let counted: Int32Array = new Int32Array(2);
+/** From now on the system calls of this thread are counted in [1]: others see by it whether the thread stands still. */
+export const countCalls = (into: Int32Array): void => {
+  counted = into;
+};
+
 /** The result, or -errno. */
-export const outcome = (result: number): number => (result < 0 ? -koffi.errno() : result);
+export const outcome = (result: number): number => {
+  counted[1]!++;
+  return result < 0 ? -koffi.errno() : result;
+};
 
 export const orThrow = (result: number, syscall: string): number => {
+  counted[1]!++;
   if (result < 0) throw errnoError(koffi.errno(), syscall);
   return result;
 };

@@ -52,6 +52,7 @@ const x64 = {
   fadvise64: 221,
   ioprioSet: 251,
   cachestat: 451,
+  exitGroup: 231,
 };
 
 const arm64: typeof x64 = {
@@ -100,6 +101,7 @@ const arm64: typeof x64 = {
   setpriority: 140,
   fadvise64: 223,
   cachestat: 451,
+  exitGroup: 94,
 };
 
 /** By architecture, for the test that compares them. */

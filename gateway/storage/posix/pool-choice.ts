@@ -2,6 +2,7 @@
 import type { Worker } from 'node:worker_threads';
 import { actorKey } from './identity.js';
 import type { RunOptions } from './pool.js';
+import type { Sight } from './pool-thread.js';
 import type { Call } from './worker-loop.js';
 
 /** A call on its way, and whoever waits for it. */
@@ -20,7 +21,11 @@ export interface Pending {
 export interface Slot {
   worker: Worker | undefined;
   started: boolean;
+  /** It could not start, and will be tried again. */
+  restarts: boolean;
+  /** See `WorkerStart`. */
   running: Int32Array;
+  seen: Sight;
   /** Calls that were posted and not answered, with those whose caller has been refused meanwhile. */
   load: number;
   pending: Map<number, Pending>;
@@ -48,7 +53,10 @@ export interface Choice {
 
 /** So many calls a worker is given at once; more wait where any worker can take them. */
 const DEPTH = 32;
-/** A worker that has not answered for so long is at something slow: calls wait for another one. */
+/**
+ * A worker that has not answered for so long is at something slow: calls wait for another one. Nor is it given more at once
+ * than it is expected to do in that time.
+ */
 const SLOW_MS = 2;
 /**
  * So many quick calls of one turn go to one worker: a message costs more than such a call does. Calls that wait for a disk or a
@@ -62,7 +70,9 @@ const PREFERRED_MS = 50;
 export const newSlot = (): Slot => ({
   worker: undefined,
   started: false,
-  running: new Int32Array(1),
+  restarts: false,
+  running: new Int32Array(2),
+  seen: { id: 0, calls: 0, begun: 0, changed: 0 },
   load: 0,
   pending: new Map(),
   batch: [],
@@ -72,8 +82,11 @@ export const newSlot = (): Slot => ({
   lastLane: 0,
 });
 
-/** @param slots all that the pool has; it may grow */
-export const createChoice = (slots: readonly Slot[]): Choice => {
+/**
+ * @param slots all that the pool may have
+ * @param steady so many of them have a worker from the beginning
+ */
+export const createChoice = (slots: readonly Slot[], steady: number): Choice => {
   let lanes = 0;
   /** What calls take, on average of late, in milliseconds, by operation. */
   const took = new Map<string, number>();
@@ -89,10 +102,11 @@ export const createChoice = (slots: readonly Slot[]): Choice => {
       const actor = actorKey(as);
       const quick = isQuick(op);
       const now = performance.now();
+      const depth = Math.max(1, Math.min(DEPTH, SLOW_MS / (took.get(op) ?? SLOW_MS)));
       let best: Slot | undefined;
       let bestScore = Number.POSITIVE_INFINITY;
       for (const slot of slots) {
-        if (!slot.worker || (slot.load > 0 && (slot.load >= DEPTH || now - slot.progressed > SLOW_MS))) continue;
+        if (!slot.started || (slot.load > 0 && (slot.load >= depth || now - slot.progressed > SLOW_MS))) continue;
         // The message to this one is being put together anyway.
         const same = slot.actor === actor;
         const joins = quick && same && slot.quick && slot.batch.length > 0 && slot.batch.length < TOGETHER;
@@ -102,15 +116,15 @@ export const createChoice = (slots: readonly Slot[]): Choice => {
       return best;
     },
     preferred: (prefer) => {
-      const slot = prefer === undefined ? undefined : slots[prefer % slots.length];
-      if (!slot?.worker || slot.load >= DEPTH) return undefined;
+      const slot = prefer === undefined ? undefined : slots[prefer % steady];
+      if (!slot?.started || slot.load >= DEPTH) return undefined;
       return slot.load === 0 || performance.now() - slot.progressed < PREFERRED_MS ? slot : undefined;
     },
     lane: () => {
       let best = 0;
       for (let i = 1; i < slots.length; i++) {
         const [a, b] = [slots[i]!, slots[best]!];
-        if (!b.worker || (a.worker && (a.load < b.load || (a.load === b.load && a.lastLane < b.lastLane)))) best = i;
+        if (!b.started || (a.started && (a.load < b.load || (a.load === b.load && a.lastLane < b.lastLane)))) best = i;
       }
       slots[best]!.lastLane = ++lanes;
       return best;

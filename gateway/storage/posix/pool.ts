@@ -3,15 +3,16 @@
  * of one for each. Calls and replies of one turn of the event loop travel in one message.
  */
 import { stat } from 'node:fs';
-import { Worker } from 'node:worker_threads';
 import { S3Error } from '../../errors.js';
 import type { Actor } from '../types.js';
 import { type ErrnoContext, toS3Error } from './errno.js';
 import { revive } from './failures.js';
 import { actorKey } from './identity.js';
+import { endThreads } from './leave.js';
 import { createChoice, newSlot, type Pending, type Slot } from './pool-choice.js';
+import { look, type Sight, startThread } from './pool-thread.js';
 import type { Ops } from './worker.js';
-import type { OpTable, Replies, WorkerStart } from './worker-loop.js';
+import type { OpTable, Replies } from './worker-loop.js';
 
 export interface RunOptions {
   /** As whom; undefined is the gateway itself, for its own files. */
@@ -28,6 +29,10 @@ export interface RunOptions {
   orphan?: (value: unknown) => void;
   /** Called once, when no worker is or will be at this call any more: later than the caller is refused, if a mount hangs. */
   ended?: () => void;
+  /** Releases something: it is run however late, by whichever worker, and never refused for want of room. */
+  surely?: boolean;
+  /** Bytes that may have to reach the disk before it returns (fsync): it is given time for them. */
+  bytes?: number;
   /** Best run by the same worker as others of the same number, which has warm caches; by any, when that one is busy. */
   prefer?: number;
 }
@@ -35,22 +40,39 @@ export interface RunOptions {
 export interface Pool<O extends OpTable = Ops> {
   /** Rejects with an `S3Error` whose cause is what happened. `SlowDown` when the pool has too much to do. */
   run<K extends keyof O & string>(op: K, args: Parameters<O[K]>, options?: RunOptions): Promise<ReturnType<O[K]>>;
-  /** The number of the worker with the least to do, for `RunOptions.lane`. */
+  /**
+   * The number of the worker with the least to do, for `RunOptions.lane`, for something new.
+   * @throws SlowDown when the pool has too much to do
+   */
   lane(): number;
+  /** Numbers of lanes go up to it. */
   readonly size: number;
-  /** Resolves when every worker has started; rejects when one cannot. */
+  /** Nobody waits for an answer, and no worker is at anything. */
+  readonly idle: boolean;
+  /** Resolves when the first workers have started; rejects when one cannot. */
   ready(): Promise<void>;
-  /** Finishes what has been accepted (for `graceMs` at most), then ends the threads. Later calls are refused. */
+  /**
+   * Finishes what has been accepted (for `graceMs` at most), then ends the threads; one that hangs is left to itself. Later
+   * calls are refused.
+   */
   close(graceMs?: number): Promise<void>;
 }
 
 export interface PoolOptions {
+  /** At most. */
   workers: number;
+  /** So many are started at once, the others when calls have to wait. Default: all. */
+  first?: number;
   /** Calls that may wait for a worker; one more is answered SlowDown. */
   queueLimit?: number;
   /** A call that has not begun after this time is answered SlowDown. */
   waitMs?: number;
-  /** A call that runs longer than this (a mount that hangs) is answered SlowDown; its worker stays occupied. */
+  /**
+   * One whose system call does not return in this time, less what it has waited before (a mount that hangs), is answered
+   * SlowDown; its worker stays occupied. Default: `waitMs`.
+   */
+  stillMs?: number;
+  /** So is one that takes longer than this in all. */
   runMs?: number;
   /** So long a call that meets a lock is tried again: writers of one key on a filesystem that takes milliseconds a call. */
   busyMs?: number;
@@ -59,20 +81,33 @@ export interface PoolOptions {
 }
 
 const RESTART_MS = 1_000;
+/** Threads that may be starting at the same time, beyond the first. */
+const STARTING = 2;
+/** When every worker of a pool has stood still for so long, the pool takes no more than these calls until one moves. */
+const SUSPECT_MS = 5_000;
+const FEW = 64;
+/** What the slowest disks write, bytes per millisecond. */
+const SLOWEST = (16 << 20) / 1000;
+/** A call that waited long is given so much of its time nevertheless. */
+const SHORTEST_MS = 1_000;
 /** So long, at most, a thread takes to start. */
 const START_MS = 20_000;
 
 export const createPool = <O extends OpTable = Ops>(options: PoolOptions): Pool<O> => {
   const { workers: size, queueLimit = 10_000, waitMs = 30_000, runMs = 600_000, busyMs = 10_000 } = options;
+  const first = Math.min(size, options.first ?? size);
+  let stillMs = options.stillMs ?? waitMs;
   const url = options.worker ?? new URL('./worker.js', import.meta.url);
-  const slots: Slot[] = [];
-  const choice = createChoice(slots);
+  const slots = Array.from({ length: size }, newSlot);
+  const choice = createChoice(slots, first);
   const queue: Pending[] = [];
   let nextId = 0;
   let open = 0;
   let closing = false;
   let closed = false;
   let drained: (() => void) | undefined;
+  /** None of the workers has moved for a while. */
+  let suspect = false;
 
   // libuv's threads inherit the credentials of whoever first uses them: that must be the main thread, now.
   stat('/', () => {});
@@ -133,17 +168,29 @@ export const createPool = <O extends OpTable = Ops>(options: PoolOptions): Pool<
   const drain = (): void => {
     while (queue.length > 0) {
       const slot = choice.pick(queue[0]!.call);
-      if (!slot) return;
+      if (!slot) break;
       give(slot, queue.shift()!);
     }
+    if (queue.length > 0) grow();
   };
+
+  /** Another worker, for those that wait. */
+  const grow = (): void => {
+    const starting = slots.filter(({ worker, started: up }) => worker && !up).length;
+    if (closing || starting >= STARTING || starting >= queue.length) return;
+    const free = slots.find(({ worker, restarts }) => !worker && !restarts);
+    if (free) start(free);
+  };
+
+  const isFull = (waiting: number): boolean => waiting >= (suspect ? Math.min(FEW, queueLimit) : queueLimit);
 
   const dispatch = (pending: Pending): void => {
     if (closed) {
       drop(pending, new S3Error('ServiceUnavailable'));
       return;
     }
-    const { lane, prefer } = pending.options;
+    const { prefer, surely } = pending.options;
+    const lane = pending.options.lane ?? (surely ? choice.lane() : undefined);
     if (lane !== undefined) {
       const slot = slots[lane];
       if (slot?.worker) give(slot, pending);
@@ -152,8 +199,11 @@ export const createPool = <O extends OpTable = Ops>(options: PoolOptions): Pool<
     }
     const slot = choice.preferred(prefer) ?? (queue.length === 0 ? choice.pick(pending.call) : undefined);
     if (slot) give(slot, pending);
-    else if (queue.length >= queueLimit) drop(pending, new S3Error('SlowDown'));
-    else queue.push(pending);
+    else if (isFull(queue.length)) drop(pending, suspect ? silent() : new S3Error('SlowDown'));
+    else {
+      queue.push(pending);
+      grow();
+    }
   };
 
   const again = (pending: Pending): void => {
@@ -167,6 +217,7 @@ export const createPool = <O extends OpTable = Ops>(options: PoolOptions): Pool<
 
   const receive = (slot: Slot, { replies, ms }: Replies): void => {
     slot.progressed = performance.now();
+    suspect = false;
     const each = ms / replies.length;
     for (const reply of replies) {
       slot.load--;
@@ -199,67 +250,66 @@ export const createPool = <O extends OpTable = Ops>(options: PoolOptions): Pool<
   started.catch(() => {}); // who does not ask hears of it through the calls that fail
 
   const start = (slot: Slot): void => {
-    const running = new SharedArrayBuffer(4);
-    slot.running = new Int32Array(running);
-    [slot.load, slot.started, slot.actor] = [0, false, ''];
-    // koffi opens descriptors that Node does not know of: tracking them leaks memory for each and warns.
-    const worker = new Worker(url, { workerData: { running } satisfies WorkerStart, trackUnmanagedFds: false });
-    slot.worker = worker;
-    worker.unref();
-    let reason: unknown;
-    worker.on('error', (error) => {
-      reason = error;
+    slot.restarts = false;
+    startThread(url, slot, {
+      ready: () => {
+        if (slots.slice(0, first).every((each) => each.started)) allStarted();
+        drain();
+      },
+      replies: (replies) => receive(slot, replies),
+      ended: (cause, up) => {
+        const lost = [...slot.pending.values()];
+        slot.pending.clear();
+        for (const pending of lost) drop(pending, new S3Error('InternalError', { cause }));
+        if (closing) return;
+        if (up) start(slot);
+        else {
+          // It cannot even start: not in a loop.
+          startFailed(cause);
+          slot.restarts = true;
+          setTimeout(() => !closing && start(slot), RESTART_MS).unref();
+        }
+        drain();
+      },
     });
-    worker.on('messageerror', (error) => {
-      reason = error;
-      void worker.terminate();
-    });
-    worker.on('message', (message: Replies | 'ready') => {
-      if (message !== 'ready') return receive(slot, message);
-      slot.started = true;
-      if (slots.every((each) => each.started)) allStarted();
-    });
-    worker.on('exit', () => {
-      if (slot.worker !== worker) return;
-      slot.worker = undefined;
-      slot.batch = [];
-      const lost = [...slot.pending.values()];
-      slot.pending.clear();
-      const cause = reason ?? new Error('a worker thread ended by itself');
-      for (const pending of lost) drop(pending, new S3Error('InternalError', { cause }));
-      if (closing) return;
-      if (slot.started) start(slot);
-      else {
-        // It cannot even start: not in a loop.
-        startFailed(cause);
-        setTimeout(() => !closing && start(slot), RESTART_MS).unref();
-      }
-      drain();
-    });
+  };
+
+  const silent = () => new S3Error('SlowDown', { message: 'The filesystem does not answer. Please try again.' });
+
+  /** Whether it has had its time. @param sight of its worker */
+  const isLate = ({ call, since, options: { bytes = 0 } }: Pending, { id, begun, changed }: Sight, now: number) => {
+    if (call.id !== id) return now - since > waitMs;
+    const time = Math.max(stillMs - (begun - since), Math.min(stillMs, SHORTEST_MS)) + bytes / SLOWEST;
+    return now - changed > time || now - since > Math.max(runMs, time);
   };
 
   const sweep = (): void => {
     const now = Date.now();
     while (queue.length > 0 && now - queue[0]!.since > waitMs) drop(queue.shift()!, new S3Error('SlowDown'));
+    let still = slots.some(({ started: up }) => up);
     for (const slot of slots) {
-      const runs = Atomics.load(slot.running, 0);
-      for (const [id, pending] of slot.pending) {
-        if (pending.refused || now - pending.since <= (id === runs ? runMs : waitMs)) continue;
+      if (!slot.worker) continue;
+      const seen = look(slot, now);
+      if (slot.started && (seen.id === 0 || now - seen.changed < Math.min(SUSPECT_MS, stillMs / 2))) still = false;
+      for (const pending of slot.pending.values()) {
+        if (pending.refused || !isLate(pending, seen, now)) continue;
         pending.refused = true;
-        refuse(pending, new S3Error('SlowDown', { message: 'The filesystem does not answer. Please try again.' }));
+        refuse(pending, silent());
       }
     }
+    suspect = still;
+    // Requests that wait for nothing would take the room of those for other filesystems.
+    while (suspect && queue.length > FEW) drop(queue.pop()!, silent());
     drain();
   };
 
-  for (let i = 0; i < size; i++) {
-    const slot = newSlot();
-    slots.push(slot);
-    start(slot);
-  }
+  for (const slot of slots.slice(0, first)) start(slot);
 
   return {
     size,
+    get idle() {
+      return open === 0 && slots.every(({ load }) => load === 0);
+    },
     ready: () => {
       keeper.ref();
       return started.finally(() => open === 0 && keeper.unref());
@@ -280,7 +330,7 @@ export const createPool = <O extends OpTable = Ops>(options: PoolOptions): Pool<
             op,
             args,
             actor: runOptions.actor,
-            deadline: runOptions.lane === undefined ? since + waitMs : 0,
+            deadline: runOptions.lane === undefined && !runOptions.surely ? since + waitMs : 0,
           },
           options: runOptions,
           since,
@@ -290,9 +340,13 @@ export const createPool = <O extends OpTable = Ops>(options: PoolOptions): Pool<
           reject,
         });
       }),
-    lane: choice.lane,
+    lane: () => {
+      if (isFull(open)) throw suspect ? silent() : new S3Error('SlowDown');
+      return choice.lane();
+    },
     close: async (graceMs = 30_000) => {
       closing = true;
+      stillMs = Math.min(stillMs, SUSPECT_MS);
       if (open > 0) {
         const timer = setTimeout(() => drained?.(), graceMs);
         await new Promise<void>((resolve) => {
@@ -312,7 +366,7 @@ export const createPool = <O extends OpTable = Ops>(options: PoolOptions): Pool<
       while (slots.some(({ worker, started: up }) => worker && !up) && performance.now() < until) {
         await new Promise((resolve) => setTimeout(resolve, 5));
       }
-      await Promise.all(slots.map((slot) => slot.worker?.terminate()));
+      await endThreads(slots.flatMap(({ worker }) => worker ?? []));
     },
   };
 };

@@ -69,7 +69,7 @@ export const requireOpenat2 = (): void => {
 
 /** Never throws: the descriptor is gone on Linux whatever close reports. What a delayed write left is told by fsync. */
 export const close = (fd: number): void => {
-  n1(nr.close, fd);
+  outcome(n1(nr.close, fd));
 };
 
 // ---- status ------------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@ import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import type { Actor } from '../types.js';
 import { type Failed, failed } from './failures.js';
 import { become } from './identity.js';
+import { countCalls } from './libc.js';
 import { dropPrivileges } from './privileges.js';
 import { ownWorkingDirectory } from './working-directory.js';
 
@@ -29,7 +30,7 @@ export interface Replies {
 }
 
 export interface WorkerStart {
-  /** [0]: the id of the call that runs now, 0 when none does. */
+  /** [0]: the id of the call that runs now, 0 when none does. [1]: counts the system calls of the thread. */
   running: SharedArrayBuffer;
 }
 
@@ -64,6 +65,7 @@ export const serve = (ops: OpTable): void => {
   const port = parentPort;
   if (!port) throw new Error('not a worker thread');
   const running = new Int32Array((workerData as WorkerStart).running);
+  countCalls(running);
   dropPrivileges();
   ownWorkingDirectory();
 

@@ -18,6 +18,15 @@ const ops = {
     if (mark !== undefined) writeFileSync(mark, 'done');
     return threadId;
   },
+  /** Is at it for long, but never long at one system call. */
+  churn(ms: number): void {
+    for (const end = performance.now() + ms; performance.now() < end; ) {
+      sys.clockGettime();
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 50);
+    }
+  },
+  /** Hangs in a system call until somebody writes. */
+  openFifo: (path: string) => sys.openat2(sys.AT_FDCWD, path, sys.O_RDONLY),
   s3error(): never {
     throw new S3Error('InvalidPart', { message: 'part 3', fields: { Part: '3' }, headers: { 'x-a': 'b' } });
   },

@@ -1,3 +1,4 @@
+import { execFileSync, spawnSync } from 'node:child_process';
 import { chmodSync, chownSync, existsSync, mkdirSync, statSync, writeFileSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -107,7 +108,7 @@ test('what is slow on one worker does not hold up the others', () =>
   }));
 
 test('a full queue and a long wait are SlowDown; what was refused is not begun later', () =>
-  withPool({ workers: 1, queueLimit: 3, waitMs: 150 }, async (pool) => {
+  withPool({ workers: 1, queueLimit: 3, waitMs: 150, stillMs: 60_000 }, async (pool) => {
     const mark = join(tempDir(), 'mark');
     const first = pool.run('sleep', [2_000]);
     await sleep(20);
@@ -125,7 +126,7 @@ test('a full queue and a long wait are SlowDown; what was refused is not begun l
   }));
 
 test('what a hanging call has in its hands is free when it has really ended, once', () =>
-  withPool({ workers: 1, queueLimit: 1, waitMs: 100, runMs: 200 }, async (pool) => {
+  withPool({ workers: 1, queueLimit: 1, waitMs: 100, stillMs: 200 }, async (pool) => {
     const ended: string[] = [];
     const options = (name: string) => ({ ended: () => void ended.push(name) });
     const hanging = failure(pool.run('sleep', [800], options('hanging')));
@@ -154,7 +155,7 @@ test('a preferred worker is taken unless it is at something long', () =>
   }));
 
 test('a call that hangs is answered SlowDown, and its late result goes to the one who closes what it holds', () =>
-  withPool({ workers: 2, waitMs: 100, runMs: 200 }, async (pool) => {
+  withPool({ workers: 2, waitMs: 100, stillMs: 200 }, async (pool) => {
     let orphan: unknown;
     const hanging = pool.run('sleep', [2_000], { orphan: (value) => (orphan = value) });
     assert.is((await failure(hanging)).code, 'SlowDown');
@@ -162,6 +163,91 @@ test('a call that hangs is answered SlowDown, and its late result goes to the on
     assert.is(await pool.run('echo', [1]), 1);
     assert.type(await until('the late result', 10_000, () => orphan), 'number');
   }));
+
+test('what goes on is not what stands still, however long it takes', () =>
+  withPool({ workers: 1, waitMs: 400 }, async (pool) => {
+    const ends: string[] = [];
+    const going = pool.run('churn', [2_500]).finally(() => ends.push('going'));
+    await going;
+    const still = await failure(pool.run('sleep', [2_500]));
+    assert.is(still.code, 'SlowDown');
+    const forLong = await failure(pool.run('sleep', [0]));
+    assert.is(forLong.code, 'SlowDown', 'nothing can be run meanwhile');
+    assert.is(await until('the worker', 10_000, () => pool.run('echo', [1]).catch(() => undefined)), 1);
+    // 8 MiB are half a second more.
+    assert.type(await pool.run('sleep', [700], { bytes: 8 << 20 }), 'number');
+  }));
+
+test('when no worker moves only a few more may wait; what releases something is run in the end', () =>
+  withPool({ workers: 2, waitMs: 4_000, stillMs: 3_000 }, async (pool) => {
+    const mark = join(tempDir(), 'mark');
+    const hanging = [0, 1].map(() => failure(pool.run('sleep', [6_000])));
+    await sleep(50);
+    const early = Array.from({ length: 100 }, () => failure(pool.run('echo', [1])));
+    const since = performance.now();
+    let refused = 0;
+    for (const each of early) void each.then(() => refused++);
+    await until('the surplus to be refused', 3_000, () => (refused > 0 ? true : undefined));
+    assert.ok(performance.now() - since < 3_000, 'before its time');
+    assert.is(refused, 100 - 64);
+    const late = performance.now();
+    assert.is((await failure(pool.run('echo', [1]))).message, 'The filesystem does not answer. Please try again.');
+    assert.throws(() => pool.lane(), /does not answer/);
+    assert.ok(performance.now() - late < 100, 'at once');
+    const released = pool.run('sleep', [0, mark], { surely: true }).catch(() => {});
+    for (const each of hanging) assert.is((await each).code, 'SlowDown');
+    await Promise.all(early);
+    await until('the release', 10_000, () => (existsSync(mark) ? true : undefined));
+    await released;
+    assert.is(await pool.run('echo', ['again']), 'again');
+    assert.type(pool.lane(), 'number');
+  }));
+
+test('more workers are started when calls have to wait, up to the limit', () =>
+  withPool({ workers: 4, first: 1 }, async (pool) => {
+    const threads = new Set<unknown>();
+    for (let i = 0; i < 5; i++) threads.add(await pool.run('sleep', [20]));
+    assert.is(threads.size, 1, 'one is enough for one after the other');
+    assert.is(pool.lane(), 0);
+    const many = await Promise.all(Array.from({ length: 40 }, () => pool.run('sleep', [100])));
+    assert.is(new Set(many).size, 4);
+    assert.ok(pool.idle);
+  }));
+
+test('a pool ends although a call hangs', async () => {
+  const pool = createPool<TestOps>({ workers: 1, worker, waitMs: 200 });
+  await pool.ready();
+  const hanging = failure(pool.run('sleep', [6_000]));
+  await sleep(50);
+  const since = performance.now();
+  await pool.close();
+  assert.is((await hanging).code, 'SlowDown');
+  assert.ok(performance.now() - since < 5_000, `after ${performance.now() - since} ms`);
+});
+
+test('a process ends with its own code although a call of it hangs', async () => {
+  const script = `
+    const { createPool } = await import(${JSON.stringify(new URL('../../../gateway/storage/posix/pool.js', import.meta.url).href)});
+    const pool = createPool({ workers: 1, worker: new URL(${JSON.stringify(worker.href)}), waitMs: 200 });
+    await pool.ready();
+    const hanging = pool.run('openFifo', [process.argv[2]]).catch((error) => console.log(error.code));
+    process.exitCode = 3;
+    await hanging;
+    if (process.argv[3] === 'closed') await pool.close();
+    else process.exit(4);
+  `;
+  const dir = tempDir();
+  const fifo = join(dir, 'fifo');
+  writeFileSync(join(dir, 'script.mjs'), script);
+  execFileSync('mkfifo', [fifo]);
+  for (const [how, status] of [
+    ['closed', 3],
+    ['at once', 4],
+  ] as const) {
+    const ran = spawnSync(process.execPath, [join(dir, 'script.mjs'), fifo, how], { timeout: 15_000 });
+    assert.equal([`${ran.stdout}`, ran.status], ['SlowDown\n', status], `${how}: ${ran.stderr}`);
+  }
+});
 
 test('a worker that dies fails its calls with InternalError and is replaced', () =>
   withPool({ workers: 2 }, async (pool) => {

@@ -1,0 +1,67 @@
+/** The threads of a pool: how one is started, and how it is seen from outside that one stands still. */
+import { Worker } from 'node:worker_threads';
+import { leaveIf, stay } from './leave.js';
+import type { Slot } from './pool-choice.js';
+import type { Replies, WorkerStart } from './worker-loop.js';
+
+export interface ThreadHears {
+  ready(): void;
+  replies(replies: Replies): void;
+  /** It is gone. @param up whether it had ever started */
+  ended(cause: unknown, up: boolean): void;
+}
+
+/** Starts a thread in a slot that has none. */
+export const startThread = (url: URL, slot: Slot, hears: ThreadHears): void => {
+  const running = new SharedArrayBuffer(8);
+  slot.running = new Int32Array(running);
+  [slot.load, slot.started, slot.actor] = [0, false, ''];
+  slot.seen = { id: 0, calls: 0, begun: 0, changed: 0 };
+  // koffi opens descriptors that Node does not know of: tracking them leaks memory for each and warns.
+  const worker = new Worker(url, { workerData: { running } satisfies WorkerStart, trackUnmanagedFds: false });
+  slot.worker = worker;
+  worker.unref();
+  const cells = slot.running;
+  const atWork = () => Atomics.load(cells, 0) !== 0;
+  leaveIf(atWork);
+  let reason: unknown;
+  worker.on('error', (error) => {
+    reason = error;
+  });
+  worker.on('messageerror', (error) => {
+    reason = error;
+    void worker.terminate();
+  });
+  worker.on('message', (message: Replies | 'ready') => {
+    if (message !== 'ready') return hears.replies(message);
+    slot.started = true;
+    hears.ready();
+  });
+  worker.on('exit', () => {
+    stay(atWork);
+    if (slot.worker !== worker) return;
+    const up = slot.started;
+    [slot.worker, slot.started, slot.batch] = [undefined, false, []];
+    hears.ended(reason ?? new Error('a worker thread ended by itself'), up);
+  });
+};
+
+/** What was seen of a thread, by whoever looks at it from time to time. */
+export interface Sight {
+  /** The call that runs; 0: none. */
+  id: number;
+  calls: number;
+  /** Milliseconds since the epoch: when this call was first seen, and when it last came to another system call. */
+  begun: number;
+  changed: number;
+}
+
+/** Looks at a thread. */
+export const look = (slot: Slot, now: number): Sight => {
+  const { seen } = slot;
+  const [id, calls] = [Atomics.load(slot.running, 0), Atomics.load(slot.running, 1)];
+  if (id !== seen.id) seen.begun = now;
+  if (id !== seen.id || calls !== seen.calls) seen.changed = now;
+  [seen.id, seen.calls] = [id, calls];
+  return seen;
+};
