@@ -1,6 +1,5 @@
 /** Builds the concrete parts: the service area for the commands, the whole gateway for `serve`. */
 import { access, chmod, constants, mkdir, realpath, stat } from 'node:fs/promises';
-import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
 import { pathExists } from 'fs-extra/esm';
 import { createRegistry, type KeyWithSecret, type NewAccount, type Registry } from '../acl/registry.js';
@@ -51,8 +50,8 @@ async function openService(config: Config, log?: Log): Promise<Service> {
     directoryMode: dirMode,
     stagingAge,
     uploadAge,
-    // Most calls wait for the disk: more threads than cores, and a few even on the smallest machine.
-    workers: config.workers === 'auto' ? Math.max(4, 2 * availableParallelism()) : config.workers,
+    workers: config.workers === 'auto' ? undefined : config.workers,
+    ioTimeout: config.ioTimeout,
     // `auto` is decided for each bucket's filesystem by the store; `xattr` has been checked before.
     sidecars: config.metadata === 'sidecar',
     ...(umask === undefined ? {} : { umask }),

@@ -178,8 +178,15 @@ export const settings = {
     schema: z.union([z.literal('auto'), count(1, 256)]),
     default: 'auto',
     placeholder: 'N',
-    help: 'threads that work on files; auto goes by the cores',
+    help: 'threads that work on files, for each filesystem; auto: by the cores, up to 32 on network filesystems',
     allowed: 'auto or a number from 1 to 256',
+  }),
+  ioTimeout: define({
+    schema: duration(second),
+    default: '30s',
+    placeholder: 'TIME',
+    help: 'requests are answered SlowDown (503) when their filesystem does not answer for so long',
+    allowed: 'at least a second, written like 5s, 30s or 2m',
   }),
   maxRequests: define({
     schema: count(1, 1_000_000),

@@ -5,6 +5,7 @@
  * the kernel ends whoever reads it. Requests are served all the same, and they do not share descriptors or a heap with it.
  */
 import { type ChildProcess, fork } from 'node:child_process';
+import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { Bucket } from '../gateway/storage/types.js';
 import type { EngineStart, FromEngine, Question, ToEngine } from './process.js';
@@ -27,6 +28,8 @@ const RESTART_MS = [1_000, 5_000, 30_000] as const;
 /** A process that has worked so long has not died of what it died of before. */
 const HEALTHY_MS = 600_000;
 const CLOSE_MS = 10_000;
+/** One that has been killed and hangs on a mount stays until that lets go of it. Nobody waits so long. */
+const KILLED_MS = 1_000;
 
 /** Secrets that the gateway alone needs stay with it. */
 const environment = (): NodeJS.ProcessEnv => {
@@ -96,14 +99,19 @@ export function startSyncEngine({ log, destination, ...start }: EngineOptions): 
       const ending = child;
       if (!ending) return;
       ending.ref();
+      const cancel = new AbortController();
       const exited = new Promise<void>((resolve) => ending.once('exit', () => resolve()));
-      post('stop');
-      const late = setTimeout(() => {
+      const late = (async () => {
+        await pause(CLOSE_MS, undefined, { signal: cancel.signal });
         log.warn({}, 'the sync engine does not end: it is cut off');
         ending.kill('SIGKILL');
-      }, CLOSE_MS);
-      await exited;
-      clearTimeout(late);
+        await pause(KILLED_MS, undefined, { signal: cancel.signal });
+        if (ending.connected) ending.disconnect();
+        ending.unref();
+      })().catch(() => {});
+      post('stop');
+      await Promise.race([exited, late]);
+      cancel.abort();
     },
   };
 }

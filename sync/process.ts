@@ -139,8 +139,7 @@ function openDocuments(root: string): Documents {
   const ops: Record<string, (...args: never[]) => unknown> = documentOps;
   const inline = {
     run: async (op: string, args: readonly unknown[]) => ops[op]!(...(args as never[])),
-    lane: () => 0,
-  } as unknown as Pick<Pool, 'run' | 'lane'>;
+  } as unknown as Pick<Pool, 'run'>;
   return createDocuments(root, inline, { warn: (message) => log.warn({}, message) });
 }
 

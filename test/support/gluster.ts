@@ -35,6 +35,10 @@ export interface Volume {
   brick: string;
   /** A further client; answers the directory it is mounted on. Caches nothing unless told. */
   mount(options?: MountOptions): Promise<string>;
+  /** The server does not answer any more (SIGSTOP): whoever asks waits, without end. */
+  hang(): void;
+  /** It goes on with what it was asked meanwhile. */
+  goOn(): void;
   /** Unmounts all and ends. Happens by itself when this process ends, in whatever way. */
   stop(): Promise<void>;
 }
@@ -92,6 +96,7 @@ volume client
   option remote-host 127.0.0.1
   option remote-port ${port}
   option remote-subvolume brick
+  option ping-timeout 0
 end-volume
 `;
   let top = 'client';
@@ -133,6 +138,7 @@ const keeper = `
   glusterfsd -N -f "$dir/server.vol" -l "$dir/server.log" -p "$dir/server.pid" &
   server=$!
   cat >/dev/null
+  kill -CONT $server
   for mount in "$dir"/mount-*/; do umount -l "$mount"; done 2>/dev/null
   for client in "$dir"/client-*.pid; do kill "$(cat "$client")"; done 2>/dev/null
   kill $server
@@ -172,9 +178,13 @@ export async function startVolume(): Promise<Volume> {
     throw new Error(`${text}`, { cause: error });
   }
 
+  const signal = (name: NodeJS.Signals) =>
+    void process.kill(Number(readFileSync(join(dir, 'server.pid'), 'utf8').trim()), name);
   let mounts = 0;
   return {
     brick,
+    hang: () => signal('SIGSTOP'),
+    goOn: () => signal('SIGCONT'),
     async mount(options = {}) {
       const number = ++mounts;
       const target = join(dir, `mount-${number}`);

@@ -10,7 +10,7 @@ export type BucketMethods = Pick<Storage, 'createBucket' | 'bucket' | 'listBucke
 export interface BucketContext {
   /** Absolute, without symbolic links. */
   root: string;
-  pool: Pick<Pool, 'run'>;
+  poolOf(bucket: Pick<Bucket, 'path'>): Pick<Pool, 'run'>;
   documents: Documents;
   groundOf(bucket: Bucket): Ground;
   directoryMode: number;
@@ -55,7 +55,7 @@ const invalid = (path: string, reason: string): S3Error =>
 /** The next millisecond, ISO 8601. */
 const after = (time: string): string => new Date(Date.parse(time) + 1).toISOString();
 
-export const createBuckets = ({ root, pool, documents, groundOf, directoryMode }: BucketContext): BucketMethods => {
+export const createBuckets = ({ root, poolOf, documents, groundOf, directoryMode }: BucketContext): BucketMethods => {
   const find = (name: string) => findBucket(documents, root, name);
 
   const list = () => listBuckets(documents, root);
@@ -76,7 +76,7 @@ export const createBuckets = ({ root, pool, documents, groundOf, directoryMode }
         throw invalid(path, 'it is, contains or lies in the directory of another bucket');
       }
     }
-    await pool.run('checkBucketDirectory', [path], { actor, context: 'write' });
+    await poolOf({ path }).run('checkBucketDirectory', [path], { actor, context: 'write' });
   };
 
   return {
@@ -92,13 +92,15 @@ export const createBuckets = ({ root, pool, documents, groundOf, directoryMode }
       const record: Bucket = { name, owner, path, created: new Date().toISOString(), config };
       const bucket = bucketOf(root, record)!;
       const make = async (): Promise<void> => {
+        const pool = poolOf(bucket);
         if (directory === undefined) await pool.run('makeBucketDirectory', [root, owner, name, actor, directoryMode]);
         else await pool.run('prepareBucket', [groundOf(bucket)], { actor, context: 'write' });
       };
       const existing = await find(name);
       if (existing) {
         const mine = existing.owner === owner && existing.path === bucket.path;
-        if (!mine || (await pool.run('hasDirectory', [bucket.path]))) throw new S3Error('BucketAlreadyExists');
+        if (!mine || (await poolOf(bucket).run('hasDirectory', [bucket.path])))
+          throw new S3Error('BucketAlreadyExists');
         // A deletion that was interrupted, or is under way, has left the document alone: what is made now is another
         // bucket, so that the deletion does not take its document.
         if (record.created <= existing.created) record.created = after(existing.created);
@@ -119,7 +121,7 @@ export const createBuckets = ({ root, pool, documents, groundOf, directoryMode }
       const keep = bucket.path !== `${root}/${bucket.owner}/${bucket.name}`;
       try {
         // As ourselves: the directory above is not the owner's.
-        await pool.run('removeBucketDirectory', [groundOf(bucket), keep ? undefined : root]);
+        await poolOf(bucket).run('removeBucketDirectory', [groundOf(bucket), keep ? undefined : root]);
       } catch (error) {
         // The directory is gone, by an interrupted deletion or by hand: so is the bucket.
         if (!(error instanceof S3Error) || error.code !== 'NoSuchBucket') throw error;
@@ -132,7 +134,7 @@ export const createBuckets = ({ root, pool, documents, groundOf, directoryMode }
       if (mine) return;
       // Deleted and made again meanwhile: what we removed may have been the directory of the new one.
       if (other?.path === `${other?.owner}/${other?.name}`) {
-        await pool.run('makeBucketDirectory', [root, other.owner, other.name, actor, directoryMode]);
+        await poolOf(bucket).run('makeBucketDirectory', [root, other.owner, other.name, actor, directoryMode]);
       }
       throw new S3Error('NoSuchBucket');
     },

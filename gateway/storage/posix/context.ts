@@ -11,7 +11,8 @@ import type { Durability, Ground } from './paths.js';
 import type { Pool } from './pool.js';
 
 export interface StoreContext {
-  pool: Pool;
+  /** The threads for files of a bucket: see `Filesystems.poolOf`. */
+  poolOf(bucket: Pick<Bucket, 'path'>): Pool;
   buffers: Buffers;
   documents: Documents;
   groundOf(bucket: Bucket): Ground;
@@ -19,7 +20,7 @@ export interface StoreContext {
    * Runs what touches a bucket; when its user has removed `.tidegate`, makes that again and runs it once more. Not for
    * what has consumed a body.
    */
-  inBucket<T>(at: Place, work: (ground: Ground) => Promise<T>): Promise<T>;
+  inBucket<T>(at: Place, work: (ground: Ground, pool: Pool) => Promise<T>): Promise<T>;
   /**
    * What to tell of a failure of what cannot be run again: a staged file that vanished with a bucket that still stands was
    * removed by its user, or by a deletion that was refused in the end, and the client may try again.
@@ -43,10 +44,11 @@ export const groundFor = ({ path, config }: Bucket, settings: GroundSettings): G
 });
 
 type InBucket = Pick<StoreContext, 'groundOf' | 'inBucket'> & { stands(bucket: Bucket): Promise<boolean> };
+type PoolOf = StoreContext['poolOf'];
 
 /** What working in buckets takes, also for others than the store itself. */
 export const createInBucket = (
-  pool: Pick<Pool, 'run'>,
+  poolOf: PoolOf,
   documents: Pick<Documents, 'get'>,
   settings: GroundSettings,
 ): InBucket => {
@@ -58,36 +60,38 @@ export const createInBucket = (
     groundOf,
     inBucket: async (at, work) => {
       const ground = groundOf(at.bucket);
+      const pool = poolOf(at.bucket);
       try {
-        return await work(ground);
+        return await work(ground, pool);
       } catch (error) {
         if (!(error instanceof S3Error) || error.code !== 'NoSuchBucket' || !isUnprepared(error)) throw error;
         if (!(await stands(at.bucket))) throw error;
         // What is of each user in a shared bucket, only the gateway can give to him.
         const actor = ground.shared ? undefined : at.actor;
         await pool.run('prepareBucket', [ground, ground.shared ? at.actor : undefined], { actor, context: 'write' });
-        return await work(ground);
+        return await work(ground, pool);
       }
     },
   };
 };
 
 export const createContext = (
-  pool: Pool,
+  poolOf: PoolOf,
   buffers: Buffers,
   documents: Documents,
   settings: GroundSettings,
 ): StoreContext => {
-  const { stands, groundOf, inBucket } = createInBucket(pool, documents, settings);
+  const { stands, groundOf, inBucket } = createInBucket(poolOf, documents, settings);
   return {
-    pool,
+    poolOf,
     buffers,
     documents,
     groundOf,
     inBucket,
     explained: async (at, error) => {
       const gone = error instanceof S3Error && error.code === 'NoSuchBucket';
-      const there = async () => (await pool.run('hasDirectory', [at.bucket.path])) && (await stands(at.bucket));
+      const there = async () =>
+        (await poolOf(at.bucket).run('hasDirectory', [at.bucket.path])) && (await stands(at.bucket));
       if (!gone || !(await there().catch(() => false))) return error;
       const message = 'The file of this upload was removed while it was written. Please try again.';
       return new S3Error('ServiceUnavailable', { message, cause: error });

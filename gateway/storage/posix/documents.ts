@@ -49,11 +49,7 @@ const parse = (kind: string, id: string, text: string): unknown => {
   }
 };
 
-export const createDocuments = (
-  root: string,
-  pool: Pick<Pool, 'run' | 'lane'>,
-  options: DocumentsOptions = {},
-): Documents => {
+export const createDocuments = (root: string, pool: Pick<Pool, 'run'>, options: DocumentsOptions = {}): Documents => {
   const { warn = () => {}, lockMs = 10_000 } = options;
   const area = `${root.replace(/\/+$/, '')}/.tidegate`;
   const cache = new Map<string, Map<string, Cached>>();
@@ -116,9 +112,9 @@ export const createDocuments = (
     if (!ID.test(id)) throw new S3Error('InvalidArgument', { message: `No id of a document: ${JSON.stringify(id)}` });
   };
 
-  /** On a lane, which runs everything it is given: a lock that is not given back would shut out all processes. */
+  /** A lock that is not given back would shut out all processes. */
   const replace = (kind: string, id: string, held: number, text: string | null | undefined): Promise<void> =>
-    pool.run('documentReplace', [area, kind, id, held, text], { lane: pool.lane() });
+    pool.run('documentReplace', [area, kind, id, held, text], { surely: true });
 
   const lock = async (kind: string, id: string): Promise<Exclude<Lock, false>> => {
     const until = Date.now() + lockMs;

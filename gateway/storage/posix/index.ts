@@ -1,7 +1,6 @@
 /** The store over a directory tree: `Storage` assembled from worker operations. */
 import { createHash } from 'node:crypto';
 import { mkdir, realpath } from 'node:fs/promises';
-import { availableParallelism } from 'node:os';
 import { S3Error } from '../../errors.js';
 import { createDigests, loadDigests } from '../digest.js';
 import { assertStorableKey, isStorableKey } from '../keys.js';
@@ -10,8 +9,8 @@ import { createBuckets } from './buckets.js';
 import { type BuffersOptions, createBuffers } from './buffers.js';
 import { createContext, untilSettled } from './context.js';
 import { createDocuments } from './documents.js';
+import { createFilesystems } from './filesystems.js';
 import type { Durability } from './paths.js';
-import { createPool } from './pool.js';
 import { startReaper } from './reaper.js';
 import type { Published } from './staged.js';
 import {
@@ -29,8 +28,10 @@ import { createUploads } from './uploads.js';
 export interface PosixOptions {
   /** Made when missing. Symbolic links on its own path are resolved once, here. */
   root: string;
-  /** I/O threads; more on network filesystems. */
-  workers?: number;
+  /** I/O threads for each filesystem. Default: by the cores, more on network filesystems. */
+  workers?: number | undefined;
+  /** Milliseconds that a call may wait, or stand still in the kernel, before it is answered SlowDown. */
+  ioTimeout?: number | undefined;
   durability?: Durability;
   /** Metadata in sidecar files even where the filesystem has attributes; where it has none, they are used anyhow. */
   sidecars?: boolean;
@@ -60,24 +61,25 @@ export const createPosixStorage = async (options: PosixOptions): Promise<Storage
   await mkdir(options.root, { recursive: true });
   const root = await realpath(options.root);
   await loadDigests();
-  const pool = createPool({ workers: options.workers ?? Math.max(4, availableParallelism()) });
+  const filesystems = createFilesystems({ root, workers: options.workers, timeoutMs: options.ioTimeout });
+  const poolOf = ({ path }: Pick<Bucket, 'path'>) => filesystems.poolOf(path);
   try {
-    await pool.ready();
+    await filesystems.root.ready();
   } catch (error) {
-    await pool.close(0);
+    await filesystems.close();
     throw error;
   }
   const buffers = createBuffers(options.buffers);
-  const documents = createDocuments(root, pool, { warn: (message) => log?.warn({}, message) });
-  const context = createContext(pool, buffers, documents, {
+  const documents = createDocuments(root, filesystems.root, { warn: (message) => log?.warn({}, message) });
+  const context = createContext(poolOf, buffers, documents, {
     durability,
     sidecars,
     fileMode,
     directoryMode,
   });
   const { groundOf, inBucket } = context;
-  const buckets = createBuckets({ root, pool, documents, groundOf, directoryMode });
-  const reaper = startReaper(context, root, buckets.listBuckets, options);
+  const buckets = createBuckets({ root, poolOf, documents, groundOf, directoryMode });
+  const reaper = startReaper(context, filesystems.root, root, buckets.listBuckets, options);
 
   const told = async ({ info, settled }: Published): Promise<ObjectInfo> => {
     await untilSettled(settled);
@@ -90,7 +92,7 @@ export const createPosixStorage = async (options: PosixOptions): Promise<Storage
     const digests = createDigests(request.digests);
     digests.update(bytes);
     const meta = request.seal({ size: bytes.length, digests: digests.finish() });
-    const published = await inBucket(at, (ground) =>
+    const published = await inBucket(at, (ground, pool) =>
       pool.run('putSmall', [ground, key, bytes, meta, request.condition], { actor: at.actor, context: 'write' }),
     );
     return told(published);
@@ -113,8 +115,8 @@ export const createPosixStorage = async (options: PosixOptions): Promise<Storage
   ): Promise<ObjectInfo> => {
     let begun = false;
     const { actor } = at;
-    const { lane, id, received } = await inBucket(at, (ground) =>
-      transfer(context, ground, actor, { digests: request.digests, length, chunked }, async (where) => {
+    const { pool, lane, id, received } = await inBucket(at, (ground, pool) =>
+      transfer({ ground, pool, actor }, { digests: request.digests, length, chunked }, async (where) => {
         if (begun) throw new S3Error('NoSuchBucket');
         begun = true;
         await requireStillThere(at.bucket);
@@ -124,9 +126,10 @@ export const createPosixStorage = async (options: PosixOptions): Promise<Storage
     try {
       const meta = request.seal(received);
       const args = [id, key, meta, request.condition] as const;
-      return await told(await pool.run('transferPublish', [...args], { actor, lane, context: 'write' }));
+      const options = { actor, lane, context: 'write', bytes: received.size } as const;
+      return await told(await pool.run('transferPublish', [...args], options));
     } catch (error) {
-      await abortTransfer(pool, actor, lane, id);
+      await abortTransfer({ pool, lane, id, actor }, error);
       throw await context.explained(at, error);
     }
   };
@@ -140,7 +143,7 @@ export const createPosixStorage = async (options: PosixOptions): Promise<Storage
     if (await isPrompt(small)) return putSmall(at, key, await small, request);
     // Whoever was let in may wait until another bucket has the place of this one. Staged from now on, the file goes with the
     // bucket that it was meant for.
-    return putStaged(at, key, body.length, request, async ({ lane, id }) => {
+    return putStaged(at, key, body.length, request, async ({ pool, lane, id }) => {
       const bytes = await small;
       if (bytes.length > 0) await pool.run('transferWrite', [id, bytes], { actor: at.actor, lane, context: 'write' });
     });
@@ -149,16 +152,19 @@ export const createPosixStorage = async (options: PosixOptions): Promise<Storage
   const open = async (at: Place, key: string): Promise<OpenObject> => {
     if (!isStorableKey(key)) throw missing();
     const { actor } = at;
-    const { info, bytes, fd, seen } = await inBucket(at, (ground) =>
+    const { bucket } = at;
+    const release = async (descriptor: number) => poolOf(bucket).run('closeObject', [descriptor], { surely: true });
+    const close = (descriptor: number) => {
+      if (descriptor >= 0) void release(descriptor).catch(() => {});
+    };
+    const { info, bytes, fd, seen } = await inBucket(at, (ground, pool) =>
       pool.run('openObject', [ground, key, INLINE_BYTES], {
         actor,
         context: 'read',
         orphan: (late) => close((late as { fd: number }).fd),
       }),
     );
-    const close = (descriptor: number) => {
-      if (descriptor >= 0) void pool.run('closeObject', [descriptor], {}).catch(() => {});
-    };
+    const file = { fd, bucket, ...(seen && { seen }) };
     let reads: Promise<unknown> = Promise.resolve();
     let closed = false;
     const object: OpenObject = {
@@ -170,7 +176,7 @@ export const createPosixStorage = async (options: PosixOptions): Promise<Storage
           if (length > 0) await sink(bytes.subarray(start, start + length));
           return;
         }
-        const done = deliver(context, actor, { fd, ...(seen && { seen }) }, start, length, sink);
+        const done = deliver(context, actor, file, start, length, sink);
         // The descriptor's number may name another file once it is closed: not before the last read has ended.
         reads = Promise.allSettled([reads, done]);
         await done;
@@ -182,7 +188,7 @@ export const createPosixStorage = async (options: PosixOptions): Promise<Storage
         close(fd);
       },
     };
-    return ownObject(object, { fd, ...(seen && { seen }) });
+    return ownObject(object, file);
   };
 
   return {
@@ -190,7 +196,9 @@ export const createPosixStorage = async (options: PosixOptions): Promise<Storage
     ...buckets,
     head: async (at, key) => {
       if (!isStorableKey(key)) throw missing();
-      return inBucket(at, (ground) => pool.run('headObject', [ground, key], { actor: at.actor, context: 'read' }));
+      return inBucket(at, (ground, pool) =>
+        pool.run('headObject', [ground, key], { actor: at.actor, context: 'read' }),
+      );
     },
     open,
     put,
@@ -208,26 +216,25 @@ export const createPosixStorage = async (options: PosixOptions): Promise<Storage
     remove: async (at, key, condition) => {
       // What no path can hold is not there.
       if (!isStorableKey(key)) return false;
-      return inBucket(at, (ground) =>
+      return inBucket(at, (ground, pool) =>
         pool.run('removeObject', [ground, key, condition], { actor: at.actor, context: 'write' }),
       );
     },
     updateMeta: async (at, key, change) => {
       if (!isStorableKey(key)) throw missing();
       return told(
-        await inBucket(at, (ground) =>
+        await inBucket(at, (ground, pool) =>
           pool.run('updateObject', [ground, key, change], { actor: at.actor, context: 'write' }),
         ),
       );
     },
     list: (at, request) =>
-      inBucket(at, (ground) =>
+      inBucket(at, (ground, pool) =>
         pool.run('listObjects', [ground, request], { actor: at.actor, context: 'read', prefer: laneOf(at.bucket) }),
       ),
     ...createUploads(context),
     close: async () => {
-      await reaper.stop();
-      await pool.close();
+      await Promise.all([reaper.stop(), filesystems.close()]);
     },
   };
 };

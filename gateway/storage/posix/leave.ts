@@ -2,6 +2,8 @@
  * The end of a process of which a thread hangs in a system call. Node waits for its threads, so the process would stay for
  * as long as the mount hangs, though everything it had to do is done.
  */
+import { writeSync } from 'node:fs';
+import { inspect } from 'node:util';
 import { isMainThread, type Worker } from 'node:worker_threads';
 import { bind, nr } from './libc.js';
 
@@ -18,8 +20,15 @@ export const leaveIf = (hanging: () => boolean): void => {
   if (!isMainThread) return;
   if (!listens) {
     listens = true;
+    let fatal: unknown;
+    process.on('uncaughtExceptionMonitor', (error) => {
+      fatal = error;
+    });
     process.on('exit', (code) => {
-      if ([...hangs].some((each) => each())) exitGroup(nr.exitGroup, code);
+      if (![...hangs].some((each) => each())) return;
+      // Node tells of it after this.
+      if (fatal !== undefined) writeSync(2, `${inspect(fatal)}\n`);
+      exitGroup(nr.exitGroup, code);
     });
   }
   hangs.add(hanging);

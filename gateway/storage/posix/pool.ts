@@ -40,6 +40,8 @@ export interface RunOptions {
 export interface Pool<O extends OpTable = Ops> {
   /** Rejects with an `S3Error` whose cause is what happened. `SlowDown` when the pool has too much to do. */
   run<K extends keyof O & string>(op: K, args: Parameters<O[K]>, options?: RunOptions): Promise<ReturnType<O[K]>>;
+  /** Runs on each worker that there is. */
+  everywhere<K extends keyof O & string>(op: K, args: Parameters<O[K]>): Promise<ReturnType<O[K]>[]>;
   /**
    * The number of the worker with the least to do, for `RunOptions.lane`, for something new.
    * @throws SlowDown when the pool has too much to do
@@ -83,7 +85,10 @@ export interface PoolOptions {
 const RESTART_MS = 1_000;
 /** Threads that may be starting at the same time, beyond the first. */
 const STARTING = 2;
-/** When every worker of a pool has stood still for so long, the pool takes no more than these calls until one moves. */
+/**
+ * When every worker of a pool has stood still for so long, no more calls than these may wait until one moves; none, when it
+ * has stood still until its caller was refused.
+ */
 const SUSPECT_MS = 5_000;
 const FEW = 64;
 /** What the slowest disks write, bytes per millisecond. */
@@ -106,8 +111,8 @@ export const createPool = <O extends OpTable = Ops>(options: PoolOptions): Pool<
   let closing = false;
   let closed = false;
   let drained: (() => void) | undefined;
-  /** None of the workers has moved for a while. */
-  let suspect = false;
+  /** So many calls may wait. Less than `queueLimit` when none of the workers has moved for a while. */
+  let room = queueLimit;
 
   // libuv's threads inherit the credentials of whoever first uses them: that must be the main thread, now.
   stat('/', () => {});
@@ -182,7 +187,7 @@ export const createPool = <O extends OpTable = Ops>(options: PoolOptions): Pool<
     if (free) start(free);
   };
 
-  const isFull = (waiting: number): boolean => waiting >= (suspect ? Math.min(FEW, queueLimit) : queueLimit);
+  const tooMany = () => (room < queueLimit ? silent() : new S3Error('SlowDown'));
 
   const dispatch = (pending: Pending): void => {
     if (closed) {
@@ -199,7 +204,7 @@ export const createPool = <O extends OpTable = Ops>(options: PoolOptions): Pool<
     }
     const slot = choice.preferred(prefer) ?? (queue.length === 0 ? choice.pick(pending.call) : undefined);
     if (slot) give(slot, pending);
-    else if (isFull(queue.length)) drop(pending, suspect ? silent() : new S3Error('SlowDown'));
+    else if (queue.length >= room) drop(pending, tooMany());
     else {
       queue.push(pending);
       grow();
@@ -217,7 +222,7 @@ export const createPool = <O extends OpTable = Ops>(options: PoolOptions): Pool<
 
   const receive = (slot: Slot, { replies, ms }: Replies): void => {
     slot.progressed = performance.now();
-    suspect = false;
+    room = queueLimit;
     const each = ms / replies.length;
     for (const reply of replies) {
       slot.load--;
@@ -287,6 +292,8 @@ export const createPool = <O extends OpTable = Ops>(options: PoolOptions): Pool<
     const now = Date.now();
     while (queue.length > 0 && now - queue[0]!.since > waitMs) drop(queue.shift()!, new S3Error('SlowDown'));
     let still = slots.some(({ started: up }) => up);
+    /** Callers of all workers have been refused. */
+    let hung = still;
     for (const slot of slots) {
       if (!slot.worker) continue;
       const seen = look(slot, now);
@@ -296,17 +303,48 @@ export const createPool = <O extends OpTable = Ops>(options: PoolOptions): Pool<
         pending.refused = true;
         refuse(pending, silent());
       }
+      hung &&= slot.started && slot.pending.get(seen.id)?.refused === true;
     }
-    suspect = still;
     // Requests that wait for nothing would take the room of those for other filesystems.
-    while (suspect && queue.length > FEW) drop(queue.pop()!, silent());
+    room = !still ? queueLimit : hung && slots.every(({ worker }) => worker) ? 0 : Math.min(FEW, queueLimit);
+    while (queue.length > room) drop(queue.pop()!, tooMany());
     drain();
   };
 
   for (const slot of slots.slice(0, first)) start(slot);
 
+  const run = <K extends keyof O & string>(op: K, args: Parameters<O[K]>, runOptions: RunOptions = {}) =>
+    new Promise<ReturnType<O[K]>>((resolve, reject) => {
+      if (closing) {
+        reject(new S3Error('ServiceUnavailable', { message: 'The service is shutting down.' }));
+        return;
+      }
+      const since = Date.now();
+      nextId = nextId === 0x7fffffff ? 1 : nextId + 1;
+      if (open++ === 0) keeper.ref();
+      dispatch({
+        // A call of a lane may be the one that closes a descriptor: it must run however late.
+        call: {
+          id: nextId,
+          op,
+          args,
+          actor: runOptions.actor,
+          deadline: runOptions.lane === undefined && !runOptions.surely ? since + waitMs : 0,
+        },
+        options: runOptions,
+        since,
+        attempt: 0,
+        refused: false,
+        resolve: resolve as (value: unknown) => void,
+        reject,
+      });
+    });
+
   return {
     size,
+    run,
+    everywhere: (op, args) =>
+      Promise.all(slots.flatMap(({ started: up }, lane) => (up ? [run(op, args, { lane })] : []))),
     get idle() {
       return open === 0 && slots.every(({ load }) => load === 0);
     },
@@ -314,34 +352,8 @@ export const createPool = <O extends OpTable = Ops>(options: PoolOptions): Pool<
       keeper.ref();
       return started.finally(() => open === 0 && keeper.unref());
     },
-    run: <K extends keyof O & string>(op: K, args: Parameters<O[K]>, runOptions: RunOptions = {}) =>
-      new Promise<ReturnType<O[K]>>((resolve, reject) => {
-        if (closing) {
-          reject(new S3Error('ServiceUnavailable', { message: 'The service is shutting down.' }));
-          return;
-        }
-        const since = Date.now();
-        nextId = nextId === 0x7fffffff ? 1 : nextId + 1;
-        if (open++ === 0) keeper.ref();
-        dispatch({
-          // A call of a lane may be the one that closes a descriptor: it must run however late.
-          call: {
-            id: nextId,
-            op,
-            args,
-            actor: runOptions.actor,
-            deadline: runOptions.lane === undefined && !runOptions.surely ? since + waitMs : 0,
-          },
-          options: runOptions,
-          since,
-          attempt: 0,
-          refused: false,
-          resolve: resolve as (value: unknown) => void,
-          reject,
-        });
-      }),
     lane: () => {
-      if (isFull(open)) throw suspect ? silent() : new S3Error('SlowDown');
+      if (open >= room) throw tooMany();
       return choice.lane();
     },
     close: async (graceMs = 30_000) => {

@@ -1,5 +1,6 @@
 /** The bytes of large objects between sinks and bodies on the main thread and files in the workers: two chunks a stream. */
-import type { Actor, Body, Digest, OpenObject, Received, Sink } from '../types.js';
+import { S3Error } from '../../errors.js';
+import type { Actor, Body, Bucket, Digest, OpenObject, Received, Sink } from '../types.js';
 import type { Buffers } from './buffers.js';
 import type { StoreContext } from './context.js';
 import type { Opened } from './objects.js';
@@ -11,6 +12,8 @@ export const INLINE_BYTES = 64 * 1024;
 
 /** A payload that arrived whole in a staged file of a lane. Ends with one of the `transfer…` operations. */
 export interface Arrived {
+  /** Of which the lane is one. */
+  pool: Pool;
   lane: number;
   id: number;
   received: Received;
@@ -18,12 +21,15 @@ export interface Arrived {
 
 /** Where the bytes of a transfer go. */
 export interface Transferring {
+  pool: Pool;
   lane: number;
   id: number;
   /** Another lane digests them, while the first one writes. */
   hashing?: { lane: number; id: number };
 }
 
+/** What one call copies at most, see `transferCopy`. */
+const COPIED = 64 << 20;
 /** From so many bytes on a second thread is worth its messages. */
 const APART_BYTES = 2 << 20;
 
@@ -37,9 +43,7 @@ export interface TransferOptions {
 
 /** Opens a transfer in a lane, lets `fill` bring the bytes, and closes the digests. Whatever fails, nothing is left. */
 export const transfer = async (
-  { pool }: StoreContext,
-  ground: Ground,
-  actor: Actor,
+  { ground, pool, actor }: { ground: Ground; pool: Pool; actor: Actor },
   { digests, length, chunked = false }: TransferOptions,
   fill: (where: Transferring) => Promise<void>,
 ): Promise<Arrived> => {
@@ -53,13 +57,12 @@ export const transfer = async (
   let hashing: Transferring['hashing'];
   try {
     if (apart) hashing = await openHashing(pool, digests);
-    await fill({ lane, id, ...(hashing && { hashing }) });
+    await fill({ pool, lane, id, ...(hashing && { hashing }) });
     const received = await pool.run('transferFinish', [id], options);
     if (hashing) received.digests = await pool.run('hashFinish', [hashing.id], { lane: hashing.lane });
-    return { lane, id, received };
+    return { pool, lane, id, received };
   } catch (error) {
-    await abortTransfer(pool, actor, lane, id);
-    if (hashing) await pool.run('hashFinish', [hashing.id], { lane: hashing.lane }).catch(() => {});
+    await abortTransfer({ pool, lane, id, actor, ...(hashing && { hashing }) }, error);
     throw error;
   }
 };
@@ -70,17 +73,27 @@ const openHashing = async (pool: Pool, digests: readonly Digest[]): Promise<{ la
   return { lane, id: await pool.run('hashOpen', [digests], { lane, orphan }) };
 };
 
-/** Never rejects: what cannot be removed now is reaped later. */
-export const abortTransfer = async (pool: Pool, actor: Actor, lane: number, id: number): Promise<void> => {
-  await pool.run('transferAbort', [id], { actor, lane }).catch(() => {});
+/**
+ * Never rejects: what cannot be removed now is reaped later.
+ * @param error why; after a filesystem has not answered, nobody waits for it once more
+ */
+export const abortTransfer = async (
+  { pool, lane, id, actor, hashing }: Transferring & { actor: Actor },
+  error: unknown,
+): Promise<void> => {
+  const aborted = Promise.allSettled([
+    pool.run('transferAbort', [id], { actor, lane }),
+    hashing && pool.run('hashFinish', [hashing.id], { lane: hashing.lane }),
+  ]);
+  if (!(error instanceof S3Error && error.code === 'SlowDown')) await aborted;
 };
 
 /** Brings a body into a transfer: one chunk fills while the other is written. */
 export const receiveBody = async (
-  { pool, buffers }: StoreContext,
+  { buffers }: StoreContext,
   actor: Actor,
   body: Body,
-  { lane, id, hashing }: Transferring,
+  { pool, lane, id, hashing }: Transferring,
 ): Promise<void> => {
   const chunks = await buffers.acquire(2, body.length);
   const size = chunks[0]!.length;
@@ -138,9 +151,9 @@ const releaseAfter = (buffers: Buffers, chunks: Buffer[], busy: Set<Promise<unkn
 
 /** Delivers bytes of an open file: one chunk is handed out while the next is read. */
 export const deliver = async (
-  { pool, buffers }: StoreContext,
+  { poolOf, buffers }: StoreContext,
   actor: Actor,
-  { fd, seen }: OpenFile,
+  { fd, seen, bucket }: OpenFile,
   start: number,
   length: number,
   sink: Sink,
@@ -152,7 +165,9 @@ export const deliver = async (
   const read = (index: number, at: number): Promise<Uint8Array> => {
     const reading: RunOptions = { actor, context: 'service', ended: track(busy) };
     const chunk = chunks[index % 2]!.subarray(0, Math.min(size, start + length - at));
-    const done = pool.run('readObject', [fd, chunk, at, seen], reading).then(() => chunk);
+    const done = poolOf(bucket)
+      .run('readObject', [fd, chunk, at, seen], reading)
+      .then(() => chunk);
     done.catch(() => {});
     return done;
   };
@@ -170,7 +185,10 @@ export const deliver = async (
 };
 
 /** An open object of this store, as the workers know it. */
-export type OpenFile = Pick<Opened, 'fd' | 'seen'>;
+export interface OpenFile extends Pick<Opened, 'fd' | 'seen'> {
+  /** In which it lies. */
+  bucket: Pick<Bucket, 'path'>;
+}
 const descriptors = new WeakMap<OpenObject, OpenFile>();
 
 /** Marks an object as one of this store's, whose bytes a worker can copy from its descriptor. */
@@ -187,16 +205,17 @@ export const copyObject = async (
   { start, length }: { start: number; length: number },
   where: Transferring,
 ): Promise<void> => {
-  const { lane, id } = where;
+  const { pool, lane, id } = where;
   const own = descriptors.get(source);
-  if (!own || own.fd < 0) {
+  // Threads of one filesystem must not wait for another.
+  if (!own || own.fd < 0 || context.poolOf(own.bucket) !== pool) {
     const body: Body = { length, read: (sink) => source.read(start, length, sink) };
     return receiveBody(context, actor, body, where);
   }
   for (let done = 0; done < length; ) {
-    const options = { actor, lane, context: 'write' as const };
-    done += await context.pool.run('transferCopy', [id, own.fd, start + done, length - done], options);
+    const options = { actor, lane, context: 'write' as const, bytes: COPIED };
+    done += await pool.run('transferCopy', [id, own.fd, start + done, length - done], options);
   }
   // The copy may be given the ETag or a checksum of the source, or the digest that a client expects.
-  if (own.seen) await context.pool.run('checkObject', [own.fd, own.seen], { actor });
+  if (own.seen) await pool.run('checkObject', [own.fd, own.seen], { actor });
 };

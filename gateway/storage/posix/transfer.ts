@@ -43,6 +43,9 @@ let copyBuffer: Buffer | undefined;
 const hashings = new Map<number, Digests>();
 
 export const transferOps = {
+  /** How many there are in this lane, with digests. */
+  transfersOpen: (): number => transfers.size + hashings.size,
+
   /** The id is of this lane. */
   hashOpen(digests: readonly Digest[]): number {
     last = last === 0x7fffffff ? 1 : last + 1;

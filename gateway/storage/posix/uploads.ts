@@ -7,7 +7,7 @@ import { type StoreContext, untilSettled } from './context.js';
 import type { Ground } from './paths.js';
 import type { RunOptions } from './pool.js';
 import type { Published } from './staged.js';
-import { abortTransfer, copyObject, receiveBody, type Transferring, transfer } from './streams.js';
+import { type Arrived, abortTransfer, copyObject, receiveBody, type Transferring, transfer } from './streams.js';
 import type { Piece } from './upload-ops.js';
 
 export type UploadMethods = Pick<
@@ -39,7 +39,7 @@ export function* slices(parts: readonly Part[]): Generator<Piece[]> {
 }
 
 export const createUploads = (context: StoreContext): UploadMethods => {
-  const { pool, inBucket } = context;
+  const { poolOf, inBucket } = context;
   const writing = ({ actor }: Place): RunOptions => ({ actor, context: 'write' });
   const reading = ({ actor }: Place): RunOptions => ({ actor, context: 'read' });
 
@@ -65,13 +65,17 @@ export const createUploads = (context: StoreContext): UploadMethods => {
     requireKey(key);
     const { actor } = at;
     // Before the bytes come: nobody should send gigabytes for an upload that has ended.
-    await inBucket(at, (ground) => pool.run('uploadGet', [ground, key, id], reading(at)));
-    const arrived = await transfer(context, context.groundOf(at.bucket), actor, { digests, length, chunked }, fill);
-    const { lane, id: transferId, received } = arrived;
+    await inBucket(at, (ground, pool) => pool.run('uploadGet', [ground, key, id], reading(at)));
+    const place = { ground: context.groundOf(at.bucket), pool: poolOf(at.bucket), actor };
+    const { pool, lane, id: transferId, received } = await transfer(place, { digests, length, chunked }, fill);
     try {
-      return await pool.run('partPublish', [transferId, key, id, number, seal(received)], { ...writing(at), lane });
+      return await pool.run('partPublish', [transferId, key, id, number, seal(received)], {
+        ...writing(at),
+        lane,
+        bytes: received.size,
+      });
     } catch (error) {
-      await abortTransfer(pool, actor, lane, transferId);
+      await abortTransfer({ pool, lane, id: transferId, actor }, error);
       throw await context.explained(at, error);
     }
   };
@@ -82,24 +86,23 @@ export const createUploads = (context: StoreContext): UploadMethods => {
     key: string,
     id: string,
     parts: readonly Part[],
-    publish: (lane: number, transferId: number) => Promise<Published>,
+    publish: (joined: Arrived) => Promise<Published>,
   ): Promise<Published> => {
+    const pool = poolOf(at.bucket);
     const size = parts.reduce((sum, part) => sum + part.size, 0);
     const joined = await transfer(
-      context,
-      ground,
-      at.actor,
+      { ground, pool, actor: at.actor },
       { digests: [], length: size },
       async ({ lane, id: transferId }) => {
         for (const pieces of slices(parts)) {
-          await pool.run('uploadJoin', [transferId, key, id, pieces], { ...writing(at), lane });
+          await pool.run('uploadJoin', [transferId, key, id, pieces], { ...writing(at), lane, bytes: SLICE });
         }
       },
     );
     try {
-      return await publish(joined.lane, joined.id);
+      return await publish(joined);
     } catch (error) {
-      await abortTransfer(pool, at.actor, joined.lane, joined.id);
+      await abortTransfer({ ...joined, actor: at.actor }, error);
       throw await context.explained(at, error);
     }
   };
@@ -107,12 +110,12 @@ export const createUploads = (context: StoreContext): UploadMethods => {
   return {
     createUpload: async (at, key, upload) => {
       assertStorableKey(key);
-      return inBucket(at, (ground) => pool.run('uploadCreate', [ground, key, upload], writing(at)));
+      return inBucket(at, (ground, pool) => pool.run('uploadCreate', [ground, key, upload], writing(at)));
     },
 
     upload: async (at, key, id) => {
       requireKey(key);
-      return inBucket(at, (ground) => pool.run('uploadGet', [ground, key, id], reading(at)));
+      return inBucket(at, (ground, pool) => pool.run('uploadGet', [ground, key, id], reading(at)));
     },
 
     putPart: (at, key, id, number, body, request) =>
@@ -134,32 +137,34 @@ export const createUploads = (context: StoreContext): UploadMethods => {
 
     listParts: async (at, key, id, after, limit) => {
       requireKey(key);
-      return inBucket(at, (ground) => pool.run('partList', [ground, key, id, after, limit], reading(at)));
+      return inBucket(at, (ground, pool) => pool.run('partList', [ground, key, id, after, limit], reading(at)));
     },
 
-    listUploads: (at, request) => inBucket(at, (ground) => pool.run('uploadList', [ground, request], reading(at))),
+    listUploads: (at, request) =>
+      inBucket(at, (ground, pool) => pool.run('uploadList', [ground, request], reading(at))),
 
     completeUpload: async (at, key, id, parts, meta, condition) => {
       requireKey(key);
       const options = writing(at);
-      const done = await inBucket(at, (ground) => pool.run('uploadBegin', [ground, key, id, condition], options));
+      const done = await inBucket(at, (ground, pool) => pool.run('uploadBegin', [ground, key, id, condition], options));
       if (done) return done;
       const ground = context.groundOf(at.bucket);
       const [first] = parts;
       if (first && parts.length === 1) {
-        const published = await pool.run('uploadSingle', [ground, key, id, first, meta, condition], options);
+        const args = [ground, key, id, first, meta, condition] as const;
+        const published = await poolOf(at.bucket).run('uploadSingle', [...args], { ...options, bytes: first.size });
         if (published) return told(published);
       }
       return told(
-        await join(at, ground, key, id, parts, (lane, transferId) =>
-          pool.run('uploadPublish', [transferId, key, id, meta, condition], { ...options, lane }),
+        await join(at, ground, key, id, parts, ({ pool, lane, id: transferId, received }) =>
+          pool.run('uploadPublish', [transferId, key, id, meta, condition], { ...options, lane, bytes: received.size }),
         ),
       );
     },
 
     abortUpload: async (at, key, id) => {
       requireKey(key);
-      await inBucket(at, (ground) => pool.run('uploadAbort', [ground, key, id], writing(at)));
+      await inBucket(at, (ground, pool) => pool.run('uploadAbort', [ground, key, id], writing(at)));
     },
   };
 };

@@ -139,7 +139,7 @@ test('what did not change is not looked at again, until any process changes it i
     looks++;
     return pool.run(op, args, options);
   };
-  const documents = createDocuments(root, { run, lane: () => pool.lane() });
+  const documents = createDocuments(root, { run });
   await documents.create<Doc>('keys', 'a', { n: 1 });
   await documents.create<Doc>('keys', 'b', { n: 100 });
   const area = join(root, '.tidegate');
