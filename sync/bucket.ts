@@ -26,6 +26,7 @@ import { allOps, changeState, noCounts, readState } from './runs.js';
 import type { SampleWriter } from './samples.js';
 import { unlooked } from './scan.js';
 import { createSchedule } from './schedule.js';
+import { createSources } from './sources.js';
 import { LeaseLost, openStores } from './stores.js';
 import { createTasks, MOST_BUSY } from './tasks.js';
 import type { HintSink, KeyBytes, Source, SyncSettings } from './types.js';
@@ -92,7 +93,7 @@ const HINTS_AT_ONCE = 8;
 
 /** @throws what keeps feed or catalog from being opened; then nothing is left open */
 export function leadBucket(deps: BucketDeps): LedBucket {
-  const { bucket, directory, lease, documents, inside, sources, settings, log } = deps;
+  const { bucket, directory, lease, documents, inside, settings, log } = deps;
   const inbox = inboxDirectory(directory);
   const { feed, catalog, recent, ...stores } = openStores(directory, lease, deps.feed);
   const hints = createHints();
@@ -221,6 +222,13 @@ export function leadBucket(deps: BucketDeps): LedBucket {
     },
   };
 
+  const sources = createSources({
+    sources: deps.sources,
+    sink,
+    failed: (err) =>
+      log.warn({ err, bucket: bucket.name }, 'changes cannot be watched now: only scans find what jobs write'),
+  });
+
   // ---- beginning and end -----------------------------------------------------------------------------------------
 
   async function begin(): Promise<void> {
@@ -241,7 +249,8 @@ export function leadBucket(deps: BucketDeps): LedBucket {
     }));
     if (deps.onlyAsked) return;
     // What is watched before it is looked at cannot change unseen in between.
-    if (publishes) await Promise.all(sources.map(start));
+    if (publishes) await sources.start();
+    if (stopping) return;
     const silentBefore = baseline();
     const cause = createCause({ digestsLater: silentBefore > 0n });
     tasks.add({
@@ -254,16 +263,6 @@ export function leadBucket(deps: BucketDeps): LedBucket {
       },
     });
   }
-
-  async function start(source: Source): Promise<void> {
-    try {
-      await source.start(sink);
-      started.push(source);
-    } catch (err) {
-      log.warn({ err, bucket: bucket.name }, 'changes cannot be watched: only scans find what jobs write');
-    }
-  }
-  const started: Source[] = [];
 
   // ---- one turn --------------------------------------------------------------------------------------------------
 
@@ -369,7 +368,7 @@ export function leadBucket(deps: BucketDeps): LedBucket {
   async function end(): Promise<void> {
     reconciler.stop();
     tasks.stop();
-    await Promise.allSettled(started.map((source) => source.stop()));
+    await sources.stop();
     await deliveries.stop();
     feed.close();
     await catalog.close();
@@ -386,6 +385,7 @@ export function leadBucket(deps: BucketDeps): LedBucket {
     async stop() {
       stopping = true;
       nudge();
+      await sources.stop();
       await ended;
     },
     ended,
