@@ -1,5 +1,6 @@
 /**
- * Gives files that jobs wrote their ETag: digests the content in threads that serve nothing else, and stores the record.
+ * Gives files that jobs wrote their ETag: digests the content in threads that serve nothing else, and stores the record. In
+ * a bucket with `fast` ETags it stores the record alone.
  *
  * A file is read in slices, one message each. So many files take turns in a thread, a limit of the rate holds for all of
  * them together, and a file that changes while it is read is given up at once.
@@ -75,13 +76,17 @@ export const createStamper = (options: StamperOptions): Stamper => {
   const running = new Set<Promise<void>>();
   let closing = false;
 
+  /** What is not, waits for nothing that is. */
+  const isRead = ({ bucket }: Place, { trusted }: Pick<StampHow, 'trusted'>): boolean =>
+    !trusted && !groundOf(bucket).fast;
+
   const hash = async ({ at, key, seen, how }: Job, lane: number): Promise<StampResult> => {
     const { actor } = at;
     const settings = { actor, lane, context: 'write' } as const;
     let open: number | undefined;
     const abort = (id: number) => void pool.run('stampAbort', [id], { actor, lane }).catch(() => {});
     try {
-      if (!how.trusted) await throttle.ready();
+      if (isRead(at, how)) await throttle.ready();
       let step: StampStep = await inBucket(at, (ground) =>
         pool.run('stampBegin', [ground, key, seen, how, slice], {
           ...settings,
@@ -142,7 +147,7 @@ export const createStamper = (options: StamperOptions): Stamper => {
           resolve(busy);
           return;
         }
-        const kind = how.trusted ? 0 : kinds.findIndex(({ below }) => seen.size < below);
+        const kind = isRead(at, how) ? kinds.findIndex(({ below }) => seen.size < below) : 0;
         queues[kind]!.push({ at, key, seen, how: { ...how, checksum }, resolve });
         start(kind);
       }),

@@ -38,7 +38,7 @@ export interface SystemHeaders {
 }
 
 export interface ObjectMeta {
-  /** Without quotes: 32 hex digits of an MD5, `md5-N` of a multipart upload, or a synthetic value with a `-` in it. */
+  /** Without quotes: 32 hex digits of an MD5, `md5-N` of a multipart upload, or 32 others and `-0` where no MD5 is known. */
   etag: string;
   headers: SystemHeaders;
   /** `x-amz-meta-*`: names in lower case without the prefix; values as on the wire, one character a byte. */

@@ -6,6 +6,7 @@ import type { Account } from '../../acl/identity.js';
 import { packRoles, type Role, type Roles, unpackRoles } from '../../acl/roles.js';
 import { Complaint } from '../complaint.js';
 import { type Service, withService } from '../main.js';
+import { etagPolicyWords, packEtagPolicy, unpackEtagPolicy } from '../storage/etag-policy.js';
 import type { Bucket } from '../storage/types.js';
 import { packVisibility, unpackVisibility, visibilityWords } from '../storage/visibility.js';
 import { collect, oneOf } from './options.js';
@@ -17,6 +18,7 @@ interface SettingsOptions extends CommonOptions {
   access?: string;
   cidr?: string[];
   visibility?: string;
+  etag?: string;
 }
 
 export function addBucketSettingCommands(parent: Command): void {
@@ -25,7 +27,7 @@ export function addBucketSettingCommands(parent: Command): void {
     onBucket(
       parent,
       'set',
-      'say as whom files are worked on, who sees them, and from where the bucket can be reached',
+      'say as whom files are worked on, who sees them, what their ETags are, and from where the bucket can be reached',
       set,
     )
       .option('--act-as <WHO>', 'owner (default) or requester: then the kernel checks the rights of each caller')
@@ -37,9 +39,15 @@ export function addBucketSettingCommands(parent: Command): void {
         '--visibility <WHEN>',
         'live (default): each file at once; synced: uploads at once, files of jobs from a sync on',
       )
+      .option(
+        '--etag <POLICY>',
+        'md5 (default); fast: no MD5 is computed, neither of uploads (unless they come with one) nor of files of jobs. ' +
+          'ETags have a "-" then. What is there keeps its ETag',
+      )
       .option('--cidr <RANGES>', 'addresses or ranges that reach the bucket; commas between', collect),
     'tidegate bucket set results --act-as requester',
     'tidegate bucket set results --visibility synced',
+    'tidegate bucket set scratch --etag fast',
     'tidegate bucket set results --access custom --cidr 192.0.2.0/24,2001:db8::/32',
   );
 }
@@ -63,7 +71,7 @@ function onBucket<O extends CommonOptions>(
 }
 
 /** Kinds of configuration with a line of their own. */
-const own = new Set(['actAs', 'access', 'visibility']);
+const own = new Set(['actAs', 'access', 'visibility', 'etag']);
 
 async function printBucket({ registry }: Service, bucket: Bucket, options: CommonOptions): Promise<void> {
   const { name, owner, path, created, config } = bucket;
@@ -76,6 +84,7 @@ async function printBucket({ registry }: Service, bucket: Bucket, options: Commo
     created,
     actAs: unpackActAs(config['actAs']),
     visibility: unpackVisibility(config['visibility']),
+    etag: unpackEtagPolicy(config['etag']),
     // What cannot be read lets nobody in.
     access: access?.mode ?? 'nobody',
     cidr: access?.cidr ?? [],
@@ -92,13 +101,15 @@ async function set(service: Service, bucket: Bucket, options: SettingsOptions): 
   const access = accessOf(options);
   const visibility =
     options.visibility === undefined ? undefined : oneOf('--visibility', visibilityWords, options.visibility);
-  if (actAs === undefined && access === undefined && visibility === undefined) {
+  const etag = options.etag === undefined ? undefined : oneOf('--etag', etagPolicyWords, options.etag);
+  if (actAs === undefined && access === undefined && visibility === undefined && etag === undefined) {
     throw new Complaint("nothing to change: 'tidegate bucket set --help' shows what can be", 2);
   }
   const { storage } = service;
   if (actAs !== undefined) await storage.putConfig(bucket, 'actAs', packActAs(actAs));
   if (access !== undefined) await storage.putConfig(bucket, 'access', packAccess(access));
   if (visibility !== undefined) await storage.putConfig(bucket, 'visibility', packVisibility(visibility));
+  if (etag !== undefined) await storage.putConfig(bucket, 'etag', packEtagPolicy(etag));
   await printBucket(service, (await storage.bucket(bucket.name)) ?? bucket, options);
 }
 

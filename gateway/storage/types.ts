@@ -205,7 +205,7 @@ export interface Part {
   number: number;
   size: number;
   lastModified: number;
-  /** MD5 in hex. */
+  /** MD5 in hex, or 32 other hex digits and `-0`. */
   etag: string;
   checksum?: Checksum;
 }

@@ -44,7 +44,14 @@ test('a new bucket: files of the owner, reached from everywhere', async () => {
   const { path, created, ...rest } = await json('bucket', 'show', 'results');
   assert.ok(path.endsWith(`/${owner}/results`));
   assert.match(created, /Z$/);
-  const expected = { actAs: 'owner', visibility: 'live', access: 'public', cidr: [], configured: [] };
+  const expected = {
+    actAs: 'owner',
+    visibility: 'live',
+    etag: 'md5',
+    access: 'public',
+    cidr: [],
+    configured: [],
+  };
   assert.equal(rest, { name: 'results', owner, ownerName: 'alice', ...expected });
   assert.match((await tidegate('bucket', 'show', 'results')).stdout, /\| ownerName +\| alice/);
 });
@@ -65,6 +72,12 @@ test('set stores what the gateway reads, and leaves the rest', async () => {
   assert.equal(await config(), { visibility: 'synced' });
   assert.is((await json('bucket', 'set', 'results', '--visibility', 'live')).visibility, 'live');
   assert.equal(await config(), {});
+  const fast = await json('bucket', 'set', 'results', '--etag', 'fast');
+  assert.equal([fast.etag, fast.configured], ['fast', []]);
+  assert.equal(await config(), { etag: 'fast' });
+  assert.match((await tidegate('bucket', 'show', 'results')).stdout, /\| etag +\| fast/);
+  assert.is((await json('bucket', 'set', 'results', '--etag', 'md5')).etag, 'md5');
+  assert.equal(await config(), {});
 });
 
 test('what is wrong changes nothing', async () => {
@@ -72,6 +85,8 @@ test('what is wrong changes nothing', async () => {
   failed(await set(), 2, /nothing to change/);
   failed(await set('--act-as', 'root'), 2, /--act-as takes owner or requester, not "root"/);
   failed(await set('--visibility', 'soon'), 2, /--visibility takes live or synced, not "soon"/);
+  failed(await set('--etag', 'sha256'), 2, /--etag takes md5 or fast, not "sha256"/);
+  failed(await set('--etag', 'fast', '--visibility', 'soon'), 2, /--visibility takes/);
   failed(await set('--access', 'open'), 2, /--access takes public, private or custom/);
   failed(await set('--access', 'custom'), 2, /--cidr takes 1 to 256 ranges .*, not 0 of them/);
   failed(await set('--access', 'private', '--cidr', '10.0.0.0/8'), 2, /--cidr belongs to --access custom/);

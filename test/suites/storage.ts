@@ -3,6 +3,7 @@ import { suite, type uvu } from 'uvu';
 import type { Actor, Place, Storage } from '../../gateway/storage/types.js';
 import { bucketTests } from './storage-buckets.js';
 import { conditionTests } from './storage-conditions.js';
+import { digestTests } from './storage-digests.js';
 import { documentTests } from './storage-documents.js';
 import { keyTests } from './storage-keys.js';
 import { listingTests } from './storage-listing.js';
@@ -54,6 +55,7 @@ export function storageSuite(name: string, make: () => Promise<Made>): void {
   });
   for (const tests of [
     objectTests,
+    digestTests,
     keyTests,
     conditionTests,
     listingTests,

@@ -6,7 +6,7 @@ import type { ObjectInfo, OpenObject } from '../../storage/types.js';
 import { checksumElements, digestOf, receivedChecksum, requestedAlgorithm } from '../checksums.js';
 import { checkCopyConditions } from '../conditions.js';
 import { parseCopySource } from '../copy-source.js';
-import { isMd5Etag, quoteEtag } from '../etag.js';
+import { digestsFor, etagOf, isMd5Etag, quoteEtag } from '../etag.js';
 import { timestamp } from '../listing-reply.js';
 import { newObjectAccess } from '../new-object.js';
 import {
@@ -55,20 +55,18 @@ export const copyObject: Handler = async (context) => {
       const { info } = source;
       requireSize(info.size);
       const checksumBy = checksumToCompute(info.meta.checksum, algorithm);
-      const digests = [
-        ...(isMd5Etag(info.meta.etag) ? [] : (['md5'] as const)),
-        ...(checksumBy ? [digestOf(checksumBy)] : []),
-      ];
+      const asked = checksumBy ? [digestOf(checksumBy)] : [];
+      // The same bytes have the same MD5, and the kernel copies them.
+      const known = isMd5Etag(info.meta.etag) ? info.meta.etag : undefined;
       const copied = await storage.copy(source, place, key, {
-        digests,
+        digests: known === undefined ? digestsFor(place.bucket, asked) : asked,
         condition,
         seal(received): ObjectMeta {
           requireUnchanged(info, received.size);
-          const { md5 } = received.digests;
           return {
             ...(replaced ?? copiedMeta(info, named.websiteRedirectLocation)),
             tags: replacedTags ? replacedTags.tags : info.meta.tags,
-            etag: md5 ? Buffer.from(md5).toString('hex') : info.meta.etag,
+            etag: known ?? etagOf(received),
             checksum: checksumBy ? receivedChecksum(checksumBy, received) : info.meta.checksum,
             ...access,
           };

@@ -1,6 +1,7 @@
 import type { ObjectMeta } from '../../../acl/metadata/types.js';
 import type { Headers } from '../../http/types.js';
 import type { ObjectInfo } from '../../storage/types.js';
+import { digestsFor, etagOf } from '../etag.js';
 import { newObjectAccess } from '../new-object.js';
 import {
   headerTags,
@@ -38,12 +39,12 @@ export async function storeObject(
   const promise = payloadPromise(context, headers);
   const body = objectBody(context);
   return context.storage.put(context.place, key, body, {
-    digests: [...new Set([...promise.digests, 'md5' as const])],
+    digests: digestsFor(context.place.bucket, promise.digests),
     condition,
     seal(received) {
       const checksum = promise.verify(received);
       return {
-        etag: Buffer.from(received.digests.md5!).toString('hex'),
+        etag: etagOf(received),
         headers: system,
         user,
         tags,

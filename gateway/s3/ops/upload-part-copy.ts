@@ -1,11 +1,11 @@
-import { checksumElements, receivedChecksum } from '../checksums.js';
+import { checksumElements, digestOf, receivedChecksum } from '../checksums.js';
 import { parseCopyRange } from '../copy-source.js';
-import { quoteEtag } from '../etag.js';
+import { digestsFor, etagOf, quoteEtag } from '../etag.js';
 import { timestamp } from '../listing-reply.js';
 import { ownUpload } from '../own-upload.js';
 import type { Handler } from '../types.js';
 import { openSource, requireSize, requireUnchanged } from './copy-object.js';
-import { partDigests, partNumber } from './upload-part.js';
+import { partNumber } from './upload-part.js';
 
 /** https://docs.aws.amazon.com/AmazonS3/latest/API/API_UploadPartCopy.html */
 export const uploadPartCopy: Handler = async (context) => {
@@ -21,11 +21,11 @@ export const uploadPartCopy: Handler = async (context) => {
       const range = asked === undefined ? { start: 0, length: info.size } : parseCopyRange(asked, info.size);
       requireSize(range.length);
       const part = await storage.copyPart(source, range, place, key, id, number, {
-        digests: partDigests(checksum?.algorithm),
+        digests: digestsFor(place.bucket, checksum ? [digestOf(checksum.algorithm)] : []),
         seal(received) {
           requireUnchanged({ ...info, size: range.length }, received.size);
           return {
-            etag: Buffer.from(received.digests.md5!).toString('hex'),
+            etag: etagOf(received),
             checksum: checksum && receivedChecksum(checksum.algorithm, received),
           };
         },

@@ -1,9 +1,7 @@
-import type { ChecksumAlgorithm } from '../../../acl/metadata/types.js';
 import { invalidArgument, notImplemented } from '../../errors.js';
 import type { Query } from '../../http/types.js';
-import type { Digest } from '../../storage/types.js';
 import { checksumHeader, checksumMismatch, digestOf, receivedChecksum } from '../checksums.js';
-import { quoteEtag } from '../etag.js';
+import { digestsFor, etagOf, quoteEtag } from '../etag.js';
 import { ownUpload } from '../own-upload.js';
 import { objectBody, payloadPromise } from '../payload.js';
 import type { Handler } from '../types.js';
@@ -24,11 +22,11 @@ export const uploadPart: Handler = async (context) => {
   if (wanted && given && wanted !== given) throw checksumMismatch(wanted, given);
 
   const part = await storage.putPart(place, key, id, number, body, {
-    digests: partDigests(wanted, promise.digests),
+    digests: digestsFor(place.bucket, wanted ? [...promise.digests, digestOf(wanted)] : promise.digests),
     seal(received) {
       const verified = promise.verify(received);
       return {
-        etag: Buffer.from(received.digests.md5!).toString('hex'),
+        etag: etagOf(received),
         // The upload's own checksum is calculated when a client leaves it out: the object's is made of the parts'.
         checksum: verified ?? (wanted && receivedChecksum(wanted, received)),
       };
@@ -42,13 +40,6 @@ export const uploadPart: Handler = async (context) => {
     },
   };
 };
-
-/** The digests that a part needs: its ETag, the checksum of its upload, and what the request promises. */
-export function partDigests(wanted: ChecksumAlgorithm | undefined, promised: readonly Digest[] = []): Digest[] {
-  const digests = new Set<Digest>([...promised, 'md5']);
-  if (wanted) digests.add(digestOf(wanted));
-  return [...digests];
-}
 
 /** @throws S3Error InvalidArgument */
 export function partNumber(query: Query): number {

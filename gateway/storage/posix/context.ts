@@ -2,6 +2,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { unpackActAs } from '../../../acl/act-as.js';
 import { S3Error } from '../../errors.js';
+import { unpackEtagPolicy } from '../etag-policy.js';
 import type { Bucket, Documents, Place } from '../types.js';
 import { unpackVisibility } from '../visibility.js';
 import { unprepared } from './areas.js';
@@ -41,6 +42,7 @@ export const groundFor = ({ path, config }: Bucket, settings: GroundSettings): G
   ...settings,
   ...(canSwitch && unpackActAs(config['actAs']) === 'requester' && { shared: true }),
   synced: unpackVisibility(config['visibility']) === 'synced',
+  fast: unpackEtagPolicy(config['etag']) === 'fast',
 });
 
 type InBucket = Pick<StoreContext, 'groundOf' | 'inBucket'> & { stands(bucket: Bucket): Promise<boolean> };

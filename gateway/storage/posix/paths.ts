@@ -46,6 +46,8 @@ export interface Ground {
   shared?: boolean;
   /** Only published files are seen (`visibility.ts`). */
   synced?: boolean;
+  /** Files of jobs are not read for an ETag (`etag-policy.ts`). */
+  fast?: boolean;
 }
 
 /** A bucket while an operation runs in it. */

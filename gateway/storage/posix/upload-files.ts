@@ -198,6 +198,8 @@ export const withUpload = <T>(
 
 // ---- parts -------------------------------------------------------------------------------------------------------
 
+const isPartEtag = (etag: string): boolean => /^[0-9a-f]{32}(-0)?$/.test(etag);
+
 export interface FoundPart {
   fd: number;
   stat: Stat;
@@ -218,7 +220,7 @@ export const openPart = (bucket: BucketDir, directory: number, number: number): 
     const { meta, stamp } = loaded.packed ?? {};
     const belief = judge(stamp, stat);
     // A later ctime alone (a backup, a chmod) does not make a part invalid: its size and mtime are the stored ones.
-    if (!meta || (belief !== 'whole' && belief !== 'suspect') || !/^[0-9a-f]{32}$/.test(meta.etag)) return undefined;
+    if (!meta || (belief !== 'whole' && belief !== 'suspect') || !isPartEtag(meta.etag)) return undefined;
     const part: Part = { number, size: stat.size, lastModified: milliseconds(stat.mtimeNs), etag: meta.etag };
     if (meta.checksum) part.checksum = meta.checksum;
     found = { fd, stat, loaded, part };
@@ -334,7 +336,7 @@ const readJournal = (directory: number): Journal | undefined => {
       Number.isInteger(part.number) &&
       part.number >= 1 &&
       part.number <= 10_000 &&
-      /^[0-9a-f]{32}$/.test(part.etag) &&
+      isPartEtag(part.etag) &&
       /^[0-9a-f]{32}$/.test(staged) &&
       /^\d{1,20}$/.test(ino);
     return sound ? { part, staged, ino } : undefined;

@@ -144,7 +144,7 @@ test('the ETag becomes the MD5 where the source has none, and bytes are only has
     ['src', {}, [], undefined],
     ['src', { 'x-amz-checksum-algorithm': 'crc32' }, ['crc32'], 'FULL_OBJECT'],
     ['job.txt', {}, ['md5'], undefined],
-    ['parts', {}, ['md5', 'crc32'], 'FULL_OBJECT'],
+    ['parts', {}, ['crc32', 'md5'], 'FULL_OBJECT'],
     ['full', {}, [], 'FULL_OBJECT'],
     ['full', { 'x-amz-checksum-algorithm': 'CRC32' }, [], 'FULL_OBJECT'],
   ] as [string, Record<string, string>, string[], string | undefined][]) {
