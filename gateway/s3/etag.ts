@@ -33,7 +33,7 @@ export function digestsFor({ config }: Pick<Bucket, 'config'>, asked: readonly D
  * The ETag of a content (or of a part), from the digests that there are.
  *
  * An MD5 is the ETag whenever it is known, also with the policy `fast`: who sends Content-MD5 may compare (s3fs with
- * `enable_content_md5` does, and rclone with the MD5s of parts).
+ * `enable_content_md5` does, and rclone the ETags of uploads in parts, as providers AWS and Minio have them).
  *
  * Otherwise 32 hex digits and `-0`, like the ETag of a file that nothing is known of (`syntheticEtag`). A signed payload has a
  * SHA-256: nobody has two contents for the same first half of one, so it says as much as an MD5 does. A CRC does not: other
