@@ -198,14 +198,19 @@ test('events carry the ETag that S3 shows, and another policy leaves what is the
   const small = await shown(world, 'run1/small');
   renameSync(world.file('run1/small'), world.file('run1/renamed'));
   const renamed = await eventOf(world, 'run1/renamed');
-  assert.equal([renamed.renamedFrom, renamed.etag], ['run1/small', small]);
-  assert.is(await shown(world, 'run1/renamed'), small);
+  assert.equal([renamed.renamedFrom, renamed.etag], ['run1/small', await shown(world, 'run1/renamed')]);
+  // Written to and its times put back, or not: only its ctime is another now.
+  assert.is.not(renamed.etag, small);
+  renameSync(world.file('run1'), world.file('archive'));
+  const moved = await eventOf(world, 'archive/renamed');
+  assert.equal([moved.renamedFrom, moved.etag], ['run1/renamed', renamed.etag]);
+  assert.is(await shown(world, 'archive/renamed'), renamed.etag);
   assert.is(await shown(world, 'before'), md5('with an MD5'), 'what was there keeps its ETag');
 
   await setPolicy(world, 'md5');
   const before = world.events().length;
   await world.sync();
-  assert.is(await shown(world, 'run1/renamed'), small);
+  assert.is(await shown(world, 'archive/renamed'), renamed.etag);
   assert.is(await shown(world, 'upload'), upload.etag);
   assert.is(world.events().length, before, 'nothing has happened to them');
 });

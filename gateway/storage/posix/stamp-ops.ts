@@ -233,8 +233,8 @@ const examineOpen = (
 
 /**
  * The ETag of a content that nobody reads: the one that S3 has shown of it until now. Stored, it outlasts what is no change of
- * the content though it changes the ctime: storing it, other tags, a rename that was seen. For a file that has come to rest:
- * every later change has another time.
+ * the content though it changes the ctime: storing it, and other tags. For a file that has come to rest: every later change
+ * has another time.
  */
 const unread = (stat: Stat): string => syntheticEtag(stat);
 
