@@ -9,6 +9,7 @@ import { Complaint, errnoOf, reasonOf } from './complaint.js';
 import { type Config, loadConfig } from './config.js';
 import { openSealer } from './master-key.js';
 import { createLog, type Log } from './observe/log.js';
+import type { Part } from './processes.js';
 import { createGateway, type Gateway } from './server.js';
 import { createPosixStorage } from './storage/posix/index.js';
 import { identityStatement } from './storage/posix/privileges.js';
@@ -41,7 +42,7 @@ export async function withService(
   }
 }
 
-async function openService(config: Config, log?: Log): Promise<Service> {
+async function openService(config: Config, log?: Log, reaps = true): Promise<Service> {
   const { root, durability, fileMode, dirMode, umask, stagingAge, uploadAge } = config;
   const storage = await createPosixStorage({
     root,
@@ -52,6 +53,7 @@ async function openService(config: Config, log?: Log): Promise<Service> {
     uploadAge,
     workers: config.workers === 'auto' ? undefined : config.workers,
     ioTimeout: config.ioTimeout,
+    reaps,
     // `auto` is decided for each bucket's filesystem by the store; `xattr` has been checked before.
     sidecars: config.metadata === 'sidecar',
     ...(umask === undefined ? {} : { umask }),
@@ -135,8 +137,16 @@ export interface RunningGateway {
   close(): Promise<void>;
 }
 
-/** Starts everything and listens. Throws a Complaint for what the person who started it can put right. */
-export async function startGateway(config: Config, firstAccount: NewAccount): Promise<RunningGateway> {
+/**
+ * Starts everything and listens.
+ * @param part see `processes.ts`
+ * @throws a Complaint for what the person who started it can put right
+ */
+export async function startGateway(
+  config: Config,
+  firstAccount: NewAccount,
+  part: Part = 'all',
+): Promise<RunningGateway> {
   const log = createLog({ level: config.logLevel });
   const files =
     config.tlsCert === undefined || config.tlsKey === undefined
@@ -146,9 +156,9 @@ export async function startGateway(config: Config, firstAccount: NewAccount): Pr
   await checkRoot(config.root, true);
   tellFilesystem(probeRoot(config.root), config, log);
 
-  const { storage, registry, webhooks } = await openService(config, log);
+  const { storage, registry, webhooks } = await openService(config, log, part !== 'server');
   const { identities } = registry;
-  const sync = await openSync(config, { storage, webhooks }, log);
+  const sync = await openSync(config, { storage, webhooks }, log, part);
   const gateway = createGateway({ ...config, storage, registry, identities, ...sync.parts, tls, log });
   const closeAll = async () => {
     await gateway.close();

@@ -174,11 +174,18 @@ export const settings = {
     help: 'what is on disk before an upload is acknowledged: full = file and name, data = file, none = up to the kernel',
     allowed: 'full, data or none',
   }),
+  processes: define({
+    schema: z.union([z.literal('auto'), count(1, 64)]),
+    default: 1,
+    placeholder: 'N',
+    help: 'processes that serve requests, for more than one core; auto is one for each core',
+    allowed: 'auto or a number from 1 to 64',
+  }),
   workers: define({
     schema: z.union([z.literal('auto'), count(1, 256)]),
     default: 'auto',
     placeholder: 'N',
-    help: 'threads that work on files, for each filesystem; auto: by the cores, up to 32 on network filesystems',
+    help: 'threads that work on files, for each filesystem in each process; auto: by the cores, up to 32 on network filesystems',
     allowed: 'auto or a number from 1 to 256',
   }),
   ioTimeout: define({

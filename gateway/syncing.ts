@@ -11,6 +11,7 @@ import type { EngineStart } from '../sync/process.js';
 import { createSender, type Webhooks } from '../sync/webhooks.js';
 import type { Config } from './config.js';
 import type { Log } from './observe/log.js';
+import type { Part } from './processes.js';
 import type { GatewayOptions } from './server.js';
 import type { Bucket, Storage } from './storage/types.js';
 
@@ -26,6 +27,7 @@ export async function openSync(
   config: Config,
   { storage: { documents }, webhooks }: { storage: Storage; webhooks: Webhooks },
   log: Log,
+  part: Part = 'all',
 ): Promise<Sync> {
   const tester = createTester(webhooks, log);
   const { testEvent } = tester;
@@ -44,6 +46,8 @@ export async function openSync(
   return {
     parts: { changes, sync: createSyncControl(documents, nudge), testEvent },
     start() {
+      // The keeper's hears the bell.
+      if (part === 'server') return;
       engine = startSyncEngine({ ...start, destination: webhooks.destination, log });
     },
     async close() {

@@ -1,8 +1,10 @@
 /** `tidegate serve`: the gateway as a process, with its signals and what it prints. */
+import { availableParallelism } from 'node:os';
 import type { Command } from 'commander';
 import type { KeyWithSecret } from '../../acl/registry.js';
 import { type Config, loadConfig, settingDocs } from '../config.js';
 import { startGateway } from '../main.js';
+import { partOfThis, type Ready, serveByProcesses, tellReady } from '../processes.js';
 import { settings } from '../settings.js';
 import { CAP_DAC_READ_SEARCH, CAP_SYS_ADMIN } from '../storage/posix/linux.js';
 import { shedPrivileges } from '../storage/posix/privileges.js';
@@ -25,16 +27,36 @@ export function addServeCommand(program: Command): void {
     const config = await loadConfig({ flags, file: options.config });
     // `lfs changelog` needs the one, `lfs fid2path` the other.
     shedPrivileges(config.changelog.length > 0 ? [CAP_SYS_ADMIN, CAP_DAC_READ_SEARCH] : []);
-    await run(config);
+    const processes = config.processes === 'auto' ? availableParallelism() : config.processes;
+    if (processes > 1 && partOfThis() === 'all') await runAll(processes);
+    else await run(config, processes);
   });
   example(
     serve,
     'tidegate serve',
+    'tidegate serve --root /sqfs/s3 --processes 4',
     'tidegate serve --root /sqfs/s3 --host 0.0.0.0 --port 443 --tls-cert fullchain.pem --tls-key privkey.pem',
   );
 }
 
-async function run(config: Config): Promise<void> {
+async function runAll(count: number): Promise<void> {
+  const code = await serveByProcesses({
+    count,
+    ready: show,
+    warn: (line) => process.stderr.write(`tidegate: ${line}\n`),
+  });
+  process.exit(code);
+}
+
+/** To whoever started it. */
+function show({ url, welcome, warning }: Ready): void {
+  process.stdout.write(welcome);
+  process.stderr.write(warning);
+  // Scripts wait for this line.
+  process.stdout.write(`tidegate: listening on ${url}\n`);
+}
+
+async function run(config: Config, processes: number): Promise<void> {
   // From the first moment: a signal while it starts must not leave half of a start behind.
   const stopping = new Promise<NodeJS.Signals>((resolve) => {
     let first: number | undefined;
@@ -49,20 +71,29 @@ async function run(config: Config): Promise<void> {
   });
 
   const first = await personFor(undefined);
-  const gateway = await startGateway(config, { displayName: first.name, group: 'users', actor: first.actor });
+  const part = partOfThis();
+  const account = { displayName: first.name, group: 'users', actor: first.actor };
+  const gateway = await startGateway(shareOf(config, processes), account, part);
   process.on('SIGHUP', () => void gateway.reload());
 
-  if (gateway.firstKey !== undefined) {
-    process.stdout.write(welcome(gateway.url, gateway.firstKey, config));
-    process.stderr.write(warningOf(gateway.firstKey.account.actor));
-  }
-  // Scripts wait for this line.
-  process.stdout.write(`tidegate: listening on ${gateway.url}\n`);
+  const { url, firstKey } = gateway;
+  const ready = {
+    url,
+    welcome: firstKey ? welcome(url, firstKey, config) : '',
+    warning: firstKey ? warningOf(firstKey.account.actor) : '',
+  };
+  if (part === 'all') show(ready);
+  else tellReady(ready);
 
   const signal = await stopping;
   process.stderr.write(`tidegate: ${signal}: finishing the requests in work (again to stop at once)\n`);
   await gateway.close();
   process.exit(0);
+}
+
+/** What one of several processes takes of what is meant for all. */
+function shareOf(config: Config, processes: number): Config {
+  return { ...config, maxRequests: Math.ceil(config.maxRequests / processes) };
 }
 
 /** Shown once, at the first start: what to copy and paste. */

@@ -46,6 +46,8 @@ export interface PosixOptions {
   stagingAge?: number;
   /** Milliseconds after which a multipart upload is removed; 0: never. */
   uploadAge?: number;
+  /** Removes what crashed writers left aside. Default: yes; no where another process of this gateway does. */
+  reaps?: boolean;
   log?: { warn(details: object, message: string): void };
 }
 
@@ -79,7 +81,8 @@ export const createPosixStorage = async (options: PosixOptions): Promise<Storage
   });
   const { groundOf, inBucket } = context;
   const buckets = createBuckets({ root, poolOf, documents, groundOf, directoryMode });
-  const reaper = startReaper(context, filesystems.root, root, buckets.listBuckets, options);
+  const reaper =
+    options.reaps === false ? undefined : startReaper(context, filesystems.root, root, buckets.listBuckets, options);
 
   const told = async ({ info, settled }: Published): Promise<ObjectInfo> => {
     await untilSettled(settled);
@@ -234,7 +237,7 @@ export const createPosixStorage = async (options: PosixOptions): Promise<Storage
       ),
     ...createUploads(context),
     close: async () => {
-      await Promise.all([reaper.stop(), filesystems.close()]);
+      await Promise.all([reaper?.stop(), filesystems.close()]);
     },
   };
 };

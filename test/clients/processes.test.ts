@@ -1,0 +1,125 @@
+// timeout: 240
+/** `serve --processes`: several processes are one gateway, which does not end with one of them. */
+import { existsSync, readFileSync } from 'node:fs';
+import { Agent, get } from 'node:http';
+import { CreateBucketCommand, GetObjectCommand, ListObjectsV2Command, PutObjectCommand } from '@aws-sdk/client-s3';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { command, createKey, type Gateway, startGateway } from '../support/gateway.js';
+import { fails, sdk } from '../support/sdk.js';
+import { until } from '../support/time.js';
+
+const test = suite('several processes');
+
+const children = ({ pid }: Gateway): number[] =>
+  readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').filter(Boolean).map(Number);
+const isAlive = (pid: number) =>
+  existsSync(`/proc/${pid}`) && !/^State:\tZ/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
+/** Whoever serves the new connection: the id of a host is made by each process for itself. */
+const hostOf = ({ endpoint }: Gateway): Promise<string> =>
+  new Promise((resolve, reject) => {
+    const request = get(endpoint, { agent: new Agent() }, (reply) => {
+      reply.resume();
+      resolve(`${reply.headers['x-amz-id-2']}`);
+    });
+    request.on('error', reject);
+  });
+const hosts = async (gateway: Gateway, count: number): Promise<Set<string>> =>
+  new Set(await Promise.all(Array.from({ length: count }, () => hostOf(gateway))));
+const bothServe = (gateway: Gateway) =>
+  until('both processes', 60_000, async () => (await hosts(gateway, 8)).size === 2 || undefined);
+
+test('both serve, agree, tell each change once, and are started again when they die', async () => {
+  const gateway = await startGateway({ flags: ['--processes', '2', '--sync-quiet', '1s'] });
+  // A connection for each request: they go round.
+  const requestHandler = { httpAgent: new Agent({ keepAlive: false }) };
+  const s3 = sdk(gateway, { requestHandler });
+  try {
+    await bothServe(gateway);
+    assert.is(children(gateway).length, 2);
+    await s3.send(new CreateBucketCommand({ Bucket: 'bucket' }));
+    const keys = Array.from({ length: 40 }, (_, i) => `k${String(i).padStart(2, '0')}`);
+    await Promise.all(keys.map((Key) => s3.send(new PutObjectCommand({ Bucket: 'bucket', Key, Body: Key }))));
+    const listed = await s3.send(new ListObjectsV2Command({ Bucket: 'bucket' }));
+    assert.equal(
+      listed.Contents?.map(({ Key }) => Key),
+      keys,
+    );
+    for (const Key of keys) {
+      const { Body } = await s3.send(new GetObjectCommand({ Bucket: 'bucket', Key }));
+      assert.is(await Body!.transformToString(), Key);
+    }
+    // One writer at a time wins, whichever process has it.
+    const race = (n: number) =>
+      s3.send(new PutObjectCommand({ Bucket: 'bucket', Key: 'once', Body: `${n}`, IfNoneMatch: '*' }));
+    const won = await Promise.allSettled(Array.from({ length: 12 }, (_, n) => race(n)));
+    assert.is(won.filter(({ status }) => status === 'fulfilled').length, 1);
+
+    // A key that is disabled is so at once, in both.
+    const key = await createKey(gateway.root);
+    const other = sdk(gateway, { key, requestHandler });
+    for (let i = 0; i < 4; i++) await fails(other.send(new ListObjectsV2Command({ Bucket: 'bucket' })), 'AccessDenied');
+    await command('tidegate', ['key', 'disable', key.accessKey], gateway.root);
+    for (let i = 0; i < 8; i++)
+      await fails(other.send(new ListObjectsV2Command({ Bucket: 'bucket' })), 'InvalidAccessKeyId');
+
+    /** The keys of the first events, when there are so many. */
+    const told = async (limit: number) => {
+      const args = ['events', 'follow', '-b', 'bucket', '--from', 'oldest', '--limit', `${limit}`, '--json'];
+      const lines = (await command('tidegate', args, gateway.root)).trim().split('\n');
+      return lines.map((line) => JSON.parse(line).s3.object.key as string).sort();
+    };
+    const expected = [...keys, 'once'];
+    assert.equal(await told(expected.length), expected);
+
+    const victims = children(gateway);
+    for (const victim of victims) {
+      process.kill(victim, 'SIGKILL');
+      await until('its end', 10_000, () => !isAlive(victim) || undefined);
+      // The other one goes on meanwhile. A connection may be handed to one that dies: clients try again.
+      await until('an answer', 10_000, () =>
+        hostOf(gateway).then(
+          () => true,
+          () => undefined,
+        ),
+      );
+      await bothServe(gateway);
+      assert.is(children(gateway).length, 2);
+      await s3.send(new PutObjectCommand({ Bucket: 'bucket', Key: `after-${victim}`, Body: 'x' }));
+    }
+    // Whoever keeps the root now: what requests record is told.
+    const later = victims.map((victim) => `after-${victim}`);
+    assert.equal(await told(expected.length + 2), [...later, ...expected].sort());
+  } finally {
+    const all = children(gateway);
+    assert.is(await gateway.stop(), 0);
+    for (const pid of all) assert.not.ok(isAlive(pid), `${pid} is left`);
+  }
+});
+
+test('they end with the one that accepts', async () => {
+  const gateway = await startGateway({ flags: ['--processes', '2'] });
+  await bothServe(gateway);
+  const all = children(gateway);
+  assert.is(all.length, 2);
+  await gateway.kill9();
+  for (const pid of all) await until(`the end of ${pid}`, 10_000, () => !isAlive(pid) || undefined);
+});
+
+test('what cannot start says so once, and ends', async () => {
+  const gateway = await startGateway();
+  try {
+    const flags = ['--processes', '2'];
+    const second = startGateway({ root: gateway.root, key: gateway, port: gateway.port, flags });
+    const error = await second.then(
+      () => undefined,
+      (reason: Error) => reason,
+    );
+    assert.match(error?.message ?? '', /ended at once/);
+    assert.is(error?.message.match(/cannot listen on .*EADDRINUSE|cannot listen on/g)?.length, 1, error?.message);
+  } finally {
+    await gateway.stop();
+  }
+});
+
+test.run();
