@@ -1,5 +1,6 @@
 /**
- * The gateway's side of the sync engine: starts its process, wakes it, starts it again should it die.
+ * The gateway's side of the sync engine: starts its process, wakes it, starts it again should it die; and one more for each
+ * filesystem, beside that of the root, on which there are buckets.
  *
  * A process and not a thread: LMDB maps its files, and where one is damaged, is cut off, or lies on a disk or server that fails,
  * the kernel ends whoever reads it. Requests are served all the same, and they do not share descriptors or a heap with it.
@@ -37,7 +38,45 @@ const environment = (): NodeJS.ProcessEnv => {
   return env;
 };
 
-export function startSyncEngine({ log, destination, ...start }: EngineOptions): SyncEngine {
+export function startSyncEngine(options: EngineOptions): SyncEngine {
+  const others = new Map<string, SyncEngine>();
+  const ending = new Set<Promise<void>>();
+  const { changelog: _, ...forOthers } = options;
+  let closing = false;
+
+  const divide = (filesystems: readonly string[]): void => {
+    if (closing) return;
+    for (const [filesystem, engine] of others) {
+      if (filesystems.includes(filesystem)) continue;
+      others.delete(filesystem);
+      const ended = engine.close().finally(() => ending.delete(ended));
+      ending.add(ended);
+    }
+    for (const filesystem of filesystems) {
+      if (!others.has(filesystem))
+        others.set(
+          filesystem,
+          startProcess({ ...forOthers, filesystem }, () => {}),
+        );
+    }
+  };
+  const first = startProcess(options, divide);
+  const all = () => [first, ...others.values()];
+  return {
+    nudge(bucket) {
+      for (const each of all()) each.nudge(bucket);
+    },
+    async close() {
+      closing = true;
+      await Promise.all([...all().map((each) => each.close()), ...ending]);
+    },
+  };
+}
+
+function startProcess(
+  { log, destination, ...start }: EngineOptions,
+  divide: (filesystems: readonly string[]) => void,
+): SyncEngine {
   let child: ChildProcess | undefined;
   let closing = false;
   let deaths = 0;
@@ -72,6 +111,7 @@ export function startSyncEngine({ log, destination, ...start }: EngineOptions): 
     post(start);
     made.on('message', (message: FromEngine) => {
       if ('question' in message) void answer(message);
+      else if ('filesystems' in message) divide(message.filesystems);
       else log[message.level](message.details, message.message);
     });
     let over = false;

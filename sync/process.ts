@@ -1,6 +1,6 @@
 /**
- * The process of the sync engine: stands for the leadership of every bucket of the root, and leads those that it gets. System
- * calls are synchronous here; nobody's requests wait for them.
+ * The process of the sync engine: stands for the leadership of every bucket of its share (`shares.ts`), and leads those that it
+ * gets. System calls are synchronous here; nobody's requests wait for them.
  */
 import { mkdirSync } from 'node:fs';
 import { hostname } from 'node:os';
@@ -26,6 +26,7 @@ import type { SeenFile } from './held.js';
 import { type Candidate, createCandidate } from './leader.js';
 import { sweepSyncDirectories, syncDirectory } from './places.js';
 import { openSampleWriter, sweepSamples } from './samples.js';
+import { createShares } from './shares.js';
 import type { SyncSettings } from './types.js';
 import { createWatcher, type Watcher } from './watch.js';
 import { createDeliveries } from './webhook.js';
@@ -40,6 +41,8 @@ export interface EngineStart {
   region: string;
   /** Lustre's changelogs, read as users of this gateway's own. */
   changelog?: { mount: string; users: Readonly<Record<string, string>> };
+  /** Only buckets on this filesystem (`Place.key`), beside the engine that has those of the root's and looks after the rest. */
+  filesystem?: string;
   /** Only this bucket, and only the syncs of it that were asked for: for a command, while no gateway runs. */
   only?: string;
 }
@@ -59,7 +62,12 @@ export interface Question {
   webhook: string;
 }
 
-export type FromEngine = LogLine | Question;
+/** On which other filesystems there are buckets: they need engines of their own. */
+export interface Division {
+  filesystems: string[];
+}
+
+export type FromEngine = LogLine | Question | Division;
 
 /** How often buckets that nobody here leads are tried, and it is looked for new ones. */
 const ROUND_MS = 1_000;
@@ -144,7 +152,7 @@ function openDocuments(root: string): Documents {
 }
 
 async function serve(start: EngineStart): Promise<void> {
-  const { root, ground, settings, only } = start;
+  const { root, ground, settings, only, filesystem } = start;
   dropPrivileges();
   await loadDigests();
   const documents = openDocuments(root);
@@ -154,6 +162,9 @@ async function serve(start: EngineStart): Promise<void> {
     start.changelog &&
     createChangelog({ ...start.changelog, ...changelogState(documents, start.changelog.users), log });
   const standing = new Map<string, Standing>();
+  const share = createShares(start);
+  let elsewhere: ReadonlySet<string> = new Set();
+  let divided = '';
   /** Why buckets could not be led, by name. */
   const troubles = new Map<string, string>();
   let stopping = false;
@@ -168,7 +179,7 @@ async function serve(start: EngineStart): Promise<void> {
       const one = standing.get(message.nudge);
       one?.led?.nudge();
       // A bucket that was just made is led at once.
-      if (!one) wake?.();
+      if (!one && !elsewhere.has(message.nudge)) wake?.();
     }
   };
   for (const message of early.splice(0)) hear(message);
@@ -178,7 +189,12 @@ async function serve(start: EngineStart): Promise<void> {
   while (!stopping) {
     try {
       const all = await listBuckets(documents, root);
-      const buckets = all.filter(({ name }) => only === undefined || name === only);
+      const { mine: buckets, filesystems, ...shared } = share(all);
+      elsewhere = shared.elsewhere;
+      if (filesystem === undefined && divided !== filesystems.join()) {
+        divided = filesystems.join();
+        post({ filesystems });
+      }
       await leaveOld(start, standing, buckets);
       for (const name of troubles.keys()) if (!buckets.some((bucket) => bucket.name === name)) troubles.delete(name);
       for (const bucket of buckets) {
@@ -193,7 +209,7 @@ async function serve(start: EngineStart): Promise<void> {
           troubles.set(bucket.name, String(err));
         }
       }
-      if (only === undefined && performance.now() - swept > SWEEP_MS) {
+      if (only === undefined && filesystem === undefined && performance.now() - swept > SWEEP_MS) {
         swept = performance.now();
         await sweepSyncDirectories(root, () => listBuckets(documents, root));
         sweepSamples(root, Date.now());

@@ -5,7 +5,8 @@
  * when it comes back. The gateway can be stopped meanwhile.
  */
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
 import { get as httpGet, type IncomingMessage } from 'node:http';
 import { connect } from 'node:net';
 import { join } from 'node:path';
@@ -153,6 +154,12 @@ async function latencies(count: number): Promise<number[]> {
 }
 const median = (sorted: number[]) => sorted[sorted.length >> 1]!;
 
+/** Whether a job's file that says "result" has got its ETag from the sync engine. */
+async function hasDigest(Bucket: string, Key: string): Promise<true | undefined> {
+  const { ETag } = await client.send(new s3.HeadObjectCommand({ Bucket, Key }));
+  return ETag === `"${createHash('md5').update('result').digest('hex')}"` || undefined;
+}
+
 /** A GET of the large object of which only the beginning is taken. */
 async function halfRead(Bucket: string): Promise<IncomingMessage> {
   const url = await getSignedUrl(client, new s3.GetObjectCommand({ Bucket, Key: 'large' }));
@@ -195,6 +202,8 @@ test('one hangs: the other goes on, requests for the first are refused in time, 
   );
   await sleep(1_000);
 
+  // The engine may find it now or later.
+  writeFileSync(join(places.ill, 'ill', 'job.nc'), 'result');
   sick.hang();
   more();
   const first = [...requests('ill', 1), ...requests('mixed', 1).slice(0, 1)];
@@ -227,6 +236,10 @@ test('one hangs: the other goes on, requests for the first are refused in time, 
     assert.ok(middle < 3 * median(before) + 20, text);
     assert.ok(slow < 1_000, text);
   }
+  // A job's file on the healthy filesystem is synced all the same.
+  writeFileSync(join(gateway.bucketPath('well'), 'job.nc'), 'result');
+  await until('the digest', 20_000, () => hasDigest('well', 'job.nc'));
+
   sick.goOn();
   await until('the return', 10_000, () =>
     client.send(new s3.HeadObjectCommand({ Bucket: 'ill', Key: 'small' })).then(
@@ -236,6 +249,7 @@ test('one hangs: the other goes on, requests for the first are refused in time, 
   );
   for (const ask of [...requests('ill', 9), ...requests('mixed', 9)]) await ask();
   assert.ok(large.equals(await read('ill', 'new/large-9')));
+  await until('the digest of what came meanwhile', 30_000, () => hasDigest('ill', 'job.nc'));
   await fails(client.send(new s3.HeadObjectCommand({ Bucket: 'ill', Key: 'midway' })), 'NotFound', 404);
   client.destroy();
   await until('the descriptors to be closed', 20_000, () => (descriptors() <= open + 4 ? true : undefined)).catch(
