@@ -25,6 +25,7 @@ import { createStamper, type Stamper } from './hash.js';
 import type { SeenFile } from './held.js';
 import { type Candidate, createCandidate } from './leader.js';
 import { sweepSyncDirectories, syncDirectory } from './places.js';
+import { sweepStates } from './runs.js';
 import { openSampleWriter, sweepSamples } from './samples.js';
 import { createShares } from './shares.js';
 import type { SyncSettings } from './types.js';
@@ -212,6 +213,7 @@ async function serve(start: EngineStart): Promise<void> {
       if (only === undefined && filesystem === undefined && performance.now() - swept > SWEEP_MS) {
         swept = performance.now();
         await sweepSyncDirectories(root, () => listBuckets(documents, root));
+        await sweepStates(documents, () => listBuckets(documents, root));
         sweepSamples(root, Date.now());
       }
     } catch (err) {

@@ -124,3 +124,23 @@ function kept(ended: readonly SyncRun[]): SyncRun[] {
 }
 
 export const allOps: ReadonlySet<SyncOp> = new Set(syncOps);
+
+/** Removes what is kept of buckets that are gone. Answers their names. */
+export async function sweepStates(
+  documents: Pick<Documents, 'list' | 'update'>,
+  listBuckets: () => Promise<Named[]>,
+): Promise<string[]> {
+  const found = await documents.list<SyncState>('syncs');
+  // Looked up afterwards: a bucket is registered before anything is written about it.
+  const known = new Map((await listBuckets()).map(({ name, created }) => [name, created]));
+  const gone: string[] = [];
+  for (const { id, value } of found) {
+    if (known.get(id) === value.bucketCreated) continue;
+    const left = await documents.update<SyncState>('syncs', id, (now) =>
+      // Of a bucket that was made anew meanwhile, there is another one by now.
+      now.bucketCreated === value.bucketCreated ? undefined : now,
+    );
+    if (!left) gone.push(id);
+  }
+  return gone;
+}

@@ -3,7 +3,16 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { createMemoryStorage } from '../../gateway/storage/memory.js';
 import { createSyncControl } from '../../sync/control.js';
-import { findRun, MAX_QUEUED, noCounts, readState, requestRun, takeRun, tellRun } from '../../sync/runs.js';
+import {
+  findRun,
+  MAX_QUEUED,
+  noCounts,
+  readState,
+  requestRun,
+  sweepStates,
+  takeRun,
+  tellRun,
+} from '../../sync/runs.js';
 import type { SyncRequest } from '../../sync/types.js';
 
 const test = suite('sync/runs');
@@ -78,6 +87,25 @@ test('whoever waits hears of the end, also when many end between two of his look
   await requestRun(documents, bucket, all, '');
   await carryOut(documents, now + 60 * MINUTE);
   assert.is((await readState(documents, bucket))!.ended.length, 20);
+});
+
+test('what is kept of buckets that are gone is swept, that of others is not', async () => {
+  const { documents } = createMemoryStorage();
+  const named = (name: string, created = bucket.created) => ({ name, created });
+  for (const each of [named('gone'), named('anew'), named('there')]) await requestRun(documents, each, all, '');
+  const anew = named('anew', '2026-02-02T00:00:00.000Z');
+  const buckets = [anew, named('there')];
+  // Made anew, and asked for, after the states were listed.
+  const listBuckets = async () => {
+    await requestRun(documents, anew, all, '');
+    return buckets;
+  };
+  assert.equal(await sweepStates(documents, listBuckets), ['gone']);
+  assert.equal(
+    (await documents.list('syncs')).map(({ id }) => id),
+    ['anew', 'there'],
+  );
+  assert.is((await readState(documents, anew))!.queued.length, 1);
 });
 
 test.run();
