@@ -7,7 +7,7 @@ import { startGateway } from '../main.js';
 import { partOfThis, type Ready, serveByProcesses, tellReady } from '../processes.js';
 import { settings } from '../settings.js';
 import { CAP_DAC_READ_SEARCH, CAP_SYS_ADMIN } from '../storage/posix/linux.js';
-import { shedPrivileges } from '../storage/posix/privileges.js';
+import { forgetExecution, shedPrivileges } from '../storage/posix/privileges.js';
 import { personFor, warningOf } from './person.js';
 import { type CommonOptions, example, subCommand } from './run.js';
 
@@ -27,6 +27,7 @@ export function addServeCommand(program: Command): void {
     const config = await loadConfig({ flags, file: options.config });
     // `lfs changelog` needs the one, `lfs fid2path` the other.
     shedPrivileges(config.changelog.length > 0 ? [CAP_SYS_ADMIN, CAP_DAC_READ_SEARCH] : []);
+    forgetExecution();
     const processes = config.processes === 'auto' ? availableParallelism() : config.processes;
     if (processes > 1 && partOfThis() === 'all') await runAll(processes);
     else await run(config, processes);

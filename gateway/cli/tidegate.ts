@@ -1,6 +1,9 @@
 #!/usr/bin/env node
 /** The command `tidegate`. */
-import { tidegate } from './program.js';
-import { run } from './run.js';
+import { launch } from './launch.js';
+
+launch(process.argv.slice(2));
+const { tidegate } = await import('./program.js');
+const { run } = await import('./run.js');
 
 await run(tidegate());
