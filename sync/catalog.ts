@@ -33,7 +33,10 @@ export interface Commit {
 
 export interface Catalog {
   get(key: KeyBytes): Entry | undefined;
-  /** What stands in a directory itself, by name in byte order; '' is the directory object. Values as `entry-codec.ts` has them. */
+  /**
+   * What stands in a directory itself, by name in byte order; '' is the directory object. Values as `entry-codec.ts` has them.
+   * What is committed meanwhile may be among it, as with `below`.
+   */
   children(dir: DirBytes): IterableIterator<[name: string, value: Buffer]>;
   /** Every object in and below a directory; '' for all. */
   below(dir: DirBytes): IterableIterator<[key: KeyBytes, entry: Entry]>;
@@ -136,6 +139,9 @@ export function removeCatalog(directory: string): void {
   for (const name of [FILE, `${FILE}-lock`, MARK]) rmSync(join(directory, name), { force: true });
 }
 
+/** Entries of a range that are read at once. */
+const PIECE = 500;
+
 const parse = <T>(value: Buffer): T => {
   try {
     return JSON.parse(value.toString()) as T;
@@ -208,8 +214,14 @@ function openFile(path: string, lastSeq: number): Catalog {
     counted.bytes += entry.size;
   };
 
-  function* range(from: Database<Buffer, Buffer>, [start, end]: [Buffer, Buffer]): Generator<[Buffer, Buffer]> {
-    for (const { key, value } of from.getRange({ start, end })) yield [key, value];
+  /** In pieces: a range that is open keeps every page that was written since, and a look at a large directory takes hours. */
+  function* range(from: Database<Buffer, Buffer>, [first, end]: [Buffer, Buffer]): Generator<[Buffer, Buffer]> {
+    for (let start = first; ; ) {
+      const piece = [...from.getRange({ start, end, limit: PIECE })];
+      for (const { key, value } of piece) yield [key, value];
+      if (piece.length < PIECE) return;
+      start = Buffer.concat([piece.at(-1)!.key, Buffer.of(0)]);
+    }
   }
 
   /** A directory and those below it. */

@@ -2,6 +2,7 @@
 import { Command, CommanderError } from 'commander';
 import { Complaint, errnoOf, reasonOf } from '../complaint.js';
 import { S3Error } from '../errors.js';
+import { printable } from './table.js';
 
 /** Options that stand on every command, before or after the sub-command. */
 export interface CommonOptions {
@@ -57,7 +58,8 @@ function report(name: string, error: unknown): number {
     return error.exitCode === 0 ? 0 : 2;
   }
   const [message, code] = describe(error);
-  process.stderr.write(`${name}: ${message}\n`);
+  // Names of files may be in it.
+  process.stderr.write(`${name}: ${message.split('\n').map(printable).join('\n')}\n`);
   if (process.env['TIDEGATE_TEST_STACKS'] === '1' && error instanceof Error) process.stderr.write(`${error.stack}\n`);
   return code;
 }

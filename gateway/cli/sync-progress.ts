@@ -1,6 +1,7 @@
 /** How a sync that runs is shown: a bar that is redrawn on a terminal, now and then a line elsewhere. */
 import type { SyncRun } from '../../sync/types.js';
 import { size } from './figures.js';
+import { printable } from './table.js';
 
 /** Where it goes: standard error, so that standard output is the result alone. */
 export interface Screen {
@@ -67,7 +68,7 @@ export function createProgress(bucket: string, screen: Screen, now: () => number
     },
     note(text) {
       clear();
-      screen.write(`${text}\n`);
+      screen.write(`${printable(text)}\n`);
     },
     end: clear,
   };

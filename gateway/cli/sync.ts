@@ -11,7 +11,7 @@ import { duration, size } from './figures.js';
 import { collect } from './options.js';
 import { type CommonOptions, example, print, subCommand } from './run.js';
 import { createProgress, type Progress, progressText } from './sync-progress.js';
-import { table } from './table.js';
+import { printable, table } from './table.js';
 
 interface SyncOptions extends CommonOptions {
   key?: string;
@@ -118,7 +118,7 @@ async function sync(service: Service, bucket: Bucket, options: SyncOptions): Pro
     const { errors } = ended.counts;
     const files = errors === 1 ? '1 file' : `${errors} files`;
     throw new Complaint(
-      `${files} could not be given ${errors === 1 ? 'its ETag' : 'their ETags'}; the first: ${ended.message}`,
+      `${files} could not be given ${errors === 1 ? 'its ETag' : 'their ETags'}; the first: ${printable(ended.message ?? '')}`,
     );
   }
 }

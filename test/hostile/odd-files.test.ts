@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { HeadObjectCommand, ListObjectsV2Command } from '@aws-sdk/client-s3';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { runHere } from '../support/cli.js';
 import { createKey } from '../support/gateway.js';
 import { tempDir } from '../support/temp.js';
 import { until } from '../support/time.js';
@@ -80,6 +81,14 @@ test('a directory that may be listed and not entered: nothing in it is gone, and
       await until(name, 5_000, () => world.events().map(told).includes(name) || undefined);
     }
     chmodSync(world.file('a'), 0o755);
+    // What a terminal would take for an order, or for a line of the command's own.
+    const evil = 'evil\x1b[2J\nall is well';
+    mkdirSync(world.file(evil), { mode: 0 });
+    const { code, stderr } = await runHere(['sync', '-b', world.bucket, '--root', root]);
+    assert.is(code, 1);
+    assert.match(stderr, 'evil\\x1b[2J\\x0aall is well');
+    assert.not.ok(stderr.includes('\x1b') || stderr.includes('\nall is well'), stderr);
+    rmSync(world.file(evil), { recursive: true });
     assert.equal((await world.sync()).Deleted, '0');
     const events = world.events().map(told);
     assert.is(events.length, 9);

@@ -1,7 +1,7 @@
 import { execFileSync, fork } from 'node:child_process';
 import { createHash, randomFillSync } from 'node:crypto';
 import { once } from 'node:events';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { suite } from 'uvu';
@@ -119,23 +119,28 @@ catalogs('knows a file by its inode under all its names', () =>
   }),
 );
 
-catalogs('a range that is being read sees the state at its beginning while commits go on', () =>
-  withCatalog((catalog) => {
-    const names = Array.from({ length: 500 }, (_, i) => `f${String(i).padStart(4, '0')}`);
-    catalog.commit({ objects: names.map((name) => [name, entry()]) });
-    const seen: string[] = [];
-    for (const [name] of catalog.children('')) {
-      seen.push(name);
-      catalog.commit({
-        objects: [
-          [name, undefined],
-          [`g${name}`, entry()],
-        ],
-      });
-    }
-    assert.equal(seen, names);
-    assert.is(catalog.totals().objects, 500);
-  }),
+catalogs(
+  'a range that is read slowly while commits go on gives what stands there, and does not make the file grow',
+  () =>
+    withCatalog((catalog, directory) => {
+      const names = Array.from({ length: 2_500 }, (_, i) => `f${String(i).padStart(5, '0')}`);
+      catalog.commit({ objects: names.map((name, i) => [name, entry({ ino: BigInt(i + 1) })]) });
+      const file = join(directory, 'catalog.mdb');
+      const { size } = statSync(file);
+      const seen: string[] = [];
+      for (const [name] of catalog.children('')) {
+        seen.push(name);
+        catalog.commit({ objects: [[name, entry({ mtimeNs: BigInt(seen.length) })]], notes: { any: seen.length } });
+      }
+      assert.equal(seen, names);
+      assert.ok(statSync(file).size < 4 * size, `${size} bytes have become ${statSync(file).size}`);
+      const below = catalog.below('');
+      const first = Array.from({ length: 700 }, () => below.next().value?.[0]);
+      catalog.commit({ objects: names.map((name) => [name, undefined]) });
+      const rest = [...below].map(([name]) => name);
+      assert.equal([...first, ...rest], names.slice(0, first.length + rest.length));
+      assert.is(catalog.totals().objects, 0);
+    }),
 );
 
 catalogs('counts are those of what is there, whatever happens', () =>
