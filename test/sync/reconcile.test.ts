@@ -1,3 +1,4 @@
+// timeout: 240
 /** In which order things are told when a look and the record of a request meet: each change once, as whose it was. */
 import { randomBytes } from 'node:crypto';
 import {

@@ -1,3 +1,4 @@
+// timeout: 240
 import { type SpawnOptions, spawn, spawnSync } from 'node:child_process';
 import {
   appendFileSync,
