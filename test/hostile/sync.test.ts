@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import * as s3 from '@aws-sdk/client-s3';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { command } from '../support/gateway.js';
+import { command, createKey } from '../support/gateway.js';
 import { openTwoDoors, syncBucket, type TwoDoors, told } from '../support/two-doors.js';
 
 const test = suite('hostile: syncs');
@@ -93,6 +93,28 @@ test('syncs that wait are done one right after the other', async () => {
   // Each of the last twenty, which had nothing to do; half a second apart, when each was found by a look of the leader.
   const apart = ends.slice(0, -1).map((end, i) => end - ends[i + 1]!);
   assert.ok(apart.sort((a, b) => a - b)[apart.length >> 1]! < 250, `${apart}`);
+});
+
+test('only who may write in the bucket may have it synced; who may not read it hears nothing of its syncs', async () => {
+  const { gateway, bucket } = world;
+  const other = await createKey(gateway.root, 'others');
+  const asOther = { ...gateway, ...other };
+  const statuses = async () => [
+    (await syncBucket(asOther, bucket)).status,
+    (await syncBucket(asOther, bucket, { query: '&background' })).status,
+    (await syncBucket(asOther, bucket, { method: 'GET' })).status,
+  ];
+  const grant = (role: string) =>
+    command('tidegate', ['role', 'grant', bucket, '--account', other.uuid, '--role', role], gateway.root);
+  const ran = () => world.state().ended.length;
+  const before = ran();
+  assert.equal(await statuses(), ['403', '403', '403']);
+  assert.is((await fetch(`${gateway.endpoint}/${bucket}?sync`, { method: 'PUT' })).status, 403);
+  await grant('reader');
+  assert.equal((await statuses()).slice(0, 2), ['403', '403']);
+  assert.equal([ran(), world.state().queued, world.state().running], [before, [], undefined], 'nothing was asked for');
+  await grant('writer');
+  assert.equal(await statuses(), ['200', '202', '200']);
 });
 
 test.run();
