@@ -76,17 +76,13 @@ export const createStamper = (options: StamperOptions): Stamper => {
   const running = new Set<Promise<void>>();
   let closing = false;
 
-  /** What is not, waits for nothing that is. */
-  const isRead = ({ bucket }: Place, { trusted }: Pick<StampHow, 'trusted'>): boolean =>
-    !trusted && !groundOf(bucket).fast;
-
   const hash = async ({ at, key, seen, how }: Job, lane: number): Promise<StampResult> => {
     const { actor } = at;
     const settings = { actor, lane, context: 'write' } as const;
     let open: number | undefined;
     const abort = (id: number) => void pool.run('stampAbort', [id], { actor, lane }).catch(() => {});
     try {
-      if (isRead(at, how)) await throttle.ready();
+      if (!how.trusted) await throttle.ready();
       let step: StampStep = await inBucket(at, (ground) =>
         pool.run('stampBegin', [ground, key, seen, how, slice], {
           ...settings,
@@ -147,7 +143,8 @@ export const createStamper = (options: StamperOptions): Stamper => {
           resolve(busy);
           return;
         }
-        const kind = isRead(at, how) ? kinds.findIndex(({ below }) => seen.size < below) : 0;
+        const isRead = !how.trusted && !groundOf(at.bucket).fast;
+        const kind = isRead ? kinds.findIndex(({ below }) => seen.size < below) : 0;
         queues[kind]!.push({ at, key, seen, how: { ...how, checksum }, resolve });
         start(kind);
       }),

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { Agent, request } from 'node:http';
 import { join } from 'node:path';
 import { createKey, type Key } from '../support/gateway.js';
+import { mustRun } from '../support/programs.js';
 import { withTimeout } from '../support/time.js';
 import type { ProbeOrder, Stall } from './probe.js';
 import { start, stop } from './process.js';
@@ -19,6 +20,8 @@ export interface Subject extends Target {
     durability: Durability;
     /** Directory of a bucket. */
     path(bucket: string): string;
+    /** `tidegate bucket set`, with these options. */
+    configure(bucket: string, options: readonly string[]): Promise<void>;
     /** Begins to watch how late the main thread is, and what all threads do. */
     watch(load: string): Promise<void>;
     watched(): Promise<Stall>;
@@ -86,6 +89,10 @@ export function createHost({ root, dist, profile }: HostOptions): Host {
         pid: child.pid!,
         durability,
         path: (bucket) => join(root, uuid, bucket),
+        async configure(bucket, options) {
+          const set = [join(dist, 'gateway/cli/tidegate.js'), 'bucket', 'set', bucket, '--root', root, ...options];
+          await mustRun(process.execPath, set);
+        },
         async watch(load) {
           // JSON leaves out what is undefined.
           const dir = profile === undefined ? undefined : join(profile, load.replaceAll('/', '-'));

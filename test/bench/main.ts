@@ -16,7 +16,7 @@ import { createHost } from './gateway.js';
 import { clear } from './ground.js';
 import { limits } from './limits.js';
 import { access, startup, verification } from './loads/access.js';
-import { fastPut, largeGets, largePuts, memory, multipart } from './loads/large.js';
+import { fastPuts, largeGets, largePuts, memory, multipart } from './loads/large.js';
 import { everything, pages } from './loads/listing.js';
 import { mixed } from './loads/mixed.js';
 import { deletes, reads, writes } from './loads/small.js';
@@ -125,7 +125,7 @@ async function main(): Promise<boolean> {
     await deletes(bench, 'full');
     await largeGets(bench);
     await largePuts(bench, 'full');
-    fastPut(bench);
+    await fastPuts(bench);
     await multipart(bench);
     await writes(bench, 'none');
     await deletes(bench, 'none');

@@ -72,7 +72,7 @@ for (const sidecars of [false, true]) {
   });
 }
 
-test('the size of a file is nothing to it, nor a limit of the rate', async () => {
+test('the size of a file is nothing to it, nor a limit of bytes', async () => {
   const bench = await openFast({ hashers: 1, hashRate: 1024 });
   try {
     writeFileSync(bench.file('sparse'), '');
@@ -83,6 +83,20 @@ test('the size of a file is nothing to it, nor a limit of the rate', async () =>
     assert.match(etag, noMd5);
   } finally {
     rmSync(bench.file('sparse'));
+    await bench.close();
+  }
+});
+
+test('so many files a second is a limit for these, too', async () => {
+  const bench = await openFast({ hashIops: 50 });
+  try {
+    const names = Array.from({ length: 60 }, (_, i) => `${i}`);
+    for (const name of names) writeFileSync(bench.file(name), name);
+    const begun = performance.now();
+    await Promise.all(names.map((name) => stamped(bench.stamp(name))));
+    const took = performance.now() - begun;
+    assert.ok(took > 900, `60 files at 50 a second took ${took} ms`);
+  } finally {
     await bench.close();
   }
 });

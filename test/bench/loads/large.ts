@@ -53,8 +53,9 @@ async function puts(
   subject: Subject,
   { mib, connections, protection }: { mib: number; connections: number; protection: Protection },
   seconds: number,
+  full?: string,
 ): Promise<() => Promise<Work>> {
-  const full = await bucket(subject, 'large-put');
+  full ??= await bucket(subject, 'large-put');
   // The same keys again: what was there is replaced, or the disk would fill.
   const calls = Array.from({ length: connections }, (_, i) =>
     upload(subject, { method: 'PUT', path: `/${full}/${protection}-${i}` }, mib, protection),
@@ -105,11 +106,23 @@ export async function largePuts(bench: Bench, durability: Durability): Promise<v
   }
 }
 
-/** An ETag that is no MD5 would leave the disk as the only limit. */
-export function fastPut(bench: Bench): void {
-  const load = 'PUT 64 MiB, ETag policy fast';
-  if (!bench.wanted(load)) return;
-  absolute(bench, load, null, 'MB/s', limits.largePutFast, { note: 'the gateway has no such policy yet' });
+/** An ETag that is no MD5 leaves the disk as the only limit. */
+export async function fastPuts(bench: Bench): Promise<void> {
+  const { scale, scratch } = bench;
+  for (const connections of [1, 4]) {
+    await measure(bench, {
+      load: `PUT 64 MiB, ETag policy fast, ${conn(connections)}, durability full`,
+      unit: 'MB/s',
+      durability: 'full',
+      per: 'ms/GB',
+      async ready(subject) {
+        const full = await bucket(subject, 'fast-put');
+        await once(subject, `policy of ${full}`, async () => subject.process?.configure(full, ['--etag', 'fast']));
+        return puts(subject, { mib: 64, connections, protection: 'plain' }, scale.seconds, full);
+      },
+      compared: async () => [{ to: bareWrite(scratch, 64, connections, true), limit: limits.largePutFast }],
+    });
+  }
 }
 
 /** One object in parts of 16 MiB, four at a time, with Create and Complete. */
