@@ -44,7 +44,8 @@ const MIB = 1 << 20;
 const SLICE = 4 * MIB;
 /** Files that are being hashed in one thread, by size (bytes, below): a file waits for those of its own kind only. */
 const kinds = [
-  { below: SLICE + 1, slots: 2 },
+  // Most of their time they wait: for the disk, and for the clock to pass their record's time.
+  { below: SLICE + 1, slots: 8 },
   { below: 256 * MIB, slots: 1 },
   { below: 16_384 * MIB, slots: 1 },
   { below: Number.POSITIVE_INFINITY, slots: 1 },

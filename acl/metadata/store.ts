@@ -13,6 +13,8 @@ export interface Loaded {
   packed?: Packed;
   /** The attribute names an overflow file that is not there: its file was replaced this moment, or it is lost. */
   incomplete: boolean;
+  /** Part of it lies in an overflow file. */
+  overflows?: true;
   /** Removes what lies outside of the attribute, once the file is gone. Keep the file open until then: its inode number names the sidecar. */
   forget(): void;
   /** Removes the overflow file, once the attribute no longer names it. */
@@ -38,7 +40,7 @@ export const loadRecord = (bucket: MetaGround, fd: number, stat: Stat): Loaded =
   if (packed.stamp?.ino !== stat.ino || !belongsTo(overflow.name, stat.ino)) return { ...none, packed };
   const meta = readOverflow(bucket, overflow);
   const forget = () => removeOverflow(bucket, overflow);
-  const rest = { incomplete: !meta, forget, supersede: forget };
+  const rest = { incomplete: !meta, overflows: true as const, forget, supersede: forget };
   return { packed: meta ? { ...packed, meta } : packed, ...rest };
 };
 

@@ -334,9 +334,11 @@ const save = (bucket: BucketDir, stamping: Stamping): StampResult | undefined =>
   const saved = saveRecord(bucket, fd, stat, { stamp, meta });
   const settled = beside ? process.hrtime.bigint() : settle(bucket, fd, saved, stamp, tick, base);
   const after = beside ? stat : fstat(fd);
+  // A record that a crash takes back is made again, so nobody waits for the disk; but the old one must not come back without
+  // its overflow file.
+  if (loaded.overflows && ground.durability === 'full') fsync(fd);
   loaded.supersede();
   if (after.size !== size || after.mtimeNs !== mtimeNs) return changed(stamping);
-  if (ground.durability === 'full') fsync(fd);
   stamping.stored = { stamp, stat: after, settled };
   return undefined;
 };
