@@ -5,7 +5,7 @@
  */
 import { isMainThread } from 'node:worker_threads';
 import { bind, nr, outcome } from './libc.js';
-import { procPath, rawPath, tryLgetxattr } from './syscalls.js';
+import { closed, procPath, rawPath, tryLgetxattr } from './syscalls.js';
 
 const n1 = bind(', long a');
 const path = bind(', const char *path');
@@ -14,7 +14,9 @@ const path = bind(', const char *path');
 const CLONE_FS = 0x200;
 
 let own = false;
-let inside = false;
+/** Where this thread is, and `closed` when it went there. */
+let inside: number | undefined;
+let since = 0;
 
 /** Gives this thread a working directory of its own, where the system permits it (containers may forbid unshare). */
 export const ownWorkingDirectory = (): void => {
@@ -27,16 +29,18 @@ export const ownWorkingDirectory = (): void => {
  */
 export const tryGetxattrAt = (directory: number, name: Buffer, attribute: string, into: Uint8Array): number => {
   if (!own) return tryLgetxattr(Buffer.concat([rawPath(`${procPath(directory)}/`), name]), attribute, into);
-  // Each time: what has the same number may be another directory by now.
-  const moved = outcome(n1(nr.fchdir, directory));
-  if (moved < 0) return moved;
-  inside = true;
+  // What has the same number may be another directory, but not while nothing was closed.
+  if (inside !== directory || since !== closed) {
+    const moved = outcome(n1(nr.fchdir, directory));
+    if (moved < 0) return moved;
+    [inside, since] = [directory, closed];
+  }
   return tryLgetxattr(name, attribute, into);
 };
 
 /** Nothing shall be kept busy, or alive, because this thread was there last. */
 export const leaveDirectory = (): void => {
-  if (!inside) return;
+  if (inside === undefined) return;
   path(nr.chdir, '/');
-  inside = false;
+  inside = undefined;
 };
