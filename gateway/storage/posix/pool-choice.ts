@@ -42,7 +42,7 @@ export interface Choice {
   /** The best worker for a call that any may take; undefined when all are at it. */
   pick(call: Call): Slot | undefined;
   /** The one that `RunOptions.prefer` means, unless it is at something for long. */
-  preferred(prefer: number | undefined): Slot | undefined;
+  preferred(prefer: number | undefined, op: string): Slot | undefined;
   /** The number of the one with the least to do. */
   lane(): number;
   /** Whether a call of this operation takes less than a message does. */
@@ -64,7 +64,7 @@ const SLOW_MS = 2;
  */
 const TOGETHER = 16;
 const QUICK_MS = 0.1;
-/** For so long one that is preferred may be at something. */
+/** For so long one that is preferred may be at something, and so much work it may have. */
 const PREFERRED_MS = 50;
 
 export const newSlot = (): Slot => ({
@@ -102,7 +102,9 @@ export const createChoice = (slots: readonly Slot[], steady: number): Choice => 
       const actor = actorKey(as);
       const quick = isQuick(op);
       const now = performance.now();
-      const depth = Math.max(1, Math.min(DEPTH, SLOW_MS / (took.get(op) ?? SLOW_MS)));
+      const ms = took.get(op) ?? PREFERRED_MS;
+      // One more than it does now: it need not wait for the main thread in between.
+      const depth = Math.min(DEPTH, Math.max(ms < PREFERRED_MS ? 2 : 1, SLOW_MS / ms));
       let best: Slot | undefined;
       let bestScore = Number.POSITIVE_INFINITY;
       for (const slot of slots) {
@@ -115,9 +117,9 @@ export const createChoice = (slots: readonly Slot[], steady: number): Choice => 
       }
       return best;
     },
-    preferred: (prefer) => {
+    preferred: (prefer, op) => {
       const slot = prefer === undefined ? undefined : slots[prefer % steady];
-      if (!slot?.started || slot.load >= DEPTH) return undefined;
+      if (!slot?.started || slot.load >= Math.min(DEPTH, PREFERRED_MS / (took.get(op) ?? SLOW_MS))) return undefined;
       return slot.load === 0 || performance.now() - slot.progressed < PREFERRED_MS ? slot : undefined;
     },
     lane: () => {

@@ -202,7 +202,8 @@ export const createPool = <O extends OpTable = Ops>(options: PoolOptions): Pool<
       else drop(pending, new S3Error('InternalError', { message: 'A worker thread was lost. Please try again.' }));
       return;
     }
-    const slot = choice.preferred(prefer) ?? (queue.length === 0 ? choice.pick(pending.call) : undefined);
+    const slot =
+      choice.preferred(prefer, pending.call.op) ?? (queue.length === 0 ? choice.pick(pending.call) : undefined);
     if (slot) give(slot, pending);
     else if (queue.length >= room) drop(pending, tooMany());
     else {

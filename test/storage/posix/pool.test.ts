@@ -108,7 +108,7 @@ test('what is slow on one worker does not hold up the others', () =>
   }));
 
 test('a full queue and a long wait are SlowDown; what was refused is not begun later', () =>
-  withPool({ workers: 1, queueLimit: 3, waitMs: 150, stillMs: 60_000 }, async (pool) => {
+  withPool({ workers: 1, queueLimit: 3, waitMs: 500, stillMs: 60_000 }, async (pool) => {
     const mark = join(tempDir(), 'mark');
     const first = pool.run('sleep', [2_000]);
     await sleep(20);
