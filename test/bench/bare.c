@@ -4,6 +4,8 @@
  *
  *   bare put DIR SECONDS SIZE THREADS SYNC   new files in an empty DIR: temp file, write, attribute, [fsync], rename, [fsync of the directory]
  *   bare list DIR SECONDS DEEP               getdents, sort, lstat and attribute of each, XML; DEEP 1: descends
+ *   bare pages DIR SECONDS THREADS           the same, by threads at once
+ *   bare heads DIR SECONDS THREADS COUNT     open, fstat and attribute of k0 … k(COUNT - 1) in turn, by threads at once
  *   bare names DIR SECONDS                   getdents to the end
  *   bare make DIR COUNT PER                  COUNT empty files: PER in each directory, 0: all in one
  */
@@ -42,6 +44,20 @@ static size_t size;
 static int64_t until;
 static char *content;
 
+/* Runs it in so many threads; answers the sum of what they return. */
+static long at_once(void *(*some)(void *)) {
+  pthread_t ids[256];
+  long sum = 0;
+  if (threads < 1 || threads > 256) exit(2);
+  for (long i = 0; i < threads; i++) pthread_create(&ids[i], 0, some, (void *)i);
+  for (int i = 0; i < threads; i++) {
+    void *done;
+    pthread_join(ids[i], &done);
+    sum += (long)done;
+  }
+  return sum;
+}
+
 static void *put_some(void *argument) {
   long thread = (long)argument, done = 0;
   char value[attribute];
@@ -76,16 +92,7 @@ static long put(char **args) {
   content = malloc(size);
   memset(content, 'x', size);
   until = now() + (int64_t)(atof(args[1]) * 1e9);
-  pthread_t ids[256];
-  long sum = 0;
-  if (threads < 1 || threads > 256) exit(2);
-  for (long i = 0; i < threads; i++) pthread_create(&ids[i], 0, put_some, (void *)i);
-  for (int i = 0; i < threads; i++) {
-    void *done;
-    pthread_join(ids[i], &done);
-    sum += (long)done;
-  }
-  return sum;
+  return at_once(put_some);
 }
 
 /* ---- list ---- */
@@ -103,12 +110,12 @@ struct names {
   size_t count, room;
 };
 
-static char *xml;
-static size_t xml_at, xml_room;
+static __thread char *xml;
+static __thread size_t xml_at, xml_room;
 
 /* Every name but . and .. ; with a slash behind directories, as S3 sorts them. */
 static void read_names(int fd, struct names *to) {
-  static char buffer[1 << 20];
+  static __thread char buffer[1 << 20];
   long got;
   while ((got = syscall(SYS_getdents64, fd, buffer, sizeof buffer)) > 0) {
     for (long at = 0; at < got;) {
@@ -165,6 +172,51 @@ static void list(const char *path, int deep) {
   free(names.all);
 }
 
+/* ---- list and head, by threads ---- */
+
+static const char *directory;
+static long keys;
+
+static void *list_some(void *argument) {
+  (void)argument;
+  long done = 0;
+  for (; now() < until; done++) {
+    xml_at = 0;
+    list(directory, 0);
+  }
+  return (void *)done;
+}
+
+static void *head_some(void *argument) {
+  long done = 0;
+  /* Each begins elsewhere. */
+  for (long at = (long)argument * 7; now() < until; at++, done++) {
+    char name[64], value[4096];
+    struct stat stat;
+    snprintf(name, sizeof name, "k%ld", at % keys);
+    int bucket = open(directory, O_PATH | O_DIRECTORY);
+    if (bucket < 0) fail(directory);
+    int fd = openat(bucket, name, O_RDONLY | O_NOFOLLOW);
+    if (fd < 0) fail(name);
+    if (fstat(fd, &stat) != 0) fail("fstat");
+    if (fgetxattr(fd, "user.tidegate", value, sizeof value) < 0) fail("fgetxattr");
+    close(fd);
+    close(bucket);
+  }
+  return (void *)done;
+}
+
+static long read_at_once(char **args, void *(*some)(void *)) {
+  directory = args[0];
+  if (some == list_some) {
+    if (chdir(directory) != 0) fail(directory);
+    directory = ".";
+  }
+  threads = atoi(args[2]);
+  until = now() + (int64_t)(atof(args[1]) * 1e9);
+  return at_once(some);
+}
+
 /* ---- make ---- */
 
 static void make(char **args) {
@@ -197,6 +249,10 @@ int main(int count, char **args) {
       xml_at = 0;
       list(args[2], atoi(args[4]));
     }
+  } else if (!strcmp(command, "pages") && count == 5) done = read_at_once(args + 2, list_some);
+  else if (!strcmp(command, "heads") && count == 6) {
+    keys = atol(args[5]);
+    done = read_at_once(args + 2, head_some);
   } else if (!strcmp(command, "names") && count == 4) {
     for (int64_t end = from + (int64_t)(atof(args[3]) * 1e9); done == 0 || now() < end; done++) {
       int fd = open(args[2], O_RDONLY | O_DIRECTORY);

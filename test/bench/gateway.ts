@@ -42,6 +42,10 @@ export interface HostOptions {
   root: string;
   /** A `dist`: what is served. */
   dist: string;
+  /** Further flags of `serve`. */
+  flags?: readonly string[];
+  /** Where the account may publish directories. */
+  fspaths?: string;
   /** Where CPU profiles of main thread and workers are written. */
   profile?: string | undefined;
 }
@@ -49,15 +53,15 @@ export interface HostOptions {
 /** As root the gateway takes on the owner's identity at every access: that is part of what is measured. */
 const owner = process.getuid?.() === 0 ? ['--fsuid=60199:60199'] : [];
 
-export function createHost({ root, dist, profile }: HostOptions): Host {
+export function createHost({ root, dist, profile, flags = [], fspaths }: HostOptions): Host {
   let key: Key | undefined;
   let current: { subject: Required<Subject>; end(): Promise<void> } | undefined;
 
   async function launch(durability: Durability): Promise<NonNullable<typeof current>> {
-    key ??= await createKey(root, 'bench', owner);
+    key ??= await createKey(root, 'bench', [...owner, ...(fspaths === undefined ? [] : ['--fspaths', fspaths])]);
     const { accessKey, secretKey, uuid } = key;
     const args = ['--import', join(import.meta.dirname, 'probe.js')];
-    const serve = ['serve', '--root', root, '--port', '0', '--durability', durability, '--log-level', 'warn'];
+    const serve = ['serve', '--root', root, '--port', '0', '--durability', durability, '--log-level', 'warn', ...flags];
     const child = start(process.execPath, [...args, join(dist, 'gateway/cli/tidegate.js'), ...serve], {
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     });

@@ -34,6 +34,8 @@ export const limits = {
   stall: limit(5, 2),
   /** MiB. */
   memory: limit(300, 200),
+  /** Of as many bare threads on a filesystem that takes a millisecond for each call. */
+  slow: limit(0.7),
   /** us. */
   verification: limit(8),
   /** s. */

@@ -1,7 +1,7 @@
 /**
  * The benchmark: the real gateway beside what the machine can do.
  *
- *     npm run bench -- [--quick] [--json FILE] [--only TEXT,…] [--dir DIR] [--dist DIR] [--profile DIR] [--drop-caches]
+ *     npm run bench -- [--quick] [--json FILE] [--only TEXT,…] [--dir DIR] [--dist DIR] [--profile DIR] [--drop-caches] [--slow]
  *                      [--against URL --key KEY --secret SECRET]
  *
  * Bounded in time and disk; what it makes is removed. Loopback only, but for --against.
@@ -19,6 +19,7 @@ import { access, startup, verification } from './loads/access.js';
 import { fastPuts, largeGets, largePuts, memory, multipart } from './loads/large.js';
 import { everything, pages } from './loads/listing.js';
 import { mixed } from './loads/mixed.js';
+import { slow } from './loads/slow.js';
 import { deletes, reads, writes } from './loads/small.js';
 import { absolute, type Bench, failure } from './measure.js';
 import { summarize } from './profile.js';
@@ -36,6 +37,7 @@ const { values: args } = parseArgs({
     dist: { type: 'string' },
     profile: { type: 'string' },
     'drop-caches': { type: 'boolean', default: false },
+    slow: { type: 'boolean', default: false },
     against: { type: 'string' },
     key: { type: 'string' },
     secret: { type: 'string' },
@@ -134,6 +136,7 @@ async function main(): Promise<boolean> {
     await pages(bench);
     await everything(bench);
     await mixed(bench);
+    if (args.slow) await slow(bench);
     sums(bench);
     await clear(bench);
   } finally {

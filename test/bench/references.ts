@@ -223,6 +223,19 @@ export async function bareRead(scratch: string, name: string, ...args: (string |
   return { name: `${name} (${by})`, run: () => bare(scratch, ...args) };
 }
 
+/** `heads` or `pages` of a directory by so many threads. */
+export async function bareThreads(
+  scratch: string,
+  threads: number,
+  [command, directory, seconds]: ['heads' | 'pages', string, number],
+  ...more: number[]
+): Promise<Reference> {
+  const { by } = await bareProgram(scratch);
+  const name = `bare ${threads} thread${threads > 1 ? 's' : ''}`;
+  if (by !== 'C') return { name, missing: 'no cc' };
+  return { name, run: () => bare(scratch, command, directory, seconds, threads, ...more) };
+}
+
 /** `find -printf` of every file, sorted by bytes. */
 export function findSorted(directory: string): Reference {
   return {

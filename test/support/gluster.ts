@@ -107,6 +107,8 @@ end-volume
     top = name;
   };
   if (delayMicros > 0) stack('debug/delay-gen', [`delay-duration ${delayMicros}`, 'delay-percentage 100']);
+  // Its delays are slept in the thread of the caller: FUSE alone would have one.
+  if (delayMicros > 0) stack('performance/io-threads', ['thread-count 64']);
   if (caches) for (const name of caching) stack(`performance/${name}`);
   return text;
 }

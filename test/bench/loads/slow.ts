@@ -1,0 +1,124 @@
+/**
+ * A filesystem that takes a millisecond for each call, as those of clusters do: there throughput is what waits at the same
+ * time. GlusterFS on loopback with its `debug/delay-gen`, beside as many bare threads; needs root, so only when asked for.
+ */
+import { chownSync, mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { haveGluster, startVolume } from '../../support/gluster.js';
+import { ask, createHost, type Subject } from '../gateway.js';
+import { metadata, numbered } from '../ground.js';
+import { limits } from '../limits.js';
+import { absolute, type Bench, failure } from '../measure.js';
+import { cpuSeconds, forgetPeak, peakMiB } from '../process.js';
+import { bareThreads, type Reference } from '../references.js';
+import { figure, median, type Work } from '../row.js';
+import { signedCall } from '../signed.js';
+import { drive } from '../wire.js';
+
+const HEADS = 64;
+/** Of a directory, all in one page. */
+const PAGE = 50;
+const name = 'bench-slow';
+
+export async function slow(bench: Bench): Promise<void> {
+  const rows = [1, 4, 16, 32].flatMap((workers) =>
+    (['HEAD', `LIST page of ${PAGE}`] as const).map((what) => ({
+      workers,
+      what,
+      load: `${what}, 1 ms a call, ${workers} worker${workers > 1 ? 's' : ''}`,
+    })),
+  );
+  const wanted = rows.filter(({ load }) => bench.wanted(load));
+  if (wanted.length === 0) return;
+  if (!haveGluster()) {
+    for (const { load } of wanted)
+      absolute(bench, load, null, 'op/s', undefined, { note: 'no root, FUSE or GlusterFS' });
+    return;
+  }
+  const volume = await startVolume();
+  try {
+    const [quick, delayed] = [await volume.mount(), await volume.mount({ delayMicros: 1000 })];
+    const directory = join(delayed, 'bucket');
+    mkdirSync(join(quick, 'bucket'));
+    chownSync(join(quick, 'bucket'), 60199, 60199);
+    const root = join(bench.scratch, 'slow-root');
+    mkdirSync(root, { mode: 0o755 });
+    for (const workers of new Set(wanted.map((row) => row.workers))) {
+      const host = createHost({
+        root: join(root, `${workers}`),
+        dist: bench.dist,
+        flags: ['--workers', `${workers}`, '--sync', 'off'],
+        fspaths: delayed,
+      });
+      mkdirSync(join(root, `${workers}`), { mode: 0o755 });
+      try {
+        const subject = await host.gateway('none');
+        await fill(subject, directory);
+        for (const row of wanted.filter((each) => each.workers === workers)) await one(bench, subject, directory, row);
+      } catch (error) {
+        for (const { load } of wanted.filter((each) => each.workers === workers))
+          absolute(bench, load, null, 'op/s', undefined, { note: `${failure}${(error as Error).message}` });
+      } finally {
+        await host.stop();
+      }
+    }
+  } finally {
+    await volume.stop();
+  }
+}
+
+/** The bucket, and objects with metadata in it. */
+async function fill(subject: Required<Subject>, directory: string): Promise<void> {
+  await ask(subject, 'PUT', `/${name}`, '', '', { 'x-ddn-specified-directory': directory });
+  const keys = [...numbered('k', HEADS), ...numbered('page/f', PAGE)];
+  const put = (key: string) =>
+    signedCall(subject, { method: 'PUT', path: `/${name}/${key}`, headers: metadata }, Buffer.alloc(100));
+  await drive(subject, keys.map(put), { connections: 8 });
+}
+
+async function one(
+  bench: Bench,
+  subject: Required<Subject>,
+  directory: string,
+  { what, load, workers }: { what: string; load: string; workers: number },
+): Promise<void> {
+  const seconds = Math.max(2, bench.scale.seconds);
+  const calls =
+    what === 'HEAD'
+      ? numbered('k', HEADS).map((key) => signedCall(subject, { method: 'HEAD', path: `/${name}/${key}` }))
+      : [signedCall(subject, { method: 'GET', path: `/${name}`, query: 'list-type=2&prefix=page%2F' })];
+  const run = () => drive(subject, calls, { connections: 2 * workers, seconds });
+  const to: Reference =
+    what === 'HEAD'
+      ? await bareThreads(bench.scratch, workers, ['heads', directory, seconds], HEADS)
+      : await bareThreads(bench.scratch, workers, ['pages', join(directory, 'page'), seconds]);
+  const rate = (work: Work) => figure(work, 'op/s');
+  const { pid } = subject.process;
+  await run();
+  const [ours, bares, cpus]: number[][] = [[], [], []];
+  forgetPeak(pid);
+  for (let round = 0; round < bench.scale.rounds; round++) {
+    const before = cpuSeconds(pid);
+    const work = await run();
+    cpus!.push(((cpuSeconds(pid) - before) * 1e6) / work.operations);
+    ours!.push(rate(work));
+    if ('run' in to) bares!.push(rate(await to.run()));
+  }
+  const compared = bares!.length > 0;
+  bench.add({
+    load,
+    value: median(ours!),
+    unit: 'op/s',
+    reference: compared ? median(bares!) : null,
+    referenceName: to.name,
+    ratio: compared ? median(ours!.map((value, i) => value / bares![i]!)) : null,
+    floor: compared ? limits.slow.floor : null,
+    aim: null,
+    better: 'higher',
+    cpu: median(cpus!),
+    cpuUnit: 'us/op',
+    rssMiB: peakMiB(pid),
+    stallMs: null,
+    ...('missing' in to && { note: to.missing }),
+  });
+}
