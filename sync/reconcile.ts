@@ -182,7 +182,6 @@ export function createReconciler(deps: ReconcileDeps): Reconciler {
     const { key } = missed;
     const { dir, name } = split(key);
     const before = catalog.get(key);
-    const isDeleted = () => draft.after.push(() => cause.counts.deleted++);
     if (!cause.publishes) return 'settled';
     if (!isHome(bucket, catalog)) {
       cause.complain(fromBytes(key), 'the directory of the bucket is another one: nothing is taken for deleted');
@@ -190,7 +189,7 @@ export function createReconciler(deps: ReconcileDeps): Reconciler {
     }
     if (!before) {
       // Another look was quicker, but it is this one, too, that has seen it go.
-      isDeleted();
+      draft.after.push(() => renames.missedToo(key, cause.counts));
       return 'settled';
     }
     if (lookAtName(bucket, catalog, dir, name).finding?.kind !== 'vanished') {
@@ -206,7 +205,7 @@ export function createReconciler(deps: ReconcileDeps): Reconciler {
       return 'settled';
     }
     if (cause.dryRun) {
-      if (!renames.isMoved(key)) isDeleted();
+      if (!renames.isMoved(key)) draft.after.push(() => cause.counts.deleted++);
       return 'settled';
     }
     if (isRequested(item)) return 'later';

@@ -24,6 +24,8 @@ export interface Renames {
   former(file: Fingerprint): Former | undefined;
   /** A key was found to be gone, and that is committed. @param counts in which it is a deletion, as long as its file does not turn up */
   departed(key: KeyBytes, entry: Entry, counts: SyncCounts): void;
+  /** Another look has missed a key too, whose going is committed already. @param counts as for `departed` */
+  missedToo(key: KeyBytes, counts: SyncCounts): void;
   /** Whether the key's file was found under another name already. */
   isMoved(key: KeyBytes): boolean;
 }
@@ -31,6 +33,15 @@ export interface Renames {
 const REMEMBERED = 50_000;
 
 const vouched = ({ ctimeNs, etag }: Entry, file: Fingerprint): string => (ctimeNs === file.ctimeNs ? etag : '');
+
+interface Departure {
+  key: KeyBytes;
+  entry: Entry;
+  /** Its file has turned up elsewhere. */
+  moved: boolean;
+  /** In which it is a deletion, until then. */
+  counts: SyncCounts[];
+}
 
 interface RenamesDeps {
   catalog: Catalog;
@@ -40,7 +51,9 @@ interface RenamesDeps {
 
 export function createRenames({ catalog, inside, lookAgain }: RenamesDeps): Renames {
   /** Files that went, by inode: they may turn up under another name. */
-  const departed = createMemory<bigint, { key: KeyBytes; entry: Entry; counts: SyncCounts }>(REMEMBERED);
+  const departed = createMemory<bigint, Departure>(REMEMBERED);
+  /** The same by key; those that have turned up, too. */
+  const departures = createMemory<KeyBytes, Departure>(REMEMBERED);
   const moved = createMemory<KeyBytes, true>(REMEMBERED);
 
   function isGone(key: KeyBytes): boolean {
@@ -60,7 +73,8 @@ export function createRenames({ catalog, inside, lookAgain }: RenamesDeps): Rena
         const { key, counts } = gone;
         const done = () => {
           departed.delete(file.ino);
-          if (counts.deleted > 0) counts.deleted--;
+          gone.moved = true;
+          for (const each of counts.splice(0)) if (each.deleted > 0) each.deleted--;
         };
         return { key, etag: vouched(gone.entry, file), done };
       }
@@ -77,8 +91,15 @@ export function createRenames({ catalog, inside, lookAgain }: RenamesDeps): Rena
       return undefined;
     },
     departed(key, entry, counts) {
-      if (moved.delete(key)) return;
-      if (entry.ino !== 0n) departed.set(entry.ino, { key, entry, counts });
+      const departure: Departure = { key, entry, moved: moved.delete(key), counts: [counts] };
+      departures.set(key, departure);
+      if (!departure.moved && entry.ino !== 0n) departed.set(entry.ino, departure);
+    },
+    missedToo(key, counts) {
+      const departure = departures.get(key);
+      if (departure?.moved) return;
+      counts.deleted++;
+      departure?.counts.push(counts);
     },
     isMoved: (key) => moved.has(key),
   };
