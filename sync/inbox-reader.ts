@@ -77,11 +77,11 @@ export function drain(directory: string, positions: Positions, { maxBytes = 1 <<
     }
   };
   read(Number.POSITIVE_INFINITY);
-  // What came before a line that was read may have been written to a file that was read before it: so all are read once
-  // more, up to that moment.
+  // What came before a line that was read may have been written to a file that was read before it, or to one that was not
+  // there yet: so all are read once more, up to that moment.
   let latest = 0;
   for (const { lines } of files.values()) for (const { record } of lines) latest = Math.max(latest, record?.time ?? 0);
-  if (files.size > 1 && latest > 0) read(latest);
+  if (latest > 0) read(latest);
   const pending = [...files.values()].filter(({ lines, cut }) => lines.length > 0 || cut);
   const changes: S3Change[] = [];
   const removals: S3Removal[] = [];
