@@ -21,19 +21,11 @@ import * as assert from 'uvu/assert';
 import { isRoot } from '../support/people.js';
 import { tempDir } from '../support/temp.js';
 import { until } from '../support/time.js';
-import { md5, openTwoDoors, type TwoDoors, told } from '../support/two-doors.js';
+import { md5, openTwoDoors, type TwoDoors, told, worldsOf } from '../support/two-doors.js';
 
 const test = suite('two worlds: away');
 
-const open: TwoDoors[] = [];
-const openWorld = async (...args: Parameters<typeof openTwoDoors>): Promise<TwoDoors> => {
-  const world = await openTwoDoors(...args);
-  open.push(world);
-  return world;
-};
-test.after.each(async () => {
-  for (const world of open.splice(0)) await world.end();
-});
+const openWorld = worldsOf(test);
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 /** From the last change to the last event; measured is far less. */
 const BOUND_MS = 20_000;

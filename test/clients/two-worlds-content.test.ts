@@ -7,19 +7,11 @@ import * as assert from 'uvu/assert';
 import { haveProgram, mustRun } from '../support/programs.js';
 import { until } from '../support/time.js';
 import { keepingTime } from '../support/times.js';
-import { md5, openTwoDoors, type TwoDoors, told } from '../support/two-doors.js';
+import { md5, type TwoDoors, told, worldsOf } from '../support/two-doors.js';
 
 const test = suite('two worlds: content');
 
-const open: TwoDoors[] = [];
-const openWorld = async (...args: Parameters<typeof openTwoDoors>): Promise<TwoDoors> => {
-  const world = await openTwoDoors(...args);
-  open.push(world);
-  return world;
-};
-test.after.each(async () => {
-  for (const world of open.splice(0)) await world.end();
-});
+const openWorld = worldsOf(test);
 
 const get = async ({ client, bucket: Bucket }: TwoDoors, Key: string) => {
   const answer = await client.send(new s3.GetObjectCommand({ Bucket, Key }));

@@ -5,19 +5,11 @@ import * as s3 from '@aws-sdk/client-s3';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { haveProgram, mustRun } from '../support/programs.js';
-import { openTwoDoors, type TwoDoors } from '../support/two-doors.js';
+import { type TwoDoors, worldsOf } from '../support/two-doors.js';
 
 const test = suite('two worlds: listing');
 
-const open: TwoDoors[] = [];
-const openWorld = async (...args: Parameters<typeof openTwoDoors>): Promise<TwoDoors> => {
-  const world = await openTwoDoors(...args);
-  open.push(world);
-  return world;
-};
-test.after.each(async () => {
-  for (const world of open.splice(0)) await world.end();
-});
+const openWorld = worldsOf(test);
 
 /** In UTF-16 the last two are the other way round; `!`, `-` and `.` come before `/`. */
 const keys = [

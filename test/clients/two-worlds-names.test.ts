@@ -9,19 +9,11 @@ import * as assert from 'uvu/assert';
 import { startGateway } from '../support/gateway.js';
 import { sdk } from '../support/sdk.js';
 import { until } from '../support/time.js';
-import { md5, openTwoDoors, type TwoDoors, told } from '../support/two-doors.js';
+import { md5, type TwoDoors, told, worldsOf } from '../support/two-doors.js';
 
 const test = suite('two worlds: names');
 
-const open: TwoDoors[] = [];
-const openWorld = async (...args: Parameters<typeof openTwoDoors>): Promise<TwoDoors> => {
-  const world = await openTwoDoors(...args);
-  open.push(world);
-  return world;
-};
-test.after.each(async () => {
-  for (const world of open.splice(0)) await world.end();
-});
+const openWorld = worldsOf(test);
 
 const listed = async ({ client, bucket: Bucket }: TwoDoors): Promise<string[]> => {
   const { Contents = [] } = await client.send(new s3.ListObjectsV2Command({ Bucket, EncodingType: undefined }));

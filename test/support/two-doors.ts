@@ -138,3 +138,16 @@ function signed(
   const { host: _, ...sent } = request.headers;
   return fetch(endpoint + url, { method, headers: sent, ...(method === 'PUT' && { body }) });
 }
+
+/** Opens worlds for the tests of a suite, and ends them after each. */
+export function worldsOf(suite: { after: { each(callback: () => Promise<void>): void } }): typeof openTwoDoors {
+  const open: TwoDoors[] = [];
+  suite.after.each(async () => {
+    for (const world of open.splice(0)) await world.end();
+  });
+  return async (...args) => {
+    const world = await openTwoDoors(...args);
+    open.push(world);
+    return world;
+  };
+}

@@ -19,19 +19,11 @@ import * as assert from 'uvu/assert';
 import { tempDir } from '../support/temp.js';
 import { until } from '../support/time.js';
 import { keepingTime } from '../support/times.js';
-import { md5, openTwoDoors, type TwoDoors, told } from '../support/two-doors.js';
+import { md5, type TwoDoors, told, worldsOf } from '../support/two-doors.js';
 
 const test = suite('engine');
 
-const open: TwoDoors[] = [];
-const openWorld = async (...args: Parameters<typeof openTwoDoors>): Promise<TwoDoors> => {
-  const world = await openTwoDoors(...args);
-  open.push(world);
-  return world;
-};
-test.after.each(async () => {
-  for (const world of open.splice(0)) await world.end();
-});
+const openWorld = worldsOf(test);
 
 const etagOf = async ({ client, bucket: Bucket }: TwoDoors, Key: string): Promise<string> =>
   (await client.send(new s3.HeadObjectCommand({ Bucket, Key }))).ETag!.replaceAll('"', '');
