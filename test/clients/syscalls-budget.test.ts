@@ -19,13 +19,13 @@ const test = reason === undefined ? counting : counting.skip;
 
 /** What makes work for the filesystem. The rest is memory, threads, sockets: it depends on who runs when. */
 const ofFiles = new Set(
-  `openat openat2 close statx newfstatat fgetxattr lgetxattr fsetxattr fremovexattr pread64 pwrite64 pwritev getdents64
+  `openat openat2 close statx newfstatat fgetxattr lgetxattr fsetxattr fremovexattr pread64 preadv2 pwrite64 pwritev getdents64
   renameat2 linkat unlinkat mkdirat flock fsync fdatasync fchdir faccessat2 fchmod fchown fallocate lseek copy_file_range`.split(
     /\s+/,
   ),
 );
 
-const perRequest = { GET: 8, HEAD: 7, PUT: 29, 'LIST of 1,000': 2014 };
+const perRequest = { GET: 8, HEAD: 6, PUT: 29, 'LIST of 1,000': 2014 };
 const headroom = 1.1;
 /** Messages between threads: one is a write and a read of an eventfd at most. With the socket's own. */
 const mostMessages = 20;

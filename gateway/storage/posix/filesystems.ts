@@ -4,7 +4,7 @@
  */
 import { availableParallelism } from 'node:os';
 import { S3Error } from '../../errors.js';
-import { createMounts, isRemote, type Mounts, type Place } from './mounts.js';
+import { createMounts, isLocal, isRemote, type Mounts, type Place } from './mounts.js';
 import { createPool, type Pool } from './pool.js';
 
 export interface Filesystems {
@@ -16,6 +16,8 @@ export interface Filesystems {
    * @throws SlowDown when there are too many filesystems at work
    */
   poolOf(path: string): Pool;
+  /** Whether all that lies below is on local disks, or in memory. */
+  isLocal(path: string): boolean;
   close(): Promise<void>;
 }
 
@@ -84,6 +86,10 @@ export const createFilesystems = (options: FilesystemsOptions): Filesystems => {
       }
       own.used = performance.now();
       return own.pool;
+    },
+    isLocal: (path) => {
+      const { types } = mounts.at(path);
+      return types.length > 0 && types.every(isLocal);
     },
     close: async () => {
       clearInterval(timer);

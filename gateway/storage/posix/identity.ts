@@ -19,6 +19,8 @@ export const actorKey = (actor: Actor | undefined): string =>
   actor === undefined ? '' : `${actor.uid}:${actor.gid}:${actor.groups.join(',')}`;
 
 let current: string | undefined = '';
+/** The supplementary groups that this thread has, as text. */
+let currentGroups: string | undefined = ownGroups.join();
 let worn: Actor | undefined;
 
 /**
@@ -37,7 +39,12 @@ export const become = (actor: Actor | undefined): void => {
   // Should anything below fail, the identity is a mixture: forget it, so that the next call sets all three again.
   current = undefined;
   // Leaving fsuid 0 drops the file capabilities, returning to it restores them; setgroups needs CAP_SETGID, which stays.
-  setgroups(actor?.groups ?? ownGroups);
+  const groups = actor?.groups ?? ownGroups;
+  if (groups.join() !== currentGroups) {
+    currentGroups = undefined;
+    setgroups(groups);
+    currentGroups = groups.join();
+  }
   setfsgid(gid);
   setfsuid(uid);
   // "setfsuid() returns the previous value whether the call succeeds or not": only asking again tells.

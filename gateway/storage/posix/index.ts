@@ -7,9 +7,11 @@ import { assertStorableKey, isStorableKey } from '../keys.js';
 import type { Body, Bucket, ObjectInfo, OpenObject, Place, PutRequest, Storage } from '../types.js';
 import { createBuckets } from './buckets.js';
 import { type BuffersOptions, createBuffers } from './buffers.js';
+import { canLookCached, lookCached } from './cached.js';
 import { createContext, untilSettled } from './context.js';
 import { createDocuments } from './documents.js';
 import { createFilesystems } from './filesystems.js';
+import type { Opened } from './objects.js';
 import type { Durability } from './paths.js';
 import { startReaper } from './reaper.js';
 import type { Published } from './staged.js';
@@ -91,6 +93,10 @@ export const createPosixStorage = async (options: PosixOptions): Promise<Storage
 
   const missing = () => new S3Error('NoSuchKey');
 
+  /** What needs no worker: see `cached.ts`. */
+  const lookAt = ({ bucket, actor }: Place, key: string, inline?: number): Opened | undefined =>
+    canLookCached() && filesystems.isLocal(bucket.path) ? lookCached(groundOf(bucket), actor, key, inline) : undefined;
+
   const putSmall = async (at: Place, key: string, bytes: Uint8Array, request: PutRequest): Promise<ObjectInfo> => {
     const digests = createDigests(request.digests);
     digests.update(bytes);
@@ -160,13 +166,16 @@ export const createPosixStorage = async (options: PosixOptions): Promise<Storage
     const close = (descriptor: number) => {
       if (descriptor >= 0) void release(descriptor).catch(() => {});
     };
-    const { info, bytes, fd, seen } = await inBucket(at, (ground, pool) =>
-      pool.run('openObject', [ground, key, INLINE_BYTES], {
-        actor,
-        context: 'read',
-        orphan: (late) => close((late as { fd: number }).fd),
-      }),
-    );
+    const opened =
+      lookAt(at, key, INLINE_BYTES) ??
+      (await inBucket(at, (ground, pool) =>
+        pool.run('openObject', [ground, key, INLINE_BYTES], {
+          actor,
+          context: 'read',
+          orphan: (late) => close((late as { fd: number }).fd),
+        }),
+      ));
+    const { info, bytes, fd, seen } = opened;
     const file = { fd, bucket, ...(seen && { seen }) };
     let reads: Promise<unknown> = Promise.resolve();
     let closed = false;
@@ -199,6 +208,8 @@ export const createPosixStorage = async (options: PosixOptions): Promise<Storage
     ...buckets,
     head: async (at, key) => {
       if (!isStorableKey(key)) throw missing();
+      const seen = lookAt(at, key);
+      if (seen) return seen.info;
       return inBucket(at, (ground, pool) =>
         pool.run('headObject', [ground, key], { actor: at.actor, context: 'read' }),
       );

@@ -44,6 +44,9 @@ export const orThrow = (result: number, syscall: string): number => {
   return result;
 };
 
+/** Where bytes lie, for structures that name them. They must stay referenced, and be of a Buffer that is never resized. */
+export const addressOf = (bytes: Buffer): bigint => koffi.address(bytes);
+
 const NUL = Buffer.alloc(1);
 
 export const cPath = (path: Path, syscall: string): Path => {

@@ -38,6 +38,7 @@ const x64 = {
   copyFileRange: 326,
   statx: 332,
   openat2: 437,
+  preadv2: 327,
   ioctl: 16,
   prctl: 157,
   fcntl: 72,
@@ -61,6 +62,7 @@ const arm64: typeof x64 = {
   unshare: 97,
   read: 63,
   fsetxattr: 7,
+  preadv2: 286,
   lgetxattr: 9,
   fgetxattr: 10,
   fremovexattr: 16,
@@ -130,6 +132,8 @@ export const RESOLVE_NO_XDEV = 0x01;
 export const RESOLVE_NO_MAGICLINKS = 0x02;
 export const RESOLVE_NO_SYMLINKS = 0x04;
 export const RESOLVE_BENEATH = 0x08;
+/** Since Linux 5.12: EAGAIN unless the whole path is in memory. */
+export const RESOLVE_CACHED = 0x20;
 /** How every path under a bucket is walked: nothing leads out of it, no symbolic link is followed. */
 export const RESOLVE_INSIDE = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
 

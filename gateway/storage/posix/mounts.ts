@@ -130,3 +130,8 @@ const remote =
   /^(nfs4?|lustre|gpfs|ceph|cifs|smb3?|glusterfs|beegfs|9p|afs|orangefs|pvfs2|wekafs|panfs|autofs|virtiofs|fuse(\..*)?)$/;
 
 export const isRemote = (type: string): boolean => remote.test(type);
+
+/** Types whose names and inodes the kernel keeps in its own memory, and whose attributes come with them from a local disk. */
+const local = /^(ext[234]|xfs|btrfs|tmpfs)$/;
+
+export const isLocal = (type: string): boolean => local.test(type);

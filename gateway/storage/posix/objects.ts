@@ -1,10 +1,9 @@
 /** Operations on objects that a worker thread runs in one go. */
 
-import { decode, requireStorable } from '../../../acl/metadata/codec.js';
+import { requireStorable } from '../../../acl/metadata/codec.js';
 import { directoryStamp, judge } from '../../../acl/metadata/stamp.js';
 import { clearRecord, saveRecord } from '../../../acl/metadata/store.js';
 import type { ObjectMeta } from '../../../acl/metadata/types.js';
-import { readAttribute } from '../../../acl/metadata/xattr.js';
 import { S3Error } from '../../errors.js';
 import { checkWrite, requireSame } from '../condition.js';
 import type { MetaChange, ObjectInfo, WriteCondition } from '../types.js';
@@ -14,9 +13,10 @@ import { type Found, findObject, isDirectory, openDirectory } from './lookup.js'
 import { absent, findParent, removeEmptyParents } from './parents.js';
 import { type BucketDir, type Ground, syncDirectory, withBucket } from './paths.js';
 import { publishStaged } from './publish.js';
+import { isUnchanged, type Seen } from './seen.js';
 import { discard, type Published, settle, stage } from './staged.js';
 import { current, removeBody } from './standing.js';
-import { AT_REMOVEDIR, close, E, errnoError, fstat, fsync, pread, pwrite, tryUnlinkat } from './syscalls.js';
+import { AT_REMOVEDIR, close, E, errnoError, fsync, pread, pwrite, tryUnlinkat } from './syscalls.js';
 
 export interface Opened {
   info: ObjectInfo;
@@ -27,31 +27,6 @@ export interface Opened {
   /** What the ETag holds for: see `isUnchanged`. */
   seen?: Seen;
 }
-
-export interface Seen {
-  /** The ETag is a digest of the content. */
-  digest: boolean;
-  size: number;
-  mtimeNs: bigint;
-  ctimeNs: bigint;
-  nlink: number;
-}
-
-/**
- * Whether an open file still has the content that was looked at. A later ctime alone is explained by a name that came or
- * went (an overwrite takes the name away), or by a record that speaks of this very state (a change of tags).
- *
- * Without a digest a file that has grown is taken for one that is appended to, as the results of a job are while it runs: what
- * was there at the beginning is there still.
- */
-const isUnchanged = (fd: number, seen: Seen): boolean => {
-  const now = fstat(fd);
-  if (!seen.digest) return now.size > seen.size || (now.size === seen.size && now.mtimeNs === seen.mtimeNs);
-  if (now.size !== seen.size || now.mtimeNs !== seen.mtimeNs) return false;
-  if (now.ctimeNs === seen.ctimeNs || now.nlink !== seen.nlink) return true;
-  const value = readAttribute(fd);
-  return typeof value !== 'number' && judge(decode(value)?.stamp, now) === 'whole';
-};
 
 /** A job has written to the file: the ETag that was told, or is about to be, is not that of the bytes. */
 const requireUnchanged = (fd: number, seen: Seen | undefined): void => {

@@ -1,0 +1,123 @@
+/**
+ * Objects of which the kernel has everything in memory are looked at on the main thread: a message to a worker and back takes
+ * longer than the system calls themselves. Whatever might wait (a name, bytes that are not cached) or needs more than a look
+ * (no record, a record that does not hold any more, an overflow file, a directory object) is left to the workers.
+ *
+ * Local filesystems only: openat2 and preadv2 can be told not to wait, reading an attribute cannot. There it comes with the
+ * inode, which openat2 has found in memory.
+ */
+import { decode } from '../../../acl/metadata/codec.js';
+import { judge } from '../../../acl/metadata/stamp.js';
+import { readAttribute } from '../../../acl/metadata/xattr.js';
+import type { Actor } from '../types.js';
+import { as } from './identity.js';
+import { addressOf, bind, cPath, nr, outcome, type Path } from './libc.js';
+import type { Opened } from './objects.js';
+import type { Ground } from './paths.js';
+import { isUnchanged } from './seen.js';
+import {
+  AT_FDCWD,
+  close,
+  E,
+  fstat,
+  isErrno,
+  O_CLOEXEC,
+  O_DIRECTORY,
+  O_NONBLOCK,
+  O_PATH,
+  O_RDONLY,
+  RESOLVE_CACHED,
+  RESOLVE_INSIDE,
+  RESOLVE_NO_MAGICLINKS,
+  RESOLVE_NO_SYMLINKS,
+  S_IFMT,
+  S_IFREG,
+} from './syscalls.js';
+
+const openat2 = bind(', long dir, const char *path, void *how, long size');
+const preadv2 = bind(', long fd, void *iov, long count, long low, long high, long flags');
+
+const how = new BigUint64Array(3);
+const openCached = (directory: number, path: Path, flags: number, resolve: number): number => {
+  how[0] = BigInt(flags | O_CLOEXEC);
+  how[2] = BigInt(resolve | RESOLVE_CACHED);
+  return outcome(openat2(nr.openat2, directory, cPath(path, 'openat2'), how, 24));
+};
+
+/** include/uapi/linux/fs.h: EAGAIN when bytes are not in memory. */
+const RWF_NOWAIT = 0x08;
+/** Bytes that are looked for in memory at most; more is as cheap by way of a worker. */
+const MOST = 64 * 1024;
+const content = Buffer.alloc(MOST);
+const vector = BigUint64Array.of(addressOf(content), 0n);
+
+/** The first bytes of a file; undefined when not all of them are in memory, or when there are fewer. */
+const readCached = (fd: number, length: number): Uint8Array | undefined => {
+  vector[1] = BigInt(length);
+  const got = length === 0 ? 0 : outcome(preadv2(nr.preadv2, fd, vector, 1, 0, 0, RWF_NOWAIT));
+  return got === length ? Buffer.from(content.subarray(0, length)) : undefined;
+};
+
+/**
+ * As `headObject` and `openObject` of the workers, of what needs no more than a look; undefined for all else, also when nothing
+ * is there or it may not be read: then ask a worker.
+ * @param inline as for `openObject`; undefined: nothing is to be read, and nothing stays open
+ */
+export const lookCached = (
+  ground: Ground,
+  actor: Actor | undefined,
+  key: string,
+  inline: number | undefined,
+): Opened | undefined => {
+  if (ground.shared || ground.sidecars || key.endsWith('/')) return undefined;
+  try {
+    return as(actor, () => look(ground.path, key, inline));
+  } catch (error) {
+    if (isErrno(error)) return undefined;
+    throw error;
+  }
+};
+
+const look = (path: string, key: string, inline: number | undefined): Opened | undefined => {
+  const bucket = openCached(AT_FDCWD, path, O_PATH | O_DIRECTORY, RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
+  if (bucket < 0) return undefined;
+  const fd = openCached(bucket, key, O_RDONLY | O_NONBLOCK, RESOLVE_INSIDE);
+  close(bucket);
+  if (fd < 0) return undefined;
+  let kept = false;
+  try {
+    const opened = examine(fd, key, inline);
+    kept = opened?.fd === fd;
+    return opened;
+  } finally {
+    if (!kept) close(fd);
+  }
+};
+
+const examine = (fd: number, key: string, inline: number | undefined): Opened | undefined => {
+  const stat = fstat(fd);
+  const { size, mtimeNs, ctimeNs, nlink } = stat;
+  if ((stat.mode & S_IFMT) !== S_IFREG || nlink === 0) return undefined;
+  const value = readAttribute(fd);
+  const packed = typeof value === 'number' ? undefined : decode(value);
+  if (!packed?.meta || packed.overflow || packed.meta.etag === '') return undefined;
+  if (judge(packed.stamp, stat) !== 'whole') return undefined;
+  const info = { key, size, lastModified: Number(mtimeNs / 1_000_000n), meta: packed.meta };
+  if (inline === undefined) return { info, fd: -1 };
+  const seen = { digest: true, size, mtimeNs, ctimeNs, nlink };
+  if (size > inline) return { info, fd, seen };
+  const bytes = size > MOST ? undefined : readCached(fd, size);
+  return bytes && isUnchanged(fd, seen) ? { info, fd: -1, bytes } : undefined;
+};
+
+let able: boolean | undefined;
+
+/** Whether the kernel can be told not to wait (since 5.12; a sandbox may forbid it). */
+export const canLookCached = (): boolean => {
+  if (able === undefined) {
+    const fd = openCached(AT_FDCWD, '/', O_PATH | O_DIRECTORY, 0);
+    able = fd >= 0 || fd === -E.EAGAIN;
+    if (fd >= 0) close(fd);
+  }
+  return able;
+};

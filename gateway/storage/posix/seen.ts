@@ -1,0 +1,30 @@
+/** What was seen of an open file when its ETag was told, and whether that still holds for its bytes. */
+import { decode } from '../../../acl/metadata/codec.js';
+import { judge } from '../../../acl/metadata/stamp.js';
+import { readAttribute } from '../../../acl/metadata/xattr.js';
+import { fstat } from './syscalls.js';
+
+export interface Seen {
+  /** The ETag is a digest of the content. */
+  digest: boolean;
+  size: number;
+  mtimeNs: bigint;
+  ctimeNs: bigint;
+  nlink: number;
+}
+
+/**
+ * Whether an open file still has the content that was looked at. A later ctime alone is explained by a name that came or
+ * went (an overwrite takes the name away), or by a record that speaks of this very state (a change of tags).
+ *
+ * Without a digest a file that has grown is taken for one that is appended to, as the results of a job are while it runs: what
+ * was there at the beginning is there still.
+ */
+export const isUnchanged = (fd: number, seen: Seen): boolean => {
+  const now = fstat(fd);
+  if (!seen.digest) return now.size > seen.size || (now.size === seen.size && now.mtimeNs === seen.mtimeNs);
+  if (now.size !== seen.size || now.mtimeNs !== seen.mtimeNs) return false;
+  if (now.ctimeNs === seen.ctimeNs || now.nlink !== seen.nlink) return true;
+  const value = readAttribute(fd);
+  return typeof value !== 'number' && judge(decode(value)?.stamp, now) === 'whole';
+};
