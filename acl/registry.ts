@@ -62,8 +62,11 @@ export interface Registry extends Accounts {
   rotate(accessKey: string): Promise<KeyWithSecret | undefined>;
   /** Revokes the key. Its account stays until `removeAccount`. */
   remove(accessKey: string): Promise<KeyEntry | undefined>;
-  /** Makes the account and key of a first start, once among all gateways; undefined when there is an account already. */
-  ensureFirst(account: NewAccount): Promise<KeyWithSecret | undefined>;
+  /**
+   * Makes the account and key of a first start, once among all gateways; undefined when there is an account already.
+   * @param account asked for only then
+   */
+  ensureFirst(account: () => NewAccount | Promise<NewAccount>): Promise<KeyWithSecret | undefined>;
 }
 
 const base32 = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567';
@@ -146,11 +149,11 @@ export function createRegistry({ documents, sealer, patience = 3000 }: RegistryO
     return (await documents.list('accounts')).length === 0 && (await documents.list('keys')).length === 0;
   }
 
-  async function ensureFirst(wanted: NewAccount): Promise<KeyWithSecret | undefined> {
+  async function ensureFirst(wanted: () => NewAccount | Promise<NewAccount>): Promise<KeyWithSecret | undefined> {
     const pending = await documents.get<FirstStart>('service', 'first-start');
     if (pending !== undefined) return finishAnothers();
     if (!(await isFresh())) return undefined;
-    const account = draftAccount(wanted);
+    const account = draftAccount(await wanted());
     const { key, secret } = await draftKey(account);
     if (!(await documents.create<FirstStart>('service', 'first-start', { account, key }))) return finishAnothers();
     // Another gateway may have begun and finished between our look and our claim.

@@ -1,7 +1,7 @@
 /** The settings of one start: defaults < tidegate.json < environment < flags. The table is in `settings.ts`. */
 import { dirname, resolve } from 'node:path';
 import { readJson } from 'fs-extra/esm';
-import type { z } from 'zod';
+import type * as z from 'zod';
 import { Complaint, errnoOf, reasonOf } from './complaint.js';
 import { type Setting, settings } from './settings.js';
 

@@ -139,12 +139,13 @@ export interface RunningGateway {
 
 /**
  * Starts everything and listens.
+ * @param firstAccount of a new root; asked for only then
  * @param part see `processes.ts`
  * @throws a Complaint for what the person who started it can put right
  */
 export async function startGateway(
   config: Config,
-  firstAccount: NewAccount,
+  firstAccount: () => Promise<NewAccount>,
   part: Part = 'all',
 ): Promise<RunningGateway> {
   const log = createLog({ level: config.logLevel });

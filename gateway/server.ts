@@ -4,8 +4,6 @@ import https from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { SecureContextOptions } from 'node:tls';
-import { getRequestListener } from '@hono/node-server';
-import { Hono } from 'hono';
 import { type AddressSettings, createAddresses } from '../acl/addresses.js';
 import type { Identities, Registry } from '../acl/registry.js';
 import type { SyncControl } from '../sync/control.js';
@@ -82,7 +80,7 @@ export function createGateway(options: GatewayOptions): Gateway {
   const { storage, registry, maxKeys = 10 } = options;
   const iam = registry && createIamService({ registry, storage, maxKeys });
   const pipeline = createPipeline({ ...options, iam, addresses, operations: options.operations ?? operations, idleMs });
-  const service = getRequestListener(serviceEndpoints(options.storage, () => closing !== undefined).fetch);
+  const service = serviceEndpoints(options.storage, () => closing !== undefined);
   const secure = tls ? https.createServer({ ...serverOptions, minVersion: 'TLSv1.2', ...tls }) : undefined;
   const server: http.Server = secure ?? http.createServer(serverOptions);
   /** The response that a socket is busy with, and the last one that it owes: more than one where requests are pipelined. */
@@ -182,23 +180,35 @@ export function createGateway(options: GatewayOptions): Gateway {
 }
 
 /** `/.tidegate/live`: the process answers. `/.tidegate/ready`: it can serve, the storage answers too. */
-function serviceEndpoints(storage: Storage, isClosing: () => boolean): Hono {
-  const app = new Hono();
-  app.get('/.tidegate/live', (context) => context.json({ status: 'live' }));
-  app.get('/.tidegate/ready', async (context) => {
-    if (isClosing()) return context.json({ status: 'stopping' }, 503);
+function serviceEndpoints(storage: Storage, isClosing: () => boolean) {
+  const looked = async (): Promise<boolean> => {
     const cancel = new AbortController();
     const late = delay(5_000, false, { signal: cancel.signal }).catch(() => false);
     // A mount that hangs must not hang whoever asks.
-    const looked = storage.documents.get('service', 'ready').then(
+    const answered = storage.documents.get('service', 'ready').then(
       () => true,
       () => false,
     );
-    const ready = await Promise.race([looked, late]).finally(() => cancel.abort());
-    return ready ? context.json({ status: 'ready' }) : context.json({ status: 'storage does not answer' }, 503);
-  });
-  app.notFound((context) => context.json({ status: 'not found' }, 404));
-  return app;
+    return Promise.race([answered, late]).finally(() => cancel.abort());
+  };
+  const answer = async (path: string | undefined): Promise<[statusCode: number, status: string]> => {
+    if (path === '/.tidegate/live') return [200, 'live'];
+    if (path !== '/.tidegate/ready') return [404, 'not found'];
+    if (isClosing()) return [503, 'stopping'];
+    return (await looked()) ? [200, 'ready'] : [503, 'storage does not answer'];
+  };
+  return async ({ method, url, headers }: IncomingMessage, outgoing: ServerResponse): Promise<void> => {
+    const asks = method === 'GET' || method === 'HEAD';
+    const [statusCode, status] = await answer(asks ? url?.split('?')[0] : undefined);
+    const document = JSON.stringify({ status });
+    outgoing.writeHead(statusCode, {
+      'content-type': 'application/json',
+      'content-length': Buffer.byteLength(document),
+      // Nobody reads a body here.
+      ...((headers['content-length'] ?? headers['transfer-encoding']) && { connection: 'close' }),
+    });
+    outgoing.end(document);
+  };
 }
 
 /** What is no HTTP: answered as S3 would, if the socket still takes it. */

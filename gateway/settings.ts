@@ -2,7 +2,7 @@
  * The one table of settings. Defaults, names of environment variables and flags, the help texts, the checks and the README's
  * table (`settingsMarkdown`) all come from it.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import { defaultPrivateNetworks, isRange } from '../acl/addresses.js';
 
 export interface Setting<T> {

@@ -15,6 +15,9 @@ import type { Part } from './processes.js';
 import type { GatewayOptions } from './server.js';
 import type { Bucket, Storage } from './storage/types.js';
 
+/** Starting a process holds the main thread up, and takes a core for a while: the first answers come before. */
+const START_MS = 100;
+
 export interface Sync {
   /** For `createGateway`. */
   parts: { [K in 'changes' | 'sync' | 'testEvent']: GatewayOptions[K] | undefined };
@@ -36,6 +39,7 @@ export async function openSync(
     return { parts: { changes: undefined, sync: undefined, testEvent }, start() {}, close: async () => tester.close() };
   }
   let engine: SyncEngine | undefined;
+  let timer: NodeJS.Timeout | undefined;
   const start = await engineStart(config);
   const bell = createBell(start.root);
   const nudge = (bucket: Bucket) => {
@@ -48,9 +52,12 @@ export async function openSync(
     start() {
       // The keeper's hears the bell.
       if (part === 'server') return;
-      engine = startSyncEngine({ ...start, destination: webhooks.destination, log });
+      timer = setTimeout(() => {
+        engine = startSyncEngine({ ...start, destination: webhooks.destination, log });
+      }, START_MS);
     },
     async close() {
+      clearTimeout(timer);
       tester.close();
       await changes.close();
       await bell.close();

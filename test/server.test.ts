@@ -409,7 +409,15 @@ test('what is no HTTP is answered and closed', () =>
 test('service endpoints', () =>
   staged(async (stage) => {
     assert.is((await stage.send('/.tidegate/live', { as: null })).body, '{"status":"live"}');
-    assert.is((await stage.send('/.tidegate/ready', { as: null })).status, 200);
+    const ready = await stage.send('/.tidegate/ready?from=probe', { as: null });
+    assert.equal(
+      [ready.status, ready.body, ready.headers['content-type']],
+      [200, '{"status":"ready"}', 'application/json'],
+    );
+    const head = await stage.send('/.tidegate/ready', { as: null, method: 'HEAD' });
+    assert.equal([head.status, head.body], [200, '']);
+    const posted = await stage.send('/.tidegate/live', { as: null, method: 'POST', body: 'x' });
+    assert.equal([posted.status, posted.headers['connection']], [404, 'close']);
     assert.is((await stage.send('/.tidegate/else', { as: null })).status, 404);
   }));
 

@@ -42,7 +42,6 @@ export function subCommand(parent: Command, nameAndArguments: string, descriptio
 
 /** Parses, runs, and sets the exit code: 0 done, 1 it could not be done, 2 the command was wrong as given. */
 export async function run(program: Command, argv: readonly string[] = process.argv): Promise<void> {
-  process.setSourceMapsEnabled(true);
   // `s3dskey list | head -1` is no failure.
   process.stdout.on('error', (error) => process.exit(errnoOf(error) === 'EPIPE' ? 0 : 1));
   try {

@@ -71,10 +71,12 @@ async function run(config: Config, processes: number): Promise<void> {
     process.on('SIGTERM', onSignal).on('SIGINT', onSignal);
   });
 
-  const first = await personFor(undefined);
   const part = partOfThis();
-  const account = { displayName: first.name, group: 'users', actor: first.actor };
-  const gateway = await startGateway(shareOf(config, processes), account, part);
+  const firstAccount = async () => {
+    const { name, actor } = await personFor(undefined);
+    return { displayName: name, group: 'users', actor };
+  };
+  const gateway = await startGateway(shareOf(config, processes), firstAccount, part);
   process.on('SIGHUP', () => void gateway.reload());
 
   const { url, firstKey } = gateway;

@@ -142,13 +142,15 @@ test('gateways that start first at once make one account', async () => {
   for (let round = 0; round < 20; round++) {
     const { documents, key, registry } = fresh();
     const gateways = [registry, ...Array.from({ length: 3 }, () => fresh(documents, key).registry)];
-    const made = (await Promise.all(gateways.map((one) => one.ensureFirst(alice)))).filter((one) => one !== undefined);
+    const made = (await Promise.all(gateways.map((one) => one.ensureFirst(() => alice)))).filter(
+      (one) => one !== undefined,
+    );
     assert.is((await registry.accounts()).length, 1);
     const keys = await registry.list();
     assert.is(keys.length, 1);
     assert.is(made.length, 1);
     assert.is((await registry.identities.byAccessKey(keys[0]!.key.accessKey))?.secret, made[0]!.secret);
-    assert.is(await registry.ensureFirst(alice), undefined);
+    assert.is(await registry.ensureFirst(() => alice), undefined);
   }
 });
 
@@ -163,25 +165,25 @@ test('a first start that died half way is finished by the next, which tells the 
     };
     let died = false;
     await fresh(dying, key)
-      .registry.ensureFirst(alice)
+      .registry.ensureFirst(() => alice)
       .catch(() => {
         died = true;
       });
     assert.ok(died);
     const { registry } = fresh(inner, key);
-    const made = await registry.ensureFirst(alice);
+    const made = await registry.ensureFirst(() => alice);
     assert.ok(made);
     assert.is((await registry.accounts()).length, 1);
     assert.is((await registry.identities.byAccessKey(made.key.accessKey))?.secret, made.secret);
-    assert.is(await registry.ensureFirst(alice), undefined);
+    assert.is(await registry.ensureFirst(() => alice), undefined);
   }
 });
 
 test('a root whose keys were all deleted is no first start while it has accounts', async () => {
   const { registry } = fresh();
-  const first = await registry.ensureFirst(alice);
+  const first = await registry.ensureFirst(() => alice);
   await registry.remove(first!.key.accessKey);
-  assert.is(await registry.ensureFirst(alice), undefined);
+  assert.is(await registry.ensureFirst(() => alice), undefined);
 });
 
 test('a key more than the limit is refused, also when they are made at once', async () => {

@@ -60,6 +60,9 @@ function measureCommit(commit: string, options: readonly string[]): Report {
     // The lockfile may have changed: then both have to be measured by hand, each in its own checkout.
     symlinkSync(join(root, 'node_modules'), join(tree, 'node_modules'));
     execFileSync(join(root, 'node_modules/.bin/tsc'), { cwd: tree, stdio: 'inherit' });
+    // Older ones have none.
+    const bundle = join(tree, 'dist/gateway/bundle.js');
+    if (existsSync(bundle)) execFileSync(process.execPath, [bundle], { stdio: 'inherit' });
     const json = join(tree, 'bench.json');
     const args = [join(import.meta.dirname, 'main.js'), '--dist', join(tree, 'dist'), '--json', json, ...options];
     execFileSync(process.execPath, args, { cwd: root, stdio: ['ignore', 'ignore', 'inherit'] });

@@ -15,7 +15,7 @@ const waiting = /^(\(idle\)|waitReadable |dispatch$)/;
 function kindOf(file: string, { nodes }: Profile): string {
   if (/^\d+-0-/.test(file)) return 'main thread';
   const runs = (part: string) => nodes.some(({ callFrame }) => callFrame.url.endsWith(part));
-  return runs('posix/worker-loop.js') || runs('posix/worker.js') ? 'I/O workers' : 'other threads, mostly sync';
+  return runs('/worker-loop.js') || runs('/worker.js') ? 'I/O workers' : 'other threads, mostly sync';
 }
 
 /** Milliseconds by the function in which a thread was itself. */

@@ -38,7 +38,7 @@ export interface FilesystemsOptions {
 /** Most calls wait for the disk: more threads than cores, and a few even on the smallest machine. */
 const local = Math.max(4, 2 * availableParallelism());
 const REMOTE = 32;
-/** Threads that a filesystem gets at once. */
+/** Threads that a filesystem gets without waiting calls. */
 const FIRST = 2;
 
 interface Own {

@@ -51,7 +51,7 @@ export interface Pool<O extends OpTable = Ops> {
   readonly size: number;
   /** Nobody waits for an answer, and no worker is at anything. */
   readonly idle: boolean;
-  /** Resolves when the first workers have started; rejects when one cannot. */
+  /** Resolves when a worker has started, and calls are worked on; rejects when it cannot. */
   ready(): Promise<void>;
   /**
    * Finishes what has been accepted (for `graceMs` at most), then ends the threads; one that hangs is left to itself. Later
@@ -63,7 +63,10 @@ export interface Pool<O extends OpTable = Ops> {
 export interface PoolOptions {
   /** At most. */
   workers: number;
-  /** So many are started at once, the others when calls have to wait. Default: all. */
+  /**
+   * So many are started without being asked for, one after the other: more at once would only take the cores from whoever waits
+   * for the first. The others are started when calls have to wait. Default: all.
+   */
   first?: number;
   /** Calls that may wait for a worker; one more is answered SlowDown. */
   queueLimit?: number;
@@ -249,9 +252,9 @@ export const createPool = <O extends OpTable = Ops>(options: PoolOptions): Pool<
   };
 
   let startFailed: (error: unknown) => void = () => {};
-  let allStarted: () => void = () => {};
+  let someStarted: () => void = () => {};
   const started = new Promise<void>((resolve, reject) => {
-    [allStarted, startFailed] = [resolve, reject];
+    [someStarted, startFailed] = [resolve, reject];
   });
   started.catch(() => {}); // who does not ask hears of it through the calls that fail
 
@@ -259,7 +262,8 @@ export const createPool = <O extends OpTable = Ops>(options: PoolOptions): Pool<
     slot.restarts = false;
     startThread(url, slot, {
       ready: () => {
-        if (slots.slice(0, first).every((each) => each.started)) allStarted();
+        someStarted();
+        startNext();
         drain();
       },
       replies: (replies) => receive(slot, replies),
@@ -278,6 +282,12 @@ export const createPool = <O extends OpTable = Ops>(options: PoolOptions): Pool<
         drain();
       },
     });
+  };
+
+  /** The next of those that nobody asks for. */
+  const startNext = (): void => {
+    const next = slots.slice(0, first).find(({ worker, restarts }) => !worker && !restarts);
+    if (next && !closing) start(next);
   };
 
   const silent = () => new S3Error('SlowDown', { message: 'The filesystem does not answer. Please try again.' });
@@ -312,7 +322,7 @@ export const createPool = <O extends OpTable = Ops>(options: PoolOptions): Pool<
     drain();
   };
 
-  for (const slot of slots.slice(0, first)) start(slot);
+  startNext();
 
   const run = <K extends keyof O & string>(op: K, args: Parameters<O[K]>, runOptions: RunOptions = {}) =>
     new Promise<ReturnType<O[K]>>((resolve, reject) => {

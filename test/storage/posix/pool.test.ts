@@ -15,13 +15,20 @@ import type { TestOps } from './pool-worker.js';
 
 const worker = new URL('./pool-worker.js', import.meta.url);
 
+/** Its first threads are all up. */
+const whole = (pool: Pool<TestOps>, count: number) =>
+  until('all threads', 10_000, async () => ((await pool.everywhere('thread', [])).length === count ? true : undefined));
+
 const withPool = async (options: Partial<PoolOptions>, use: (pool: Pool<TestOps>) => Promise<void>): Promise<void> => {
   const pool = createPool<TestOps>({ workers: 2, worker, ...options });
   try {
     await withTimeout(
       'pool test',
       20_000,
-      pool.ready().then(() => use(pool)),
+      pool
+        .ready()
+        .then(() => whole(pool, options.first ?? options.workers ?? 2))
+        .then(() => use(pool)),
     );
   } finally {
     await pool.close();
@@ -213,6 +220,18 @@ test('more workers are started when calls have to wait, up to the limit', () =>
     assert.is(new Set(many).size, 4);
     assert.ok(pool.idle);
   }));
+
+test('a pool is ready with its first thread; the others follow by themselves', async () => {
+  const pool = createPool<TestOps>({ workers: 3, worker });
+  try {
+    await pool.ready();
+    assert.is((await pool.everywhere('thread', [])).length, 1);
+    assert.is(await pool.run('echo', ['at once']), 'at once');
+    await whole(pool, 3);
+  } finally {
+    await pool.close();
+  }
+});
 
 test('a pool ends although a call hangs', async () => {
   const pool = createPool<TestOps>({ workers: 1, worker, waitMs: 200 });
