@@ -83,6 +83,38 @@ test('two gateways, one after the other: never the later change before the earli
   assert.is(early, -1, `after ${times[early - 1]} comes ${times[early]}`);
 });
 
+test('a file that is begun while another is read: its change is not read behind a later one', async () => {
+  const rounds = 2_000;
+  const area = tempDir();
+  const turns = new Int32Array(new SharedArrayBuffer(4));
+  const writer = new Worker(
+    `const { appendFileSync } = require('node:fs');
+     const { area, rounds, turns, change } = require('node:worker_threads').workerData;
+     for (let round = 0; round < rounds; round++) {
+       Atomics.wait(turns, 0, round);
+       for (const [i, name] of ['0123abcd-2-00000000-00000001.jsonl', '0123abcd-1-00000000-00000001.jsonl'].entries())
+         appendFileSync(area + '/' + round + '/' + name, JSON.stringify({ ...change, time: 1e12 + i }) + '\\n');
+     }`,
+    { eval: true, workerData: { area, rounds, turns, change: change('k') } },
+  );
+  let early = 0;
+  for (let round = 0; round < rounds; round++) {
+    const directory = join(area, `${round}`);
+    foreign(directory, '0123abcd-1-00000000-00000001.jsonl', '');
+    Atomics.store(turns, 0, round + 1);
+    Atomics.notify(turns, 0);
+    const times: number[] = [];
+    for (let positions: Positions = {}; times.length < 2; ) {
+      const drained = drain(directory, positions);
+      positions = drained.positions;
+      times.push(...drained.changes.map(({ time }) => time));
+    }
+    if (times[0]! > times[1]!) early++;
+  }
+  await writer.terminate();
+  assert.is(early, 0, `in ${early} of ${rounds} rounds`);
+});
+
 test('the changes of one turn are one write', async () => {
   const directory = inboxOf();
   const inbox = openInbox(directory);
