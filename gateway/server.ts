@@ -7,6 +7,7 @@ import type { SecureContextOptions } from 'node:tls';
 import { type AddressSettings, createAddresses } from '../acl/addresses.js';
 import type { Identities, Registry } from '../acl/registry.js';
 import type { SyncControl } from '../sync/control.js';
+import type { ServiceListener } from './endpoints.js';
 import { createPipeline } from './http/pipeline.js';
 import { createIamService } from './iam/service.js';
 import type { Log } from './observe/log.js';
@@ -80,7 +81,14 @@ export function createGateway(options: GatewayOptions): Gateway {
   const { storage, registry, maxKeys = 10 } = options;
   const iam = registry && createIamService({ registry, storage, maxKeys });
   const pipeline = createPipeline({ ...options, iam, addresses, operations: options.operations ?? operations, idleMs });
-  const service = serviceEndpoints(options.storage, () => closing !== undefined);
+  // Loaded with the first request for it, and not before the first answer to anybody.
+  let endpoints: Promise<ServiceListener> | undefined;
+  const service = async (incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> => {
+    endpoints ??= import('./endpoints.js').then((module) =>
+      module.serviceEndpoints(storage, () => closing !== undefined),
+    );
+    return (await endpoints)(incoming, outgoing);
+  };
   const secure = tls ? https.createServer({ ...serverOptions, minVersion: 'TLSv1.2', ...tls }) : undefined;
   const server: http.Server = secure ?? http.createServer(serverOptions);
   /** The response that a socket is busy with, and the last one that it owes: more than one where requests are pipelined. */
@@ -176,38 +184,6 @@ export function createGateway(options: GatewayOptions): Gateway {
     setCertificate(certificate) {
       secure?.setSecureContext({ minVersion: 'TLSv1.2', ...certificate });
     },
-  };
-}
-
-/** `/.tidegate/live`: the process answers. `/.tidegate/ready`: it can serve, the storage answers too. */
-function serviceEndpoints(storage: Storage, isClosing: () => boolean) {
-  const looked = async (): Promise<boolean> => {
-    const cancel = new AbortController();
-    const late = delay(5_000, false, { signal: cancel.signal }).catch(() => false);
-    // A mount that hangs must not hang whoever asks.
-    const answered = storage.documents.get('service', 'ready').then(
-      () => true,
-      () => false,
-    );
-    return Promise.race([answered, late]).finally(() => cancel.abort());
-  };
-  const answer = async (path: string | undefined): Promise<[statusCode: number, status: string]> => {
-    if (path === '/.tidegate/live') return [200, 'live'];
-    if (path !== '/.tidegate/ready') return [404, 'not found'];
-    if (isClosing()) return [503, 'stopping'];
-    return (await looked()) ? [200, 'ready'] : [503, 'storage does not answer'];
-  };
-  return async ({ method, url, headers }: IncomingMessage, outgoing: ServerResponse): Promise<void> => {
-    const asks = method === 'GET' || method === 'HEAD';
-    const [statusCode, status] = await answer(asks ? url?.split('?')[0] : undefined);
-    const document = JSON.stringify({ status });
-    outgoing.writeHead(statusCode, {
-      'content-type': 'application/json',
-      'content-length': Buffer.byteLength(document),
-      // Nobody reads a body here.
-      ...((headers['content-length'] ?? headers['transfer-encoding']) && { connection: 'close' }),
-    });
-    outgoing.end(document);
   };
 }
 
