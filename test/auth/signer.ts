@@ -71,8 +71,14 @@ interface Signing {
   date: string;
 }
 
-function sign(request: Unsigned, signed: string[], payloadHash: string, keys: SignerKeys, asSent = false): Signing {
-  const date = amzDate(keys.now ?? Date.now());
+function sign(
+  request: Unsigned,
+  signed: string[],
+  payloadHash: string,
+  keys: SignerKeys & { now: number },
+  asSent = false,
+): Signing {
+  const date = amzDate(keys.now);
   const scope = `${date.slice(0, 8)}/${keys.region ?? 'us-east-1'}/${keys.service ?? 's3'}/aws4_request`;
   const { path, pairs } = split(request.url);
   const query = pairs
@@ -109,13 +115,14 @@ export function signV4(
   options: { asSent?: boolean; plainDate?: boolean } = {},
 ): SignedV4 {
   const hash = typeof payload === 'string' ? payload : sha256(payload);
+  const { now = Date.now() } = keys;
   const headers: Record<string, string> = {
     ...request.headers,
-    ...(options.plainDate === true ? {} : { 'x-amz-date': amzDate(keys.now ?? Date.now()) }),
+    ...(options.plainDate === true ? {} : { 'x-amz-date': amzDate(now) }),
     'x-amz-content-sha256': hash,
   };
   const signed = Object.keys(headers).sort();
-  const signing = sign({ ...request, headers }, signed, hash, keys, options.asSent);
+  const signing = sign({ ...request, headers }, signed, hash, { ...keys, now }, options.asSent);
   headers['authorization'] =
     `AWS4-HMAC-SHA256 Credential=${keys.accessKey}/${signing.scope}, SignedHeaders=${signed.join(';')}, Signature=${signing.signature}`;
   return { headers, signing };
@@ -123,7 +130,8 @@ export function signV4(
 
 /** The presigned URL (a request target). All headers given are signed. */
 export function presignV4(request: Unsigned, keys: SignerKeys, expires: number): string {
-  const date = amzDate(keys.now ?? Date.now());
+  const { now = Date.now() } = keys;
+  const date = amzDate(now);
   const scope = `${date.slice(0, 8)}/${keys.region ?? 'us-east-1'}/s3/aws4_request`;
   const signed = Object.keys(request.headers).sort();
   const parameters = {
@@ -135,7 +143,7 @@ export function presignV4(request: Unsigned, keys: SignerKeys, expires: number):
   };
   const added = Object.entries(parameters).map(([name, value]) => `${name}=${encodeURIComponent(value)}`);
   const url = `${request.url}${request.url.includes('?') ? '&' : '?'}${added.join('&')}`;
-  const { signature } = sign({ ...request, url }, signed, 'UNSIGNED-PAYLOAD', keys);
+  const { signature } = sign({ ...request, url }, signed, 'UNSIGNED-PAYLOAD', { ...keys, now });
   return `${url}&X-Amz-Signature=${signature}`;
 }
 

@@ -12,8 +12,10 @@ const test = suite('http/reply');
 
 type Document = { [root: string]: XmlValue };
 
+/** @param seen told of all that has come so far */
 async function slow(
   work: () => Promise<Document>,
+  seen: (text: string) => void = () => {},
 ): Promise<{ status: number; body: string; late: string | undefined }> {
   let late: string | undefined;
   const server = http.createServer(async (incoming, outgoing) => {
@@ -37,7 +39,8 @@ async function slow(
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const reply = await fetch(`http://127.0.0.1:${(server.address() as AddressInfo).port}/b/k`);
-  const body = await reply.text();
+  let body = '';
+  for await (const piece of reply.body!) seen((body += Buffer.from(piece).toString()));
   await new Promise((resolve) => server.close(resolve));
   return { status: reply.status, body, late };
 }
@@ -57,7 +60,12 @@ test('quick failure has its status', async () => {
 });
 
 test('slow success', async () => {
-  const { status, body } = await slow(() => sleep(400).then(() => ({ Error: { A: 1 } })));
+  let end = (_: Document): void => {};
+  const work = new Promise<Document>((resolve) => (end = resolve));
+  const { status, body } = await slow(
+    () => work,
+    (text) => text.endsWith('    ') && end({ Error: { A: 1 } }),
+  );
   assert.is(status, 200);
   assert.match(body, /^<\?xml version="1.0" encoding="UTF-8"\?>\n {4,}<Error><A>1<\/A><\/Error>$/);
 });
