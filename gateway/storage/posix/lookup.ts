@@ -87,8 +87,11 @@ export const lostItsName = (fd: number): boolean => fstat(fd).nlink === 0;
 
 const pause = new Int32Array(new SharedArrayBuffer(4));
 
-/** So often, mostly a millisecond apart, a reader looks for the moment at which a writer shows the object whole. */
-export const LOOKS = 25;
+/**
+ * So often, mostly a millisecond apart, a reader looks for the moment at which a writer, who holds the key's lock until then,
+ * shows the object whole: it may have to wait for a processor itself.
+ */
+export const LOOKS = 200;
 
 /**
  * A file that is replaced while we look at it loses its name, which changes its ctime, and its overflow file: what is
