@@ -71,7 +71,10 @@ export const findObject = (bucket: BucketDir, key: string, locked = false, all =
       found = find(attempt > 1);
     };
     if (attempt < 2) look();
-    else if (!underLockIfFree(bucket, key, look)) {
+    else if (underLockIfFree(bucket, key, look)) {
+      // No writer is at it, unless locks do not reach as far as he is: what is missing is lost.
+      if (attempt >= FREE_LOOKS) break;
+    } else {
       Atomics.wait(pause, 0, 0, 1);
       look();
     }
@@ -92,6 +95,8 @@ const pause = new Int32Array(new SharedArrayBuffer(4));
  * shows the object whole: it may have to wait for a processor itself.
  */
 export const LOOKS = 200;
+/** So often, where nobody holds the lock. */
+const FREE_LOOKS = 25;
 
 /**
  * A file that is replaced while we look at it loses its name, which changes its ctime, and its overflow file: what is
