@@ -1,11 +1,14 @@
 /** The gateway that is measured: a process of its own, built, with its defaults but for the durability asked for. */
 import { once } from 'node:events';
 import { Agent, request } from 'node:http';
+import { createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
+import { createInterface, type Interface } from 'node:readline';
 import { createKey, type Key } from '../support/gateway.js';
 import { mustRun } from '../support/programs.js';
+import { tempDir } from '../support/temp.js';
 import { withTimeout } from '../support/time.js';
-import type { ProbeOrder, Stall } from './probe.js';
+import { PROBE, type ProbeOrder, type Stall } from './probe.js';
 import { start, stop } from './process.js';
 import { signedHeaders, type Target } from './signed.js';
 import { drive } from './wire.js';
@@ -62,8 +65,18 @@ export function createHost({ root, dist, profile, flags = [], fspaths }: HostOpt
     const { accessKey, secretKey, uuid } = key;
     const args = ['--import', join(import.meta.dirname, 'probe.js')];
     const serve = ['serve', '--root', root, '--port', '0', '--durability', durability, '--log-level', 'warn', ...flags];
+    const path = join(tempDir('tidegate-probe-'), 'socket');
+    /** The last that came: the first is gone when the gateway is executed anew. */
+    let probe: { orders: Socket; answers: Interface } | undefined;
+    const server = createServer((orders) => {
+      orders.on('error', () => {});
+      probe = { orders, answers: createInterface({ input: orders }) };
+    });
+    server.unref().listen(path);
+    await once(server, 'listening');
     const child = start(process.execPath, [...args, join(dist, 'gateway/cli/tidegate.js'), ...serve], {
-      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, [PROBE]: path },
     });
     let output = '';
     const collect = (text: string) => {
@@ -80,9 +93,9 @@ export function createHost({ root, dist, profile, flags = [], fspaths }: HostOpt
     });
     const port = await withTimeout('the start of the gateway', 30_000, listening);
     const told = async <T>(order: ProbeOrder): Promise<T> => {
-      const answer = once(child, 'message');
-      child.send(order);
-      return (await withTimeout('the probe', 30_000, answer))[0];
+      const answer = once(probe!.answers, 'line');
+      probe!.orders.write(`${JSON.stringify(order)}\n`);
+      return JSON.parse((await withTimeout('the probe', 30_000, answer))[0]);
     };
     const subject: Required<Subject> = {
       host: '127.0.0.1',
@@ -107,7 +120,13 @@ export function createHost({ root, dist, profile, flags = [], fspaths }: HostOpt
         },
       },
     };
-    return { subject, end: () => stop(child) };
+    return {
+      subject,
+      end: async () => {
+        await stop(child);
+        server.close();
+      },
+    };
   }
 
   async function end(): Promise<void> {

@@ -2,7 +2,7 @@
  * The benchmark: the real gateway beside what the machine can do.
  *
  *     npm run bench -- [--quick] [--json FILE] [--only TEXT,…] [--dir DIR] [--dist DIR] [--profile DIR] [--drop-caches] [--slow]
- *                      [--against URL --key KEY --secret SECRET]
+ *                      [--serve 'FLAGS of tidegate serve'] [--against URL --key KEY --secret SECRET]
  *
  * Bounded in time and disk; what it makes is removed. Loopback only, but for --against.
  */
@@ -38,6 +38,7 @@ const { values: args } = parseArgs({
     profile: { type: 'string' },
     'drop-caches': { type: 'boolean', default: false },
     slow: { type: 'boolean', default: false },
+    serve: { type: 'string', default: '' },
     against: { type: 'string' },
     key: { type: 'string' },
     secret: { type: 'string' },
@@ -91,7 +92,12 @@ async function main(): Promise<boolean> {
   const end = performance.now() + scale.limit * 1000;
   const bench: Bench = {
     scale,
-    host: createHost({ root: join(scratch, 'root'), dist, profile }),
+    host: createHost({
+      root: join(scratch, 'root'),
+      dist,
+      profile,
+      flags: args.serve.split(' ').filter((flag) => flag !== ''),
+    }),
     dist,
     other: other(),
     scratch,

@@ -1,11 +1,13 @@
 /**
- * Loaded into the gateway by `--import`, for the benchmark alone. On the IPC channel it is told when a load begins and ends;
+ * Loaded into the gateway by `--import`, for the benchmark alone. It is told when a load begins and ends, a line of JSON each;
  * it answers how late the main thread was, and writes CPU profiles of all threads that listen where that was asked for.
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { Session } from 'node:inspector';
+import { connect } from 'node:net';
 import { join } from 'node:path';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { createInterface } from 'node:readline';
 import { BroadcastChannel, isMainThread, threadId } from 'node:worker_threads';
 
 /** ms */
@@ -15,6 +17,9 @@ export interface Stall {
 }
 
 export type ProbeOrder = { begin: { profile: string | undefined } } | { end: true };
+
+/** In the environment: the path of a socket. Node's own channel would not outlive that `serve` is executed anew. */
+export const PROBE = 'TIDEGATE_BENCH_PROBE';
 
 const resolution = 1;
 const channelName = 'tidegate-bench';
@@ -43,7 +48,12 @@ function end(take: (text: string) => void): void {
 const channel = new BroadcastChannel(channelName);
 channel.unref();
 
-if (isMainThread && process.send) {
+const path = process.env[PROBE];
+// Not in the processes of `serve --processes`.
+if (isMainThread && path !== undefined && process.send === undefined) {
+  const orders = connect(path);
+  orders.unref();
+  const send = (answer: object) => orders.write(`${JSON.stringify(answer)}\n`);
   const delays = monitorEventLoopDelay({ resolution });
   // What is recorded is the time from one timer to the next: what is above the resolution is the stall.
   const late = (ns: number) => Math.max(0, ns / 1e6 - resolution);
@@ -57,7 +67,8 @@ if (isMainThread && process.send) {
     const { thread, text } = (message as { data: { thread: number; text: string } }).data;
     write(thread, text);
   };
-  process.on('message', (order: ProbeOrder) => {
+  createInterface({ input: orders }).on('line', (line) => {
+    const order: ProbeOrder = JSON.parse(line);
     if ('begin' in order) {
       dir = order.begin.profile;
       if (dir !== undefined) {
@@ -66,19 +77,21 @@ if (isMainThread && process.send) {
       }
       delays.reset();
       delays.enable();
-      process.send?.({ begun: true });
+      send({ begun: true });
       return;
     }
     delays.disable();
     const stall: Stall = { p99: late(delays.percentile(99)), max: late(delays.max) };
-    const answer = () => process.send?.({ stall });
-    if (dir === undefined) return answer();
+    const answer = () => send({ stall });
+    if (dir === undefined) {
+      answer();
+      return;
+    }
     channel.postMessage('end');
     end((text) => write(0, text));
     // Threads that only wait for the kernel do not hear it; the others have had time then.
-    return setTimeout(answer, 1000);
+    setTimeout(answer, 1000);
   });
-  process.channel?.unref();
 } else if (!isMainThread) {
   // Workers load what is imported too.
   channel.onmessage = (message) => {
