@@ -2,7 +2,7 @@
  * Recycled chunks of shared memory, through which the bytes of large bodies pass between the sockets and the workers.
  *
  * A client may stop in the middle and keep its chunks for minutes, so large ones alone would be used up by as few slow
- * clients as fit into a sensible amount of memory. Streams beyond those get small ones: slower, but served.
+ * clients as fit into a sensible amount of memory. Streams beyond those get smaller ones: slower, but served.
  */
 import { S3Error } from '../../errors.js';
 
@@ -11,7 +11,7 @@ export interface Buffers {
    * `count` chunks of one size at once: a stream that needs two must not hold one while it waits for the other, or
    * streams that hold one each wait for one another for ever. First come, first served. Rejects with SlowDown after
    * `waitMs`.
-   * @param bytes of the whole stream, where known: a short one takes no large chunks
+   * @param bytes of the whole stream, where known: one that fits into a smaller chunk takes no larger
    */
   acquire(count: number, bytes?: number): Promise<Buffer[]>;
   /** Gives chunks back when nobody reads or writes them any more. */
@@ -27,9 +27,8 @@ interface Tier {
 }
 
 export interface BuffersOptions {
-  large?: Tier;
-  /** Enough for every request that a gateway takes at once (`maxRequests`), two each. */
-  small?: Tier;
+  /** Largest chunks first. */
+  tiers?: readonly Tier[];
   waitMs?: number;
 }
 
@@ -39,15 +38,26 @@ interface Waiter {
   timer: NodeJS.Timeout;
 }
 
+const KiB = 1024;
+/** 72 MiB for the first 64 streams: few get the most out of large chunks, many share the cores anyway. */
+const defaults: readonly Tier[] = [
+  { bytes: 1024 * KiB, limit: 16 },
+  { bytes: 512 * KiB, limit: 112 },
+  // Enough for every request that a gateway takes at once (`maxRequests`), two each.
+  { bytes: 64 * KiB, limit: 2048 },
+];
+
 /** Shared memory is never cleared between uses: whoever fills a chunk hands on only what it filled. */
 export const createBuffers = (options: BuffersOptions = {}): Buffers => {
-  const { waitMs = 30_000, large = { bytes: 1 << 20, limit: 128 }, small = { bytes: 1 << 16, limit: 2048 } } = options;
-  const tiers = [large, small].map((tier) => ({ ...tier, free: [] as Buffer[], lent: new Set<Buffer>() }));
+  const { waitMs = 30_000 } = options;
+  const tiers = (options.tiers ?? defaults).map((tier) => ({ ...tier, free: [] as Buffer[], lent: new Set<Buffer>() }));
   const waiting: Waiter[] = [];
 
   const take = (count: number, bytes = Number.POSITIVE_INFINITY): Buffer[] | undefined => {
-    const wished = bytes <= small.bytes ? tiers.slice(1) : tiers;
-    const tier = wished.find((each) => each.limit - each.lent.size >= count);
+    const tier = tiers.find((each, at) => {
+      const next = tiers[at + 1];
+      return each.limit - each.lent.size >= count && !(next && bytes <= next.bytes);
+    });
     if (!tier) return undefined;
     return Array.from({ length: count }, () => {
       const chunk = tier.free.pop() ?? Buffer.from(new SharedArrayBuffer(tier.bytes));

@@ -2,10 +2,8 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { createBuffers } from '../../../gateway/storage/posix/buffers.js';
 
-const none = { limit: 0, bytes: 1 };
-
 test('chunks are shared memory of their size, recycled, never lent twice', async () => {
-  const buffers = createBuffers({ large: { limit: 4, bytes: 1024 }, small: none });
+  const buffers = createBuffers({ tiers: [{ limit: 4, bytes: 1024 }] });
   const [a, b] = await buffers.acquire(2);
   assert.instance(a!.buffer, SharedArrayBuffer);
   assert.is(a!.byteLength, 1024);
@@ -18,7 +16,7 @@ test('chunks are shared memory of their size, recycled, never lent twice', async
 });
 
 test('within the bound at once, beyond it in the order of asking, a large wish is not overtaken', async () => {
-  const buffers = createBuffers({ large: { limit: 3, bytes: 16 }, small: none });
+  const buffers = createBuffers({ tiers: [{ limit: 3, bytes: 16 }] });
   const first = await buffers.acquire(2);
   const order: string[] = [];
   const two = buffers.acquire(2).then((chunks) => {
@@ -40,7 +38,7 @@ test('within the bound at once, beyond it in the order of asking, a large wish i
 });
 
 test('who waits too long hears SlowDown, and those behind it are served', async () => {
-  const buffers = createBuffers({ large: { limit: 2, bytes: 16 }, small: none, waitMs: 30 });
+  const buffers = createBuffers({ tiers: [{ limit: 2, bytes: 16 }], waitMs: 30 });
   const [held] = await buffers.acquire(1);
   const large = buffers.acquire(2);
   const small = buffers.acquire(1);
@@ -54,7 +52,13 @@ test('who waits too long hears SlowDown, and those behind it are served', async 
 });
 
 test('when the large ones are lent, and for short streams, there are small ones', async () => {
-  const buffers = createBuffers({ large: { limit: 2, bytes: 64 }, small: { limit: 4, bytes: 8 }, waitMs: 30 });
+  const buffers = createBuffers({
+    tiers: [
+      { limit: 2, bytes: 64 },
+      { limit: 4, bytes: 8 },
+    ],
+    waitMs: 30,
+  });
   const short = await buffers.acquire(2, 8);
   assert.equal(
     short.map((chunk) => chunk.length),
@@ -71,9 +75,23 @@ test('when the large ones are lent, and for short streams, there are small ones'
   buffers.release([...short, ...more]);
 });
 
+test('by default a few streams have the largest chunks, many more smaller ones, and each no more than it needs', async () => {
+  const buffers = createBuffers();
+  const sizes = async (count: number, bytes?: number) => {
+    const all = await Promise.all(Array.from({ length: count }, () => buffers.acquire(2, bytes)));
+    return all.map(([chunk]) => chunk!.length / 1024);
+  };
+  assert.equal(await sizes(1, 65_536), [64]);
+  assert.equal(await sizes(1, 65_537), [512]);
+  assert.equal(await sizes(1, 524_289), [1024]);
+  assert.equal(await sizes(7), Array(7).fill(1024));
+  assert.equal(await sizes(55), Array(55).fill(512));
+  assert.equal(new Set(await sizes(1000)), new Set([64]));
+});
+
 test('more than there can ever be is refused at once', async () => {
   let refused = false;
-  await createBuffers({ large: { limit: 2, bytes: 16 }, small: none })
+  await createBuffers({ tiers: [{ limit: 2, bytes: 16 }] })
     .acquire(3)
     .catch(() => {
       refused = true;

@@ -19,7 +19,13 @@ const whole: Body = {
 
 const withBench = async (work: (bench: Bench) => Promise<void>): Promise<void> => {
   const bench = await openBench({
-    buffers: { large: { bytes: 1 << 20, limit: 4 }, small: { bytes: 1 << 16, limit: 64 }, waitMs: 500 },
+    buffers: {
+      tiers: [
+        { bytes: 1 << 20, limit: 4 },
+        { bytes: 1 << 16, limit: 64 },
+      ],
+      waitMs: 500,
+    },
   });
   try {
     await work(bench);
