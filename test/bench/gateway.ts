@@ -28,6 +28,8 @@ export interface Subject extends Target {
     /** Begins to watch how late the main thread is, and what all threads do. */
     watch(load: string): Promise<void>;
     watched(): Promise<Stall>;
+    /** What the main thread has in its heap. */
+    heapMiB(): Promise<number>;
   };
 }
 
@@ -117,6 +119,9 @@ export function createHost({ root, dist, profile, flags = [], fspaths }: HostOpt
         },
         async watched() {
           return (await told<{ stall: Stall }>({ end: true })).stall;
+        },
+        async heapMiB() {
+          return (await told<{ heapMiB: number }>({ heap: true })).heapMiB;
         },
       },
     };

@@ -16,7 +16,7 @@ export interface Stall {
   max: number;
 }
 
-export type ProbeOrder = { begin: { profile: string | undefined } } | { end: true };
+export type ProbeOrder = { begin: { profile: string | undefined } } | { end: true } | { heap: true };
 
 /** In the environment: the path of a socket. Node's own channel would not outlive that `serve` is executed anew. */
 export const PROBE = 'TIDEGATE_BENCH_PROBE';
@@ -78,6 +78,10 @@ if (isMainThread && path !== undefined && process.send === undefined) {
       delays.reset();
       delays.enable();
       send({ begun: true });
+      return;
+    }
+    if ('heap' in order) {
+      send({ heapMiB: process.memoryUsage().heapUsed / 2 ** 20 });
       return;
     }
     delays.disable();
