@@ -1,4 +1,5 @@
 /** What the three commands share: their common options, how they fail, and how they print. */
+import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { Complaint, errnoOf, reasonOf } from '../complaint.js';
 import { S3Error } from '../errors.js';
@@ -11,10 +12,16 @@ export interface CommonOptions {
   json?: boolean;
 }
 
+/** Of the package, in whose `dist/gateway/cli` this is. */
+const { version } = JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8')) as {
+  version: string;
+};
+
 /** A program with the common options and `help`; sub-commands are added by the caller. */
 export function createProgram(name: string, description: string): Command {
   return new Command(name)
     .description(description)
+    .version(version, '--version', 'print the version')
     .option('--root <DIR>', 'directory that holds the service area and the buckets (default: ./data)')
     .option('--config <FILE>', 'configuration file (default: tidegate.json in this directory, if there)')
     .option('--json', 'print JSON instead of tables')

@@ -1,6 +1,6 @@
 // timeout: 400
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
@@ -175,7 +175,10 @@ keys('another master key is refused with what to do', async () => {
   failed(ran, 2, /other\.key is not the one that the secrets under .* give the right one by --master-key-file/);
 });
 
-keys('help and its examples', async () => {
+keys('the version, help and its examples', async () => {
+  const version = await runCommand('s3dskey', ['--version']);
+  const { version: expected } = JSON.parse(readFileSync('package.json', 'utf8'));
+  assert.equal([version.stdout, version.code], [`${expected}\n`, 0]);
   const top = await runCommand('s3dskey', ['help']);
   assert.is(top.code, 0);
   assert.match(top.stdout, /^ {2}help/m);
