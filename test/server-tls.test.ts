@@ -1,9 +1,12 @@
 /** https: the certificate, its renewal without a restart, and nothing older than TLS 1.2. */
 import { readFileSync } from 'node:fs';
+import https from 'node:https';
 import tls from 'node:tls';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { createPosixStorage } from '../gateway/storage/posix/index.js';
 import { type Stage, startStage } from './http/stage.js';
+import { tempDir } from './support/temp.js';
 import { withTimeout } from './support/time.js';
 
 const test = suite('server-tls');
@@ -56,6 +59,33 @@ test('TLS 1.2 and 1.3, not 1.1', async () => {
     () => 'refused',
   );
   assert.is(old, 'refused');
+});
+
+test('an object of several MiB goes through TLS: no worker writes to such a connection', async () => {
+  const storage = await createPosixStorage({ root: tempDir(), workers: 2, durability: 'none' });
+  const files = await startStage({ tls: pair('first'), storage });
+  try {
+    const actor = { uid: process.getuid!(), gid: process.getgid!(), groups: [] };
+    const bytes = Buffer.alloc(5_000_001, 'through TLS');
+    const bucket = await storage.createBucket({ name: 'large', owner: '00000000-0000-0000-0000-00000000anna' }, actor);
+    const body = { length: bytes.length, read: async (sink: (chunk: Buffer) => unknown) => void (await sink(bytes)) };
+    const seal = () => ({ etag: 'x-1', headers: {}, user: {} });
+    await storage.put({ bucket, actor }, 'object', body, { digests: [], seal });
+    const got = await new Promise<Buffer>((resolve, reject) => {
+      const headers = files.sign('/large/object');
+      const to = { host: '127.0.0.1', port: files.port, path: '/large/object', headers, rejectUnauthorized: false };
+      https
+        .get(to, (reply) => {
+          const pieces: Buffer[] = [];
+          reply.on('data', (piece) => pieces.push(piece)).on('error', reject);
+          reply.on('end', () => resolve(Buffer.concat(pieces)));
+        })
+        .on('error', reject);
+    });
+    assert.ok(got.equals(bytes), `${got.length} bytes: ${got.toString('latin1', 0, 300)}`);
+  } finally {
+    await files.close();
+  }
 });
 
 test.run();

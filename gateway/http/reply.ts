@@ -4,6 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { S3Error } from '../errors.js';
 import type { Reply, XmlValue } from '../s3/types.js';
 import { declaration, writeXml } from '../s3/xml/write.js';
+import type { Sink, SinkSocket } from '../storage/types.js';
 
 /** A request and its response, with what a reply must know of them. */
 export interface Exchange {
@@ -164,7 +165,7 @@ async function sendStream(
   exchange: Exchange,
   status: number,
   headers: Reply['headers'],
-  body: { length: number; send: (sink: (chunk: Uint8Array) => Promise<void>) => Promise<void> },
+  body: { length: number; send: (sink: Sink) => Promise<void> },
 ): Promise<void> {
   const { outgoing, incoming } = exchange;
   if (incoming.method === 'HEAD' || body.length === 0) {
@@ -172,14 +173,19 @@ async function sendStream(
     return finish(exchange, undefined);
   }
   let sent = 0;
+  const count = (bytes: number): void => {
+    sent += bytes;
+    if (sent > body.length) throw new Error('the object is longer than its Content-Length');
+  };
+  const sink: Sink = (chunk) => {
+    // Only with the first bytes in hand: a read that fails at once still gets its proper status.
+    if (!outgoing.headersSent) writeHead(exchange, status, headers, body.length);
+    count(chunk.byteLength);
+    return write(outgoing, chunk);
+  };
+  sink.socket = socketBehind(exchange, count);
   try {
-    await body.send((chunk) => {
-      // Only with the first bytes in hand: a read that fails at once still gets its proper status.
-      if (!outgoing.headersSent) writeHead(exchange, status, headers, body.length);
-      sent += chunk.byteLength;
-      if (sent > body.length) throw new Error('the object is longer than its Content-Length');
-      return write(outgoing, chunk);
-    });
+    await body.send(sink);
     if (sent !== body.length) throw new Error(`the object ended after ${sent} of ${body.length} bytes`);
   } catch (error) {
     // Ending here would look like a complete object to careless clients.
@@ -187,6 +193,28 @@ async function sendStream(
     throw error;
   }
   await finish(exchange, undefined);
+}
+
+/** The connection itself, for whoever can write to it without this thread. @param count of what it takes that way */
+function socketBehind({ incoming, outgoing }: Exchange, count: (bytes: number) => void): SinkSocket {
+  const { socket } = incoming;
+  return {
+    descriptor() {
+      // The head and all chunks have reached the kernel, and nothing but this reply is written: no refusal of what comes
+      // behind the request (`clientError`) either, as long as the request is complete.
+      const clear = outgoing.headersSent && outgoing.writableLength === 0 && socket.writableLength === 0;
+      const ours = outgoing.socket === socket && incoming.complete && socket.writable && !outgoing.chunkedEncoding;
+      if (!clear || !ours || 'encrypted' in socket) return undefined;
+      const fd = (socket as { _handle?: { fd?: number } })._handle?.fd;
+      return fd !== undefined && fd >= 0 ? fd : undefined;
+    },
+    sent(bytes) {
+      count(bytes);
+      if (outgoing.destroyed || !socket.writable) throw new ClientGone();
+      // Node counts the silence of a connection, and has not heard of these.
+      if (bytes > 0 && socket.timeout) socket.setTimeout(socket.timeout);
+    },
+  };
 }
 
 async function sendSlowly(

@@ -82,7 +82,22 @@ export interface Place {
 // ---- bytes -------------------------------------------------------------------------------------------------------
 
 /** Takes bytes in order. The chunk may be reused by the caller as soon as the result is settled (at once if void). */
-export type Sink = (chunk: Uint8Array) => void | Promise<void>;
+export interface Sink {
+  (chunk: Uint8Array): void | Promise<void>;
+  /** Where all bytes go unchanged in the end. A store may send some itself, while no chunk is on its way. */
+  socket?: SinkSocket;
+}
+
+/** A connection of this process. */
+export interface SinkSocket {
+  /**
+   * Its descriptor; undefined when it does not take bytes just now but through the sink. Good until the caller lets the
+   * event loop go on: afterwards the number may be another client's, so whoever goes on has to duplicate it first.
+   */
+  descriptor(): number | undefined;
+  /** So many bytes, the next in order, have been sent. @throws when nobody is there any more to take others */
+  sent(bytes: number): void;
+}
 
 /** A payload on its way in. */
 export interface Body {

@@ -1,16 +1,31 @@
 /** Slow replies: the true status while it can be told, then white space, then the document. */
+import { writeSync } from 'node:fs';
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { S3Error } from '../../gateway/errors.js';
-import { type Exchange, sendError, sendReply } from '../../gateway/http/reply.js';
+import { ClientGone, type Exchange, sendError, sendReply } from '../../gateway/http/reply.js';
 import type { XmlValue } from '../../gateway/s3/types.js';
+import type { Sink } from '../../gateway/storage/types.js';
 
 const test = suite('http/reply');
 
 type Document = { [root: string]: XmlValue };
+
+const exchangeOf = (incoming: http.IncomingMessage, outgoing: http.ServerResponse): Exchange => ({
+  incoming,
+  outgoing,
+  requestId: 'R',
+  hostId: 'H',
+  resource: '/b/k',
+  bucket: 'b',
+  key: 'k',
+  awaitsContinue: false,
+  last: true,
+  pace: { first: 100, every: 50 },
+});
 
 /** @param seen told of all that has come so far */
 async function slow(
@@ -19,18 +34,7 @@ async function slow(
 ): Promise<{ status: number; body: string; late: string | undefined }> {
   let late: string | undefined;
   const server = http.createServer(async (incoming, outgoing) => {
-    const exchange: Exchange = {
-      incoming,
-      outgoing,
-      requestId: 'R',
-      hostId: 'H',
-      resource: '/b/k',
-      bucket: 'b',
-      key: 'k',
-      awaitsContinue: false,
-      last: true,
-      pace: { first: 100, every: 50 },
-    };
+    const exchange = exchangeOf(incoming, outgoing);
     try {
       late = (await sendReply(exchange, { body: { slowXml: work() } }))?.code;
     } catch (error) {
@@ -78,6 +82,65 @@ test('slow failure comes in the document, and is reported', async () => {
   assert.is(status, 200);
   assert.match(body, /<Error><Code>InternalError<\/Code>.*<RequestId>R<\/RequestId>/);
   assert.is(late, 'InternalError');
+});
+
+/** Serves one reply whose bytes `send` brings; what the client got of it, and what the reply ended with. */
+async function streamed(length: number, send: (sink: Sink, outgoing: http.ServerResponse) => Promise<void>) {
+  let ended: Promise<unknown> = Promise.resolve();
+  const server = http.createServer((incoming, outgoing) => {
+    const body = { length, send: (sink: Sink) => send(sink, outgoing), close: async () => {} };
+    ended = sendReply(exchangeOf(incoming, outgoing), { body }).catch((error) => error);
+  });
+  server.timeout = 300;
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/b/k`;
+  const text = await fetch(url)
+    .then((reply) => reply.text())
+    .catch(() => undefined);
+  const error = await ended;
+  await new Promise((resolve) => server.close(resolve));
+  return { text, error };
+}
+
+test('what a store writes to the connection itself is part of the reply, and no silence of the client', async () => {
+  const { text, error } = await streamed(14, async (sink, outgoing) => {
+    assert.is(sink.socket!.descriptor(), undefined, 'the head is not out');
+    const first = sink(Buffer.from('ab'));
+    assert.is(sink.socket!.descriptor(), undefined, 'the first bytes are on their way');
+    await first;
+    for (let i = 0; i < 5; i++) {
+      const fd = sink.socket!.descriptor()!;
+      assert.ok(fd > 2);
+      writeSync(fd, 'cd');
+      sink.socket!.sent(2);
+      await sleep(120);
+    }
+    outgoing.socket!.cork();
+    const last = sink(Buffer.from('yz'));
+    assert.is(sink.socket!.descriptor(), undefined, 'bytes wait in the socket');
+    outgoing.socket!.uncork();
+    await last;
+  });
+  assert.is(error, undefined);
+  assert.is(text, 'abcdcdcdcdcdyz');
+});
+
+test('more than was announced, and bytes for nobody, end the reply', async () => {
+  const more = await streamed(3, async (sink) => {
+    await sink(Buffer.from('ab'));
+    sink.socket!.sent(2);
+  });
+  assert.is(more.text, undefined);
+  assert.match((more.error as Error).message, 'longer than its Content-Length');
+  const gone = await streamed(10, async (sink, outgoing) => {
+    await sink(Buffer.from('ab'));
+    outgoing.socket!.destroy();
+    await sleep(20);
+    assert.is(sink.socket!.descriptor(), undefined);
+    sink.socket!.sent(2);
+  });
+  assert.is(gone.text, undefined);
+  assert.instance(gone.error, ClientGone);
 });
 
 test.run();

@@ -7,8 +7,10 @@ import { assertStorableKey, isStorableKey } from '../keys.js';
 import type { Body, Bucket, ObjectInfo, OpenObject, Place, PutRequest, Storage } from '../types.js';
 import { createBuckets } from './buckets.js';
 import { type BuffersOptions, createBuffers } from './buffers.js';
+import { createBusy } from './busy.js';
 import { canLookCached, lookCached } from './cached.js';
 import { createContext, untilSettled } from './context.js';
+import { deliver } from './deliver.js';
 import { createDocuments } from './documents.js';
 import { createFilesystems } from './filesystems.js';
 import type { Opened } from './objects.js';
@@ -18,7 +20,6 @@ import type { Published } from './staged.js';
 import {
   abortTransfer,
   copyObject,
-  deliver,
   INLINE_BYTES,
   ownObject,
   receiveBody,
@@ -176,7 +177,8 @@ export const createPosixStorage = async (options: PosixOptions): Promise<Storage
         }),
       ));
     const { info, bytes, fd, seen } = opened;
-    const file = { fd, bucket, ...(seen && { seen }) };
+    const busy = createBusy();
+    const file = { fd, bucket, busy, ...(seen && { seen }) };
     let reads: Promise<unknown> = Promise.resolve();
     let closed = false;
     const object: OpenObject = {
@@ -189,7 +191,6 @@ export const createPosixStorage = async (options: PosixOptions): Promise<Storage
           return;
         }
         const done = deliver(context, actor, file, start, length, sink);
-        // The descriptor's number may name another file once it is closed: not before the last read has ended.
         reads = Promise.allSettled([reads, done]);
         await done;
       },
@@ -197,7 +198,8 @@ export const createPosixStorage = async (options: PosixOptions): Promise<Storage
         if (closed) return;
         closed = true;
         await reads;
-        close(fd);
+        // Its number may name another file once it is closed: not before the last call has ended.
+        busy.after(() => close(fd));
       },
     };
     return ownObject(object, file);

@@ -1,6 +1,6 @@
 /**
- * The only module that loads the C library. What it offers to `syscalls.ts`, `credentials.ts`, `inotify.ts` and
- * `background.ts`: one declaration for each shape of arguments, and what a result means. Nobody else imports it.
+ * The only module that loads the C library. What it offers to `syscalls.ts`, `credentials.ts`, `inotify.ts`, `sockets.ts`
+ * and `background.ts`: one declaration for each shape of arguments, and what a result means. Nobody else imports it.
  *
  * Everything goes through the C library's `syscall(2)`: it exists in glibc and musl alike, knows openat2 and renameat2
  * whatever the library's age, and acts on the calling thread only, which matters for setfsuid, setgroups and capset

@@ -54,6 +54,9 @@ const x64 = {
   ioprioSet: 251,
   cachestat: 451,
   exitGroup: 231,
+  sendto: 44,
+  shutdown: 48,
+  getrusage: 98,
 };
 
 const arm64: typeof x64 = {
@@ -104,6 +107,9 @@ const arm64: typeof x64 = {
   fadvise64: 223,
   cachestat: 451,
   exitGroup: 94,
+  sendto: 206,
+  shutdown: 210,
+  getrusage: 165,
 };
 
 /** By architecture, for the test that compares them. */

@@ -14,9 +14,10 @@ import { absent, findParent, removeEmptyParents } from './parents.js';
 import { type BucketDir, type Ground, syncDirectory, withBucket } from './paths.js';
 import { publishStaged } from './publish.js';
 import { isUnchanged, type Seen } from './seen.js';
+import { awaitRoom, sendNow } from './sockets.js';
 import { discard, type Published, settle, stage } from './staged.js';
 import { current, removeBody } from './standing.js';
-import { AT_REMOVEDIR, close, E, errnoError, fsync, pread, pwrite, tryUnlinkat } from './syscalls.js';
+import { AT_REMOVEDIR, close, E, errnoError, fsync, pread, pwrite, timesWaited, tryUnlinkat } from './syscalls.js';
 
 export interface Opened {
   info: ObjectInfo;
@@ -27,6 +28,28 @@ export interface Opened {
   /** What the ETag holds for: see `isUnchanged`. */
   seen?: Seen;
 }
+
+/** What one call has sent, and why it ended. */
+export interface Sent {
+  /** Bytes that went out. */
+  sent: number;
+  /** What was read behind them and not taken, as the connection is full or broken: its place in the chunk. */
+  from: number;
+  to: number;
+  /** Most reads had to wait: the content is not in memory. */
+  slow: boolean;
+}
+
+/** How long one call sends at most. */
+export interface Turn {
+  ms: number;
+  /** It is worth a moment's wait when the connection is full, because its client is quick. */
+  patient: boolean;
+}
+
+/** So much one call sends at most: others want to use the thread. */
+const TURN_BYTES = 16 << 20;
+const PATIENCE_MS = 1;
 
 /** A job has written to the file: the ETag that was told, or is about to be, is not that of the bytes. */
 const requireUnchanged = (fd: number, seen: Seen | undefined): void => {
@@ -90,6 +113,42 @@ export const objectOps = {
   readObject(fd: number, into: Uint8Array, position: number, seen: Seen | undefined): void {
     if (pread(fd, into, position) < into.length) throw errnoError(E.EIO, 'read');
     requireUnchanged(fd, seen);
+  },
+
+  /**
+   * Sends from `position` on what a connection takes at once, through `chunk`, for a while.
+   * @param socket a descriptor of it that nobody else closes or writes to in the meantime
+   */
+  sendObject(
+    fd: number,
+    socket: number,
+    chunk: Uint8Array,
+    position: number,
+    length: number,
+    seen: Seen | undefined,
+    { ms, patient }: Turn,
+  ): Sent {
+    const end = performance.now() + ms;
+    let [sent, reads, waits] = [0, 0, 0];
+    const result = (from = 0, to = 0): Sent => ({ sent, from, to, slow: waits > reads / 2 });
+    do {
+      const part = chunk.subarray(0, Math.min(chunk.length, length - sent));
+      const before = timesWaited();
+      // Never from the page cache itself (sendfile): a job could change what goes out after it was looked at.
+      objectOps.readObject(fd, part, position + sent, seen);
+      reads++;
+      if (timesWaited() > before) waits++;
+      for (let taken = 0; ; ) {
+        const some = sendNow(socket, part.subarray(taken));
+        taken += some;
+        sent += some;
+        if (taken === part.length) break;
+        const worthIt = patient && performance.now() < end && awaitRoom(socket, PATIENCE_MS);
+        // What has room and takes nothing is broken.
+        if (!worthIt || some === 0) return result(taken, part.length);
+      }
+    } while (sent < length && sent < TURN_BYTES && performance.now() < end);
+    return result();
   },
 
   /** After a copy, before anything is told of it. */

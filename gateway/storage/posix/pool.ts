@@ -328,6 +328,7 @@ export const createPool = <O extends OpTable = Ops>(options: PoolOptions): Pool<
     new Promise<ReturnType<O[K]>>((resolve, reject) => {
       if (closing) {
         reject(new S3Error('ServiceUnavailable', { message: 'The service is shutting down.' }));
+        runOptions.ended?.();
         return;
       }
       const since = Date.now();

@@ -1,11 +1,11 @@
-/** The bytes of large objects between sinks and bodies on the main thread and files in the workers: two chunks a stream. */
+/** The bytes of large bodies on their way from the main thread to files in the workers: two chunks a stream. */
 import { S3Error } from '../../errors.js';
-import type { Actor, Body, Bucket, Digest, OpenObject, Received, Sink } from '../types.js';
-import type { Buffers } from './buffers.js';
+import type { Actor, Body, Bucket, Digest, OpenObject, Received } from '../types.js';
+import { type Busy, createBusy } from './busy.js';
 import type { StoreContext } from './context.js';
 import type { Opened } from './objects.js';
 import type { Ground } from './paths.js';
-import type { Pool, RunOptions } from './pool.js';
+import type { Pool } from './pool.js';
 
 /** Content up to this size comes with the reply that opens it. */
 export const INLINE_BYTES = 64 * 1024;
@@ -99,14 +99,14 @@ export const receiveBody = async (
   const size = chunks[0]!.length;
   let [at, used] = [0, 0];
   let writing: Promise<unknown> = Promise.resolve();
-  const busy = new Set<Promise<unknown>>();
+  const busy = createBusy();
   const write = async (): Promise<void> => {
     const full = chunks[at]!.subarray(0, used);
     [at, used] = [1 - at, 0];
     await writing;
     writing = Promise.all([
-      pool.run('transferWrite', [id, full], { actor, lane, context: 'write', ended: track(busy) }),
-      hashing && pool.run('hashUpdate', [hashing.id, full], { lane: hashing.lane, ended: track(busy) }),
+      pool.run('transferWrite', [id, full], { actor, lane, context: 'write', ended: busy.begin() }),
+      hashing && pool.run('hashUpdate', [hashing.id, full], { lane: hashing.lane, ended: busy.begin() }),
     ]);
     // Looked at before the next write, and at the end.
     writing.catch(() => {});
@@ -130,57 +130,8 @@ export const receiveBody = async (
     if (used > 0) await write();
     await writing;
   } finally {
-    releaseAfter(buffers, chunks, busy);
-  }
-};
-
-/** For `RunOptions.ended`: adds a promise to `busy` that resolves when the call has really ended. */
-const track = (busy: Set<Promise<unknown>>): (() => void) => {
-  let ended = () => {};
-  busy.add(new Promise<void>((resolve) => (ended = resolve)));
-  return ended;
-};
-
-/**
- * A worker may still be at a chunk although its caller was refused (a mount that hangs): another stream's bytes must never
- * be in it at the same time, so it comes back when the mount does.
- */
-const releaseAfter = (buffers: Buffers, chunks: Buffer[], busy: Set<Promise<unknown>>): void => {
-  void Promise.all(busy).then(() => buffers.release(chunks));
-};
-
-/** Delivers bytes of an open file: one chunk is handed out while the next is read. */
-export const deliver = async (
-  { poolOf, buffers }: StoreContext,
-  actor: Actor,
-  { fd, seen, bucket }: OpenFile,
-  start: number,
-  length: number,
-  sink: Sink,
-): Promise<void> => {
-  if (length === 0) return;
-  const chunks = await buffers.acquire(2, length);
-  const size = chunks[0]!.length;
-  const busy = new Set<Promise<unknown>>();
-  const read = (index: number, at: number): Promise<Uint8Array> => {
-    const reading: RunOptions = { actor, context: 'service', ended: track(busy) };
-    const chunk = chunks[index % 2]!.subarray(0, Math.min(size, start + length - at));
-    const done = poolOf(bucket)
-      .run('readObject', [fd, chunk, at, seen], reading)
-      .then(() => chunk);
-    done.catch(() => {});
-    return done;
-  };
-  try {
-    let next = read(0, start);
-    for (let index = 0, at = start; at < start + length; index++) {
-      const chunk = await next;
-      at += chunk.length;
-      if (at < start + length) next = read(index + 1, at);
-      await sink(chunk);
-    }
-  } finally {
-    releaseAfter(buffers, chunks, busy);
+    // Another stream's bytes must never be in a chunk that a worker is at: it comes back when a mount that hangs does.
+    busy.after(() => buffers.release(chunks));
   }
 };
 
@@ -188,6 +139,8 @@ export const deliver = async (
 export interface OpenFile extends Pick<Opened, 'fd' | 'seen'> {
   /** In which it lies. */
   bucket: Pick<Bucket, 'path'>;
+  /** Calls that deliver from it: until they have ended it must not be closed, or its number may be another file's. */
+  busy: Busy;
 }
 const descriptors = new WeakMap<OpenObject, OpenFile>();
 

@@ -370,6 +370,15 @@ export const clockGettime = (clock = 0): bigint => {
   return timespec[0]! * BILLION + timespec[1]!;
 };
 
+const RUSAGE_THREAD = 1;
+const usage = new BigInt64Array(18);
+
+/** How often this thread has waited in the kernel: for a disk, a network, a lock (`ru_nvcsw`). */
+export const timesWaited = (): number => {
+  orThrow(nBuf(nr.getrusage, RUSAGE_THREAD, usage), 'getrusage');
+  return Number(usage[16]);
+};
+
 // ---- identity of the calling thread ------------------------------------------------------------------------------
 
 /** Sets the uid for file access of this thread and returns the one before; -1 only asks. Never reports failure. */

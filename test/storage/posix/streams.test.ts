@@ -1,8 +1,10 @@
 /** Clients that stop in the middle of a large transfer: what they hold must not be what others need. */
+import { readdirSync, readlinkSync, truncateSync, writeFileSync } from 'node:fs';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { Body } from '../../../gateway/storage/types.js';
-import { withTimeout } from '../../support/time.js';
+import type { Body, Sink } from '../../../gateway/storage/types.js';
+import { until, withTimeout } from '../../support/time.js';
 import { type Bench, openBench } from './store.js';
 
 const test = suite('posix streams');
@@ -84,6 +86,139 @@ test('more than the disk has is refused before it is sent', () =>
     const error = await storage.put(at, 'huge', body, { digests: [], seal: () => meta }).catch((e) => e);
     assert.is(error.code, 'InsufficientStorage');
     assert.equal(area('staging'), []);
+  }));
+
+/** Two ends of a connection, of which ours is served by Node. */
+const pair = async (server = createServer({ allowHalfOpen: true })) => {
+  const accepted = new Promise<Socket>((resolve) => server.once('connection', resolve));
+  if (!server.listening) await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const theirs = connect({ port: (server.address() as AddressInfo).port, host: '127.0.0.1', allowHalfOpen: true });
+  const ours = await accepted;
+  for (const socket of [ours, theirs]) socket.on('error', () => {});
+  const end = () => {
+    for (const socket of [ours, theirs]) socket.destroy();
+    server.close();
+  };
+  return { ours, theirs, server, end };
+};
+
+const sockets = (): number =>
+  readdirSync('/proc/self/fd').filter((fd) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`).startsWith('socket:');
+    } catch {
+      return false;
+    }
+  }).length;
+
+/** A sink over a socket, as a reply has one; `through` and `past` count bytes. */
+const sinkTo = (socket: Socket, usable: () => boolean = () => true) => {
+  const counted = { through: 0, past: 0 };
+  const sink: Sink = (chunk) =>
+    new Promise((resolve, reject) => {
+      counted.through += chunk.length;
+      const closed = () => reject(new Error('closed'));
+      socket.once('close', closed);
+      socket.write(chunk, (error) => {
+        socket.off('close', closed);
+        if (error) closed();
+        else resolve();
+      });
+    });
+  sink.socket = {
+    descriptor: () => (usable() ? (socket as unknown as { _handle?: { fd: number } })._handle?.fd : undefined),
+    sent: (bytes) => {
+      counted.past += bytes;
+      if (socket.destroyed) throw new Error('closed');
+    },
+  };
+  return { sink, counted };
+};
+
+const length = (32 << 20) + 77;
+const filled = (): Buffer => {
+  const content = Buffer.alloc(length);
+  for (let at = 0; at + 4 <= length; at += 4) content.writeUInt32LE(at, at);
+  return content;
+};
+
+for (const usable of [true, false]) {
+  test(`a connection that ${usable ? 'takes bytes is written to by workers' : 'does not gets all through the sink'}`, () =>
+    withBench(async ({ storage, at, file }) => {
+      const before = sockets();
+      const content = filled();
+      writeFileSync(file('direct'), content);
+      const { ours, theirs, end } = await pair();
+      const got: Buffer[] = [];
+      theirs.on('data', (piece) => got.push(piece));
+      const ended = new Promise((resolve) => theirs.once('end', resolve));
+      const { sink, counted } = sinkTo(ours, () => usable);
+      const object = await storage.open(at, 'direct');
+      await withTimeout('reading', 20_000, object.read(5, length - 5, sink));
+      await object.close();
+      ours.end();
+      await ended;
+      assert.is(counted.through + counted.past, length - 5);
+      assert.ok(Buffer.concat(got).equals(content.subarray(5)));
+      if (usable) assert.ok(counted.past > length / 2, `${counted.past} bytes sent by workers`);
+      else assert.is(counted.past, 0);
+      end();
+      await until('closed sockets', 5_000, () => (sockets() <= before ? true : undefined));
+    }));
+}
+
+test('a descriptor that is closed and given to another is not written to', () =>
+  withBench(async ({ storage, at, file }) => {
+    const before = sockets();
+    writeFileSync(file('direct'), filled());
+    const first = await pair();
+    const { sink, counted } = sinkTo(first.ours);
+    const object = await storage.open(at, 'direct');
+    const others: Awaited<ReturnType<typeof pair>>[] = [];
+    const number = (socket: Socket) => (socket as unknown as { _handle: { fd: number } })._handle.fd;
+    const fd = number(first.ours);
+    const reading = object.read(0, length, sink).then(
+      () => 'read',
+      (error) => error.message,
+    );
+    // Nobody reads: it stands still. Then Node closes it, and the number goes to somebody else.
+    await until('a full connection', 5_000, () =>
+      counted.past > 0 && first.ours.writableLength > 0 ? true : undefined,
+    );
+    const stolen: Buffer[] = [];
+    first.ours.destroy();
+    await new Promise((resolve) => setImmediate(resolve));
+    const again = () => others.some(({ ours, theirs }) => number(ours) === fd || number(theirs) === fd);
+    while (!again() && others.length < 100) others.push(await pair(first.server));
+    assert.ok(again(), 'the number is used again');
+    for (const { ours, theirs } of others) {
+      for (const socket of [ours, theirs]) socket.on('data', (piece) => stolen.push(piece));
+    }
+    first.theirs.resume();
+    assert.is(await withTimeout('the broken one', 5_000, reading), 'closed');
+    // What was sent before is all that its own client gets, and then the end: no descriptor keeps the connection.
+    await withTimeout('the end', 5_000, new Promise((resolve) => first.theirs.once('end', resolve)));
+    await object.close();
+    assert.is(Buffer.concat(stolen).length, 0);
+    for (const { end } of [first, ...others]) end();
+    await until('closed sockets', 5_000, () => (sockets() <= before ? true : undefined));
+  }));
+
+test('a file that becomes shorter ends the connection', () =>
+  withBench(async ({ storage, at, file }) => {
+    writeFileSync(file('direct'), filled());
+    const { ours, theirs, end } = await pair();
+    const { sink, counted } = sinkTo(ours);
+    const object = await storage.open(at, 'direct');
+    const reading = object.read(0, length, sink).catch((error) => error);
+    await until('a full connection', 5_000, () => (counted.past > 0 && ours.writableLength > 0 ? true : undefined));
+    truncateSync(file('direct'), 100);
+    theirs.resume();
+    // Nothing of Node's closes it here: the store has ended it.
+    await withTimeout('the end', 5_000, new Promise((resolve) => theirs.once('end', resolve)));
+    assert.is((await reading).code, 'InternalError');
+    await object.close();
+    end();
   }));
 
 test.run();

@@ -1,0 +1,114 @@
+/** The bytes of large objects on their way from files to clients: through a sink, or sent by the workers themselves. */
+import type { Actor, Sink } from '../types.js';
+import type { StoreContext } from './context.js';
+import { shutdown, tryDuplicate } from './sockets.js';
+import type { OpenFile } from './streams.js';
+import { close } from './syscalls.js';
+
+/** Up to so many bytes one chunk through the sink costs no more than a call that sends. */
+const SINK_BYTES = 1 << 20;
+/** With the head of a reply: a client that waits for it sees it soon. */
+const FIRST_BYTES = 256 << 10;
+/** So many bytes of what is not in memory go through the sink: there one chunk is read while the other is written. */
+const SLOW_BYTES = 16 << 20;
+/** A worker may wait for a client that needs no longer: a thread for each slow one would be too many. */
+const QUICK_MS = 2;
+/** One call sends for so long, less when there are more of them than threads: others wait meanwhile. */
+const TURN_MS = 8;
+/** Calls that send just now. */
+let sending = 0;
+
+/** Delivers bytes of an open file. */
+export const deliver = async (
+  { poolOf, buffers }: StoreContext,
+  actor: Actor,
+  { fd, seen, bucket, busy }: OpenFile,
+  start: number,
+  length: number,
+  sink: Sink,
+): Promise<void> => {
+  if (length === 0) return;
+  const chunks = await buffers.acquire(2, length);
+  const end = start + length;
+  const { socket } = sink;
+  /** Our own descriptor of the connection: Node may close its, and give the number to another client, at any moment. */
+  let connection = -1;
+  /** The client took no time to make room in its connection when it was last waited for. */
+  let quick = false;
+
+  const read = async (chunk: Buffer, at: number): Promise<void> => {
+    const pool = poolOf(bucket);
+    await pool.run('readObject', [fd, chunk, at, seen], { actor, context: 'service', ended: busy.begin() });
+  };
+  /** One chunk is handed out while the next is read. */
+  const through = async (from: number, to: number): Promise<void> => {
+    const next = (index: number, at: number) => {
+      const chunk = chunks[index % 2]!.subarray(0, Math.min(chunks[0]!.length, to - at));
+      const done = read(chunk, at).then(() => chunk);
+      done.catch(() => {});
+      return done;
+    };
+    let reading = next(0, from);
+    for (let index = 0, at = from; at < to; index++) {
+      const chunk = await reading;
+      at += chunk.length;
+      if (at < to) reading = next(index + 1, at);
+      await sink(chunk);
+    }
+  };
+  /** Whether the connection can be written to. */
+  const reach = (): boolean => {
+    const theirs = socket?.descriptor();
+    if (theirs !== undefined && connection < 0) connection = tryDuplicate(theirs);
+    return theirs !== undefined && connection >= 0;
+  };
+  const send = async (at: number) => {
+    const pool = poolOf(bucket);
+    sending++;
+    try {
+      const share = Math.min(1, pool.size / sending);
+      const turn = { ms: Math.max(1, TURN_MS * share), patient: quick && share === 1 };
+      const options = { actor, context: 'service', ended: busy.begin() } as const;
+      return await pool.run('sendObject', [fd, connection, chunks[0]!, at, end - at, seen, turn], options);
+    } finally {
+      sending--;
+    }
+  };
+
+  try {
+    // The head of the reply goes out with the first of them.
+    let at = Math.min(end, start + (socket && length > SINK_BYTES ? FIRST_BYTES : length));
+    await through(start, at);
+    while (at < end) {
+      let slow = !reach();
+      if (!slow) {
+        const done = await send(at);
+        at += done.sent;
+        socket!.sent(done.sent);
+        // Settles when the connection takes bytes again, or rejects when it is broken.
+        if (done.to > done.from) {
+          const since = performance.now();
+          await sink(chunks[0]!.subarray(done.from, done.to));
+          quick = performance.now() - since < QUICK_MS;
+          at += done.to - done.from;
+        }
+        slow = done.slow;
+      }
+      if (!slow || at === end) continue;
+      const to = Math.min(end, at + SLOW_BYTES);
+      await through(at, to);
+      at = to;
+    }
+  } catch (error) {
+    // A worker that hangs may still send later; and our descriptor would keep the connection, whoever closes his.
+    if (connection >= 0) shutdown(connection);
+    throw error;
+  } finally {
+    // Another stream's bytes must never be in a chunk that a worker is at, nor another client get what it sends: they come back
+    // when a mount that hangs does.
+    busy.after(() => {
+      buffers.release(chunks);
+      if (connection >= 0) close(connection);
+    });
+  }
+};
