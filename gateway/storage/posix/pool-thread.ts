@@ -1,4 +1,5 @@
 /** The threads of a pool: how one is started, and how it is seen from outside that one stands still. */
+import { setFlagsFromString } from 'node:v8';
 import { Worker } from 'node:worker_threads';
 import { leaveIf, stay } from './leave.js';
 import type { Slot } from './pool-choice.js';
@@ -11,12 +12,19 @@ export interface ThreadHears {
   ended(cause: unknown, up: boolean): void;
 }
 
+/**
+ * What `privileges.ts` gives to the main thread is for requests that wait. A thread has one call at a time: there so much young
+ * memory would fill with garbage, up to 96 MiB for each. The flag stands above a worker's `resourceLimits`.
+ */
+const YOUNG_MIB = 4;
+
 /** Starts a thread in a slot that has none. */
 export const startThread = (url: URL, slot: Slot, hears: ThreadHears): void => {
   const running = new SharedArrayBuffer(8);
   slot.running = new Int32Array(running);
   [slot.load, slot.started, slot.actor] = [0, false, ''];
   slot.seen = { id: 0, calls: 0, begun: 0, changed: 0 };
+  setFlagsFromString(`--max-semi-space-size=${YOUNG_MIB}`);
   // koffi opens descriptors that Node does not know of: tracking them leaks memory for each and warns.
   const worker = new Worker(url, { workerData: { running } satisfies WorkerStart, trackUnmanagedFds: false });
   slot.worker = worker;
