@@ -123,10 +123,13 @@ export const createChoice = (slots: readonly Slot[], steady: number): Choice => 
       return slot.load === 0 || performance.now() - slot.progressed < PREFERRED_MS ? slot : undefined;
     },
     lane: () => {
+      /** Those that are up before those that start, and these before those that may never be needed. */
+      const rank = ({ started, worker }: Slot) => (started ? 2 : worker ? 1 : 0);
       let best = 0;
       for (let i = 1; i < slots.length; i++) {
         const [a, b] = [slots[i]!, slots[best]!];
-        if (!b.started || (a.started && (a.load < b.load || (a.load === b.load && a.lastLane < b.lastLane)))) best = i;
+        const better = rank(a) - rank(b) || b.load - a.load || b.lastLane - a.lastLane;
+        if (better > 0) best = i;
       }
       slots[best]!.lastLane = ++lanes;
       return best;

@@ -201,6 +201,8 @@ export const createPool = <O extends OpTable = Ops>(options: PoolOptions): Pool<
     const lane = pending.options.lane ?? (surely ? choice.lane() : undefined);
     if (lane !== undefined) {
       const slot = slots[lane];
+      // Whoever knows its number may be earlier than `startNext`.
+      if (slot && !slot.worker && !slot.restarts && !closing) start(slot);
       if (slot?.worker) give(slot, pending);
       else drop(pending, new S3Error('InternalError', { message: 'A worker thread was lost. Please try again.' }));
       return;

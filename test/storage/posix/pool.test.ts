@@ -233,6 +233,18 @@ test('a pool is ready with its first thread; the others follow by themselves', a
   }
 });
 
+test('a lane takes calls before its thread has started, whichever it is', async () => {
+  const pool = createPool<TestOps>({ workers: 3, worker });
+  try {
+    const lanes = [pool.lane(), 0, 1, 2];
+    const threads = await Promise.all(lanes.map((lane) => pool.run('thread', [], { lane })));
+    assert.is(threads[0], threads[lanes[0]! + 1]);
+    assert.is(new Set(threads).size, 3);
+  } finally {
+    await pool.close();
+  }
+});
+
 test('a pool ends although a call hangs', async () => {
   const pool = createPool<TestOps>({ workers: 1, worker, waitMs: 200 });
   await pool.ready();
