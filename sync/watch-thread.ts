@@ -83,7 +83,7 @@ function run({ port, bell, taken, debounceMs, modifyMs, checkMs }: WatchThreadDa
   const send = (news: WatchNews): void => port.postMessage(news);
   const tree = watchTree(inotify);
   const roots = new Map<number, WatchRoot>();
-  const todo: Visit[] = [];
+  const visits: Visit[] = [];
   /** Renamed directories whose new place is not known yet, by inotify's cookie. */
   const moving = new Map<number, WatchNode>();
   const takenBatches = new Int32Array(taken);
@@ -110,7 +110,7 @@ function run({ port, bell, taken, debounceMs, modifyMs, checkMs }: WatchThreadDa
 
   const visit = (root: WatchRoot, parent: WatchNode | undefined, name: string, job: Job): void => {
     job.left++;
-    todo.push({ root, parent, name, job });
+    visits.push({ root, parent, name, job });
   };
 
   const walk = (root: WatchRoot, parent: WatchNode | undefined, name: string, done: () => void): void =>
@@ -201,7 +201,7 @@ function run({ port, bell, taken, debounceMs, modifyMs, checkMs }: WatchThreadDa
 
   const walkSome = (): void => {
     for (let i = 0; i < READ_AT_ONCE; i++) {
-      const next = todo.pop();
+      const next = visits.pop();
       if (!next) return;
       look(next);
       if (--next.job.left === 0) next.job.done();
@@ -371,7 +371,7 @@ function run({ port, bell, taken, debounceMs, modifyMs, checkMs }: WatchThreadDa
     }
     for (const root of roots.values()) if (root.ready && root.checkAt <= now) check(root, now);
     giveDue(now);
-    if (more || todo.length > 0) continue;
+    if (more || visits.length > 0) continue;
     const due = Math.min(soonAt, laterAt);
     // Due already, but the owner is behind: it rings the bell when it has taken a batch.
     const wait = due > now ? due - now : LONGEST_WAIT_MS;
