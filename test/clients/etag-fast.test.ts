@@ -1,7 +1,7 @@
 // timeout: 600
 /** Buckets with ETag policy `fast` and real clients: no MD5 is computed, and nobody takes the ETag for one. */
 import { randomBytes } from 'node:crypto';
-import { accessSync, constants, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { accessSync, constants, mkdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import * as s3 from '@aws-sdk/client-s3';
@@ -147,6 +147,9 @@ function desk(): { work: string; env: NodeJS.ProcessEnv } {
   mkdirSync(join(work, 'up'));
   writeFileSync(join(work, 'up/small'), 'small');
   writeFileSync(join(work, 'up/large'), randomBytes(17 * MiB));
+  // S3's times are whole seconds: of a file as young as its object, aws cli would say that it is the newer one.
+  const earlier = Date.now() / 1000 - 60;
+  for (const name of ['small', 'large']) utimesSync(join(work, 'up', name), earlier, earlier);
   const clean = Object.entries(process.env).filter(([name]) => !/^(AWS_|RCLONE_|MC_|S3_)/.test(name));
   const env = {
     ...Object.fromEntries(clean),
