@@ -94,6 +94,8 @@ export function createGateway(options: GatewayOptions): Gateway {
   /** The response that a socket is busy with, and the last one that it owes: more than one where requests are pipelined. */
   const busy = new WeakMap<Socket, ServerResponse>();
   const owed = new WeakMap<Socket, ServerResponse>();
+  /** Node tells of each piece that comes behind the first garbage. */
+  const spoilt = new WeakSet<Socket>();
   let closing: Promise<void> | undefined;
 
   const clientOf = ({ socket, headers }: IncomingMessage) =>
@@ -126,10 +128,16 @@ export function createGateway(options: GatewayOptions): Gateway {
   server.on('checkContinue', (incoming, outgoing) => serve(incoming, outgoing, true));
   // RFC 9110 section 10.1.1: an unknown expectation MAY be answered 417; S3 goes on.
   server.on('checkExpectation', (incoming, outgoing) => serve(incoming, outgoing, false));
-  server.on('clientError', (error, socket) => {
-    const outgoing = owed.get(socket as Socket);
-    // Garbage behind a complete request: that one still gets its answer, and is the last on this connection.
-    if (outgoing?.req.complete && !outgoing.writableFinished) outgoing.once('finish', () => socket.end());
+  server.on('clientError', (error, stream) => {
+    const socket = stream as Socket;
+    if (spoilt.has(socket)) return;
+    spoilt.add(socket);
+    const now = busy.get(socket);
+    // Garbage behind complete requests: those still get their answers, the last of which ends the connection.
+    const answer = [owed.get(socket), now].find((outgoing) => outgoing?.req.complete && !outgoing.writableFinished);
+    if (answer) answer.once('finish', () => socket.end());
+    // Within a request whose answer has begun: what is written now would be taken for a part of that.
+    else if (now?.headersSent && !now.writableFinished) socket.end();
     else refuse(error, socket);
   });
   server.on('connect', (_incoming, socket) => socket.destroy());

@@ -5,6 +5,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { operations } from '../gateway/s3/operations.js';
 import type { Context, Operation, Reply } from '../gateway/s3/types.js';
+import type { Sink } from '../gateway/storage/types.js';
 import { hmacV2, presignV4 } from './auth/signer.js';
 import { element, keys, type Stage, startStage } from './http/stage.js';
 import { until, withTimeout } from './support/time.js';
@@ -479,5 +480,43 @@ test('bytes behind a complete request do not take its answer', () =>
     assert.match(got, /<Code>AccessDenied<\/Code>/);
     assert.is(got.match(/HTTP\/1.1/g)?.length, 1);
   }));
+
+test('what is no HTTP behind a request is no part of its answer, however far that is', async () => {
+  const bad = 'PUT /bkt/k HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\nZZZ\r\n';
+  let goOn = () => {};
+  const probe = withProbe(async ({ query }) => {
+    const told = new Promise<void>((resolve) => (goOn = resolve));
+    if (query.get('probe') === 'late') await told;
+    const send: (sink: Sink) => Promise<void> = async (sink) => {
+      await sink(Buffer.alloc(1000, 'a'));
+      if (query.get('probe') === 'begun') await told;
+      await sink(Buffer.alloc(1000, 'b'));
+    };
+    return { body: { length: 2000, send, close: async () => {} } };
+  });
+  await staged(async (stage) => {
+    const request = (how: string, more = {}) =>
+      head('GET', `/bkt?probe=${how}`, { ...stage.sign(`/bkt?probe=${how}`), ...more });
+    const bodyOf = (text: string) => text.slice(text.indexOf('\r\n\r\n') + 4);
+    const whole = 'a'.repeat(1000) + 'b'.repeat(1000);
+    /** @param seen of the answer, before `behind` is sent; undefined: together with the request */
+    const answered = async (first: string, behind: string, seen?: RegExp): Promise<string> => {
+      const begun = seen ? raw(stage.port, first, seen, Buffer.from(behind)) : raw(stage.port, first + behind);
+      await sleep(200);
+      goOn();
+      return begun;
+    };
+    assert.is(bodyOf(await answered(request('begun'), bad, /a{1000}/)), whole, 'another request, while it is sent');
+    assert.is(bodyOf(await answered(request('late'), bad)), whole, 'before it is sent');
+    assert.is(bodyOf(await answered(request('late'), 'ZZZ\r\n\r\n')), whole, 'no request at all');
+    // Its own body: then the answer is cut, which its length tells.
+    const own = await answered(request('begun', { 'transfer-encoding': 'chunked' }), 'ZZZ\r\n', /a{1000}/);
+    assert.match(own, /\r\ncontent-length: 2000\r\n/i);
+    assert.match(bodyOf(own), /^a{1000}$/);
+    // Nothing of an answer is out: it can be told.
+    const early = await answered(request('late', { 'transfer-encoding': 'chunked' }), 'ZZZ\r\n');
+    assert.match(early, /^HTTP\/1\.1 400 .*<Code>BadRequest</s);
+  }, probe);
+});
 
 test.run();
