@@ -63,7 +63,7 @@ export async function serveByProcesses({ count, ready, warn }: ProcessesOptions)
       for (let more = 1; more < count; more++) start('server');
     });
     worker.on('exit', (exitCode, signal) => {
-      if (!begun) {
+      if (!begun && !stopping) {
         // It has said why.
         code = exitCode ?? 1;
         stopping = true;

@@ -1,17 +1,21 @@
 // timeout: 240
 /** `serve --processes`: several processes are one gateway, which does not end with one of them. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
 import { Agent, get } from 'node:http';
+import { join } from 'node:path';
 import { CreateBucketCommand, GetObjectCommand, ListObjectsV2Command, PutObjectCommand } from '@aws-sdk/client-s3';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { command, createKey, type Gateway, startGateway } from '../support/gateway.js';
 import { fails, sdk } from '../support/sdk.js';
-import { until } from '../support/time.js';
+import { tempDir } from '../support/temp.js';
+import { until, withTimeout } from '../support/time.js';
 
 const test = suite('several processes');
 
-const children = ({ pid }: Gateway): number[] =>
+const children = ({ pid }: { pid: number }): number[] =>
   readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').filter(Boolean).map(Number);
 const isAlive = (pid: number) =>
   existsSync(`/proc/${pid}`) && !/^State:\tZ/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
@@ -120,6 +124,17 @@ test('what cannot start says so once, and ends', async () => {
   } finally {
     await gateway.stop();
   }
+});
+
+test('SIGTERM while the first process starts is no failure', async () => {
+  const cli = join(import.meta.dirname, '../../gateway/cli/tidegate.js');
+  const args = [cli, 'serve', '--port', '0', '--processes', '2', '--root', tempDir(), '--log-level', 'error'];
+  const child = spawn(process.execPath, args, { stdio: 'ignore' });
+  const ended = once(child, 'exit');
+  const begun = () => children({ pid: child.pid! }).length > 0 || undefined;
+  await until('its first process', 20_000, begun);
+  child.kill('SIGTERM');
+  assert.equal(await withTimeout('its end', 20_000, ended), [0, null]);
 });
 
 test.run();
