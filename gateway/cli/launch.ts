@@ -9,7 +9,7 @@ import { shedPrivileges } from '../storage/posix/privileges.js';
 function mayReadChangelogs(args: readonly string[]): boolean {
   if (process.env['TIDEGATE_CHANGELOG'] || args.some((arg) => arg.startsWith('--changelog'))) return true;
   const at = args.findIndex((arg) => arg.startsWith('--config'));
-  const file = at < 0 ? 'tidegate.json' : (args[at]!.split('=')[1] ?? args[at + 1] ?? '');
+  const file = at < 0 ? 'tidegate.json' : (/=(.*)/s.exec(args[at]!)?.[1] ?? args[at + 1] ?? '');
   try {
     return readFileSync(file, 'utf8').includes('changelog');
   } catch {

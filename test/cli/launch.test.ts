@@ -1,13 +1,17 @@
 /** `tidegate serve` is executed anew before it loads: in the same process, once, with what it needs. */
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { startGateway } from '../support/gateway.js';
+import { isRoot } from '../support/people.js';
+import { tempDir } from '../support/temp.js';
 
 const facts = (pid: number) => ({
   command: readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0'),
   bounding: BigInt(`0x${/^CapBnd:\s*(\S+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))![1]}`),
 });
+const CAP_SYS_ADMIN = 21n;
 const CAP_SYS_RESOURCE = 24n;
 
 test('V8 gets its flags once, and root only the capabilities that are needed', async () => {
@@ -16,7 +20,25 @@ test('V8 gets its flags once, and root only the capabilities that are needed', a
   assert.is(await gateway.stop(), 0);
   assert.is(command.filter((word) => word.startsWith('--max-semi-space-size=')).length, 1, command.join(' '));
   assert.ok(command.includes('--enable-source-maps'), 'what it was started with stays');
-  if (process.geteuid!() === 0) assert.is((bounding >> CAP_SYS_RESOURCE) & 1n, 0n);
+  if (isRoot) assert.is((bounding >> CAP_SYS_RESOURCE) & 1n, 0n);
+});
+
+test('a mark that somebody else has left in the environment keeps nothing from it', async () => {
+  const gateway = await startGateway({ env: { TIDEGATE_EXECUTED_ANEW: '1' } });
+  const { command, bounding } = facts(gateway.pid);
+  assert.is(await gateway.stop(), 0);
+  assert.ok(command.some((word) => word.startsWith('--max-semi-space-size=')));
+  if (isRoot) assert.is((bounding >> CAP_SYS_RESOURCE) & 1n, 0n);
+});
+
+(isRoot ? test : test.skip)('what reads changelogs keeps what that takes, wherever it is configured', async () => {
+  const file = join(tempDir(), 'name=gateway.json');
+  writeFileSync(file, '{"changelog": ["lustre-MDT0000:cl1"]}');
+  const gateway = await startGateway({ flags: [`--config=${file}`] });
+  const { bounding } = facts(gateway.pid);
+  assert.is(await gateway.stop(), 0);
+  assert.is((bounding >> CAP_SYS_ADMIN) & 1n, 1n);
+  assert.is((bounding >> CAP_SYS_RESOURCE) & 1n, 0n);
 });
 
 test("the operator's own flag stands", async () => {

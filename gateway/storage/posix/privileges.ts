@@ -33,7 +33,7 @@ const capabilities = (set: string): bigint => {
   return BigInt(`0x${new RegExp(`^${set}:\\s*([0-9a-f]+)`, 'm').exec(status)?.[1] ?? '0'}`);
 };
 
-/** Says that this process was executed for that already: never in circles. */
+/** Says that this very process, which keeps its number, was executed for that already: never in circles. */
 const MARK = 'TIDEGATE_EXECUTED_ANEW';
 
 /**
@@ -58,14 +58,14 @@ const missingFlags = (): string[] => {
  */
 export const shedPrivileges = (programs: readonly number[] = []): void => {
   // A parent that talks to us through a channel of Node's would lose it.
-  const again = process.env[MARK] === undefined && process.send === undefined;
+  const again = process.env[MARK] !== `${process.pid}` && process.send === undefined;
   const whole = !canSwitch || (capabilities('CapPrm') & ~mask) === 0n;
   const bounded =
     again && !whole && boundBy(programs.reduce((sum, capability) => sum | (1n << BigInt(capability)), mask));
   if (canSwitch) keepCapabilities(mask);
   const flags = missingFlags();
   if (!again || (!bounded && flags.length === 0)) return;
-  const env = Object.entries({ ...process.env, [MARK]: '1' }).map(([name, value]) => `${name}=${value}`);
+  const env = Object.entries({ ...process.env, [MARK]: `${process.pid}` }).map(([name, value]) => `${name}=${value}`);
   tryExecve(process.execPath, [process.argv0, ...flags, ...process.execArgv, ...process.argv.slice(1)], env);
 };
 
