@@ -30,6 +30,7 @@ import {
   RESOLVE_INSIDE,
   RESOLVE_NO_MAGICLINKS,
   RESOLVE_NO_SYMLINKS,
+  RESOLVE_NO_XDEV,
   S_IFMT,
   S_IFREG,
 } from './syscalls.js';
@@ -81,7 +82,8 @@ export const lookCached = (
 const look = (path: string, key: string, inline: number | undefined): Opened | undefined => {
   const bucket = openCached(AT_FDCWD, path, O_PATH | O_DIRECTORY, RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
   if (bucket < 0) return undefined;
-  const fd = openCached(bucket, key, O_RDONLY | O_NONBLOCK, RESOLVE_INSIDE);
+  // What is mounted below may be no local filesystem: whether it is, is known of a moment ago.
+  const fd = openCached(bucket, key, O_RDONLY | O_NONBLOCK, RESOLVE_INSIDE | RESOLVE_NO_XDEV);
   close(bucket);
   if (fd < 0) return undefined;
   let kept = false;

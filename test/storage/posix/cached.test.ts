@@ -1,15 +1,34 @@
 /** What is in memory is looked at without a worker; what is not, or is not plain, is left to one. */
-import { chmodSync, mkdirSync, readFileSync, renameSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  chmodSync,
+  closeSync,
+  copyFileSync,
+  linkSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  symlinkSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { open } from 'node:fs/promises';
+import fc from 'fast-check';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { encode, encodeReference, nameFor, type Packed } from '../../../acl/metadata/codec.js';
+import type { ObjectMeta } from '../../../acl/metadata/types.js';
 import { fadvise, POSIX_FADV_DONTNEED } from '../../../gateway/storage/posix/background.js';
 import { canLookCached, lookCached } from '../../../gateway/storage/posix/cached.js';
 import { acting } from '../../../gateway/storage/posix/identity.js';
 import { createMounts, isLocal } from '../../../gateway/storage/posix/mounts.js';
+import { type Opened, objectOps } from '../../../gateway/storage/posix/objects.js';
 import type { Ground } from '../../../gateway/storage/posix/paths.js';
-import { close } from '../../../gateway/storage/posix/syscalls.js';
+import { close, fsetxattr, fstat } from '../../../gateway/storage/posix/syscalls.js';
 import type { Actor } from '../../../gateway/storage/types.js';
+import { mustRun } from '../../support/programs.js';
 import { tempDir } from '../../support/temp.js';
 import { type Bench, me, openBench } from './store.js';
 
@@ -127,6 +146,113 @@ test(
   }),
 );
 
+/** What anybody may have stored, how far its fingerprint is from the truth, what it holds besides, and what came after. */
+const world = fc.record({
+  size: fc.constantFrom(0, 1, 300, 65_536, 65_537, 100_000),
+  etag: fc.constantFrom(meta.etag, `${meta.etag}-3`, `${meta.etag}-0`, ''),
+  more: fc.constantFrom<Partial<ObjectMeta>>(
+    {},
+    { owner: 'someone', acl: '{}', tags: { a: 'b' } },
+    { parts: [{ number: 1, size: 7 }], uploadId: 'u' },
+    { checksum: { algorithm: 'CRC32', type: 'FULL_OBJECT', value: 'AAAAAA==' } },
+    { user: { long: 'x'.repeat(3000) }, headers: { contentType: 'a/b', expires: 'never' } },
+  ),
+  off: fc.oneof(
+    { weight: 4, arbitrary: fc.constant({ size: 0, mtimeNs: 0n, ino: 0n, bound: 60n }) },
+    fc.record({
+      size: fc.constantFrom(0, 1),
+      mtimeNs: fc.constantFrom(0n, 1n),
+      ino: fc.constantFrom(0n, 1n),
+      bound: fc.constantFrom(60n, -60n),
+    }),
+  ),
+  shell: fc.constantFrom<Partial<Packed>>({}, {}, { marker: { modified: 5 } }, { made: true }),
+  form: fc.constantFrom('whole', 'whole', 'whole', 'whole', 'whole', 'reference', 'unstamped', 'broken', 'none'),
+  broken: fc.nat(),
+  job: fc.constantFrom(
+    'nothing',
+    'nothing',
+    'nothing',
+    'nothing',
+    'appends',
+    'cuts',
+    'writes',
+    'touches',
+    'links',
+    'replaces',
+  ),
+  synced: fc.boolean(),
+  inline: fc.constantFrom(65_536, 0, undefined),
+});
+type World = typeof world extends fc.Arbitrary<infer T> ? T : never;
+
+const prepare = (path: string, { size, etag, more, off, shell, form, broken }: World): void => {
+  writeFileSync(path, Buffer.alloc(size, 'c'));
+  // Not within the tick of what a job does next.
+  utimesSync(path, 1_000_000_000, 1_000_000_000);
+  const fd = openSync(path, 'r+');
+  try {
+    const stat = fstat(fd);
+    const bound = stat.ctimeNs + off.bound * 1_000_000_000n;
+    const stamp = { size: size + off.size, mtimeNs: stat.mtimeNs + off.mtimeNs, ino: stat.ino + off.ino, bound };
+    const packed: Packed = { ...shell, ...(form !== 'unstamped' && { stamp }), meta: { ...meta, etag, ...more } };
+    const overflow = { name: nameFor(stat.ino), hash: '0'.repeat(64) };
+    const value = form === 'reference' ? encodeReference({ ...shell, stamp }, overflow) : encode(packed);
+    if (form === 'broken') value[broken % value.length]! ^= 1 + (broken % 255);
+    if (form !== 'none') fsetxattr(fd, 'user.tidegate', value);
+  } finally {
+    closeSync(fd);
+  }
+};
+
+const act = (path: string, job: string): void => {
+  if (job === 'appends') appendFileSync(path, '!');
+  if (job === 'cuts') truncateSync(path, 0);
+  if (job === 'writes') writeFileSync(path, 'j', { flag: 'r+' });
+  if (job === 'touches') utimesSync(path, 1, 1);
+  if (job === 'links') linkSync(path, `${path}-link`);
+  if (job === 'replaces') {
+    copyFileSync(path, `${path}-new`);
+    renameSync(`${path}-new`, path);
+  }
+};
+
+/** All that is told of an object, and what is compared later; the descriptor is closed. */
+const told = (opened: Opened | undefined) => {
+  if (!opened) return undefined;
+  const { info, bytes, fd, seen } = opened;
+  if (fd >= 0) close(fd);
+  return { info, bytes: bytes && Buffer.from(bytes), open: fd >= 0, seen };
+};
+
+test(
+  'whatever stands there, it is what a worker would tell, or is left to one',
+  withBench(async (bench) => {
+    let [number, seen] = [0, 0];
+    const check = (one: World) => {
+      const key = `d/${number++}`;
+      const path = bench.file(key);
+      mkdirSync(bench.file('d'), { recursive: true });
+      prepare(path, one);
+      act(path, one.job);
+      const ground = { ...groundOf(bench), synced: one.synced };
+      const cached = told(lookCached(ground, me, key, one.inline));
+      if (!cached) return;
+      seen++;
+      const { inline } = one;
+      if (inline === undefined) assert.equal(cached.info, objectOps.headObject(ground, key));
+      else assert.equal(cached, told(objectOps.openObject(ground, key, inline)));
+      // The bytes of what no job has touched, under the ETag of just these.
+      if (cached.bytes) assert.ok(cached.bytes.equals(Buffer.alloc(one.size, 'c')) && one.off.size === 0);
+      assert.is(cached.info.meta.etag, one.form === 'broken' ? cached.info.meta.etag : one.etag);
+      const idle = one.job === 'cuts' && one.size === 0;
+      assert.ok(idle || ['nothing', 'links'].includes(one.job), `a job ${one.job}`);
+    };
+    fc.assert(fc.property(world, check), { numRuns: 600 });
+    assert.ok(seen > 60, `${seen} of ${number} were looked at`);
+  }),
+);
+
 const asRoot = able && process.getuid!() === 0 ? all : all.skip;
 
 asRoot('the kernel checks as the user, and the thread is itself again', async () => {
@@ -159,6 +285,21 @@ asRoot('the kernel checks as the user, and the thread is itself again', async ()
     await storage.close();
   }
 });
+
+asRoot(
+  'what was mounted below a moment ago is left to the workers: it may be none that answers from memory',
+  withBench(async (bench) => {
+    await putInto(bench, 'd/plain', small);
+    await mustRun('mount', ['--bind', bench.file('d'), bench.file('d')]);
+    try {
+      assert.is(lookCached(groundOf(bench), me, 'd/plain', undefined), undefined);
+      assert.equal((await bench.storage.head(bench.at, 'd/plain')).meta, meta);
+    } finally {
+      await mustRun('umount', [bench.file('d')]);
+    }
+    assert.ok(lookCached(groundOf(bench), me, 'd/plain', undefined));
+  }),
+);
 
 /** Real, effective, saved and filesystem ids, and groups, of the main thread. */
 const identity = (): string[] =>
