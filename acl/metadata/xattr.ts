@@ -24,17 +24,25 @@ const buffer = Buffer.allocUnsafe(65_536);
 /** Most are smaller. The kernel clears as much memory as is offered, which for 64 KiB costs more than all the rest. */
 const small = buffer.subarray(0, 1024);
 
+/** Nearly all of them are of a few lengths, and a view costs as much as the call. */
+const views = new Map<number, Buffer>();
+const view = (length: number): Buffer => {
+  let known = views.get(length);
+  if (!known) views.set(length, (known = buffer.subarray(0, length)));
+  return known;
+};
+
 const read = (get: (into: Buffer) => number): Buffer | number => {
   let length = get(small);
   if (length === -E.ERANGE) length = get(buffer);
-  return length < 0 ? length : buffer.subarray(0, length);
+  return length < 0 ? length : length < small.length ? view(length) : buffer.subarray(0, length);
 };
 
 /** A view of the value, good until the next call; or -errno (ENODATA: there is none). */
 export const readAttribute = (fd: number): Buffer | number => read((into) => tryFgetxattr(fd, ATTRIBUTE, into));
 
-/** As `readAttribute`, of a name in an open directory; a symbolic link is not followed. */
-export const readAttributeAt = (directory: number, name: Buffer): Buffer | number =>
+/** As `readAttribute`, of a name (latin1) in an open directory; a symbolic link is not followed. */
+export const readAttributeAt = (directory: number, name: string): Buffer | number =>
   read((into) => tryGetxattrAt(directory, name, ATTRIBUTE, into));
 
 export const removeAttribute = (fd: number): number => tryFremovexattr(fd, ATTRIBUTE);

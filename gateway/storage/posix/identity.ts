@@ -22,6 +22,9 @@ let current: string | undefined = '';
 /** The supplementary groups that this thread has, as text. */
 let currentGroups: string | undefined = ownGroups.join();
 let worn: Actor | undefined;
+let number = 0;
+/** Each that this thread has been, by key. */
+const numbers = new Map<string, number>([['', 0]]);
 
 /**
  * Makes this thread access files as `actor`; undefined is the gateway itself. Nothing happens when it does already, or
@@ -32,6 +35,7 @@ export const become = (actor: Actor | undefined): void => {
   if (wanted === current) return;
   if (!canSwitch) {
     [current, worn] = [wanted, actor];
+    number = numberOf(wanted);
     return;
   }
   const uid = actor?.uid ?? ownUid;
@@ -53,7 +57,17 @@ export const become = (actor: Actor | undefined): void => {
   }
   current = wanted;
   worn = actor;
+  number = numberOf(wanted);
 };
+
+const numberOf = (key: string): number => {
+  let known = numbers.get(key);
+  if (known === undefined) numbers.set(key, (known = numbers.size));
+  return known;
+};
+
+/** As whom this thread works at the moment, in short: the same for the same actor. */
+export const actingNumber = (): number => number;
 
 /** As whom this thread works at the moment; undefined is the gateway itself. */
 export const acting = (): Actor | undefined => worn;

@@ -1,6 +1,6 @@
 /**
- * The only module that loads the C library. What it offers to `syscalls.ts`, `credentials.ts`, `inotify.ts`, `sockets.ts`
- * and `background.ts`: one declaration for each shape of arguments, and what a result means. Nobody else imports it.
+ * The only module that loads the C library. What it offers to `syscalls.ts`, `credentials.ts`, `status.ts`, `inotify.ts`,
+ * `sockets.ts` and `background.ts`: one declaration for each shape of arguments, and what a result means. Nobody else imports it.
  *
  * Everything goes through the C library's `syscall(2)`: it exists in glibc and musl alike, knows openat2 and renameat2
  * whatever the library's age, and acts on the calling thread only, which matters for setfsuid, setgroups and capset
@@ -46,6 +46,20 @@ export const orThrow = (result: number, syscall: string): number => {
 
 /** Where bytes lie, for structures that name them. They must stay referenced, and be of a Buffer that is never resized. */
 export const addressOf = (bytes: Buffer): bigint => koffi.address(bytes);
+
+const names = Buffer.allocUnsafeSlow(4096);
+
+/**
+ * The bytes of a name (latin1), for a call that is made at once: the next name takes their place. It holds no NUL, as it came
+ * out of a directory.
+ */
+export const cName = (name: string): Buffer => {
+  const { length } = name;
+  if (length >= names.length) throw errnoError(E.ENAMETOOLONG, 'name');
+  for (let i = 0; i < length; i++) names[i] = name.charCodeAt(i);
+  names[length] = 0;
+  return names;
+};
 
 const NUL = Buffer.alloc(1);
 

@@ -1,35 +1,27 @@
-/** Objects as a listing shows them: without opening the file in the everyday case. */
+/** Objects as a listing shows them: in the everyday case without opening the file, or even reading its record again. */
 import { decode } from '../../../acl/metadata/codec.js';
 import { believe, judge } from '../../../acl/metadata/stamp.js';
-import { loadRecord } from '../../../acl/metadata/store.js';
+import { type Loaded, loadRecord } from '../../../acl/metadata/store.js';
 import { readAttributeAt } from '../../../acl/metadata/xattr.js';
 import { S3Error } from '../../errors.js';
 import { fromBytes } from '../keys.js';
 import type { ListedObject, ObjectInfo } from '../types.js';
 import { isHot } from './clock.js';
-import {
-  directoryObject,
-  findObject,
-  isFile,
-  isPublished,
-  LOOKS,
-  lostItsName,
-  milliseconds,
-  openDirectory,
-  READ,
-} from './lookup.js';
+import { recall, remember, type Sight, sight } from './known.js';
+import { directoryObject, findObject, isFile, isPublished, LOOKS, lostItsName, milliseconds, READ } from './lookup.js';
 import type { BucketDir } from './paths.js';
 import {
-  AT_SYMLINK_NOFOLLOW,
   close,
   E,
   fstat,
   isErrno,
+  lookAt,
   O_NOFOLLOW,
   RESOLVE_INSIDE,
   rawPath,
+  type Stat,
+  seenStat,
   tryOpenat2,
-  tryStatat,
 } from './syscalls.js';
 
 const listed = ({ key, size, lastModified, meta }: ObjectInfo): ListedObject => {
@@ -37,6 +29,46 @@ const listed = ({ key, size, lastModified, meta }: ObjectInfo): ListedObject => 
   if (meta.owner !== undefined) entry.owner = meta.owner;
   if (meta.checksum) entry.checksum = { algorithm: meta.checksum.algorithm, type: meta.checksum.type };
   return entry;
+};
+
+/** What listings remember of a file (`known.ts`). */
+interface Known extends Omit<ListedObject, 'key'> {
+  /** It has no record. */
+  plain: boolean;
+  /**
+   * For certain the file's own. A record names its inode; that there is none may have been told of another file, which had
+   * the name for a moment, and is asked for a second time.
+   */
+  sure: boolean;
+}
+
+const shown = (key: string, { size, lastModified, etag, owner, checksum }: Known): ListedObject => {
+  const entry: ListedObject = { key, size, lastModified, etag };
+  if (owner !== undefined) entry.owner = owner;
+  if (checksum) entry.checksum = checksum;
+  return entry;
+};
+
+/** `value` itself, or what was equal to it last: files of one directory have the same owner, and checksums of one kind. */
+const same = <T>(value: T, equal: (a: T, b: T) => boolean, last: { value?: T }): T => {
+  if (last.value === undefined || !equal(last.value, value)) last.value = value;
+  return last.value;
+};
+const owners: { value?: string } = {};
+const checksums: { value?: NonNullable<ListedObject['checksum']> } = {};
+
+const keep = (
+  seen: Sight,
+  { key: _, owner, checksum, ...entry }: ListedObject,
+  plain: boolean,
+  sure: boolean,
+): void => {
+  const known: Known = { ...entry, plain, sure };
+  if (owner !== undefined) known.owner = same(owner, (a, b) => a === b, owners);
+  if (checksum) {
+    known.checksum = same(checksum, (a, b) => a.algorithm === b.algorithm && a.type === b.type, checksums);
+  }
+  remember(seen, known);
 };
 
 /**
@@ -49,22 +81,30 @@ export const listedFile = (
   name: string,
   keyBytes: string,
 ): ListedObject | undefined => {
-  const raw = rawPath(name);
-  const stat = tryStatat(directory, raw, AT_SYMLINK_NOFOLLOW);
-  if (!stat || !isFile(stat)) return undefined;
+  if (!lookAt(directory, name)) return undefined;
   const key = fromBytes(keyBytes);
-  if (!bucket.ground.sidecars) {
+  const { sidecars, synced } = bucket.ground;
+  const known = sidecars ? undefined : (recall() as Known | undefined);
+  if (known?.sure) return known.plain && synced ? undefined : shown(key, known);
+  const stat = seenStat();
+  if (!isFile(stat)) return undefined;
+  if (!sidecars) {
+    const seen = sight();
     // Two names are looked up, so the attribute may be another file's than the status: then the inode tells.
-    const value = readAttributeAt(directory, raw);
+    const value = readAttributeAt(directory, name);
     // What jobs write has no attribute: as for an open file without one, at half the cost.
     if (value === -E.ENODATA) {
-      if (bucket.ground.synced) return undefined;
+      if (synced) return undefined;
       const meta = believe(undefined, undefined, stat, isHot(bucket, stat));
-      return listed({ key, size: stat.size, lastModified: milliseconds(stat.mtimeNs), meta });
+      const entry = listed({ key, size: stat.size, lastModified: milliseconds(stat.mtimeNs), meta });
+      if (seen) keep(seen, entry, true, known?.plain === true);
+      return entry;
     }
     const packed = typeof value === 'number' ? undefined : decode(value);
     if (packed?.meta && packed.meta.etag !== '' && judge(packed.stamp, stat) === 'whole') {
-      return listed({ key, size: stat.size, lastModified: milliseconds(stat.mtimeNs), meta: packed.meta });
+      const entry = listed({ key, size: stat.size, lastModified: milliseconds(stat.mtimeNs), meta: packed.meta });
+      if (seen) keep(seen, entry, false, true);
+      return entry;
     }
   }
   try {
@@ -83,14 +123,17 @@ export const listedFile = (
 
 /** Whether a bucket that shows only published files shows this one. Nobody can say so of a file that he may not read. */
 export const isShown = (bucket: BucketDir, directory: number, name: string): boolean => {
-  const raw = rawPath(name);
   if (!bucket.ground.sidecars) {
-    const value = readAttributeAt(directory, raw);
+    const there = lookAt(directory, name);
+    const known = there ? (recall() as Known | undefined) : undefined;
+    if (known?.sure) return !known.plain;
+    const stat = there ? seenStat() : undefined;
+    const value = readAttributeAt(directory, name);
     if (value === -E.ENODATA) return false;
     const stamp = typeof value === 'number' ? undefined : decode(value)?.stamp;
-    const stat = stamp && tryStatat(directory, raw, AT_SYMLINK_NOFOLLOW);
-    if (stat && isFile(stat) && isPublished(stamp, stat)) return true;
+    if (stamp && stat && isFile(stat) && isPublished(stamp, stat)) return true;
   }
+  const raw = rawPath(name);
   // Two names were looked up, and may have been two files: of one that is open both are told for certain.
   for (let attempt = 0; attempt < LOOKS; attempt++) {
     const fd = tryOpenat2(directory, raw, READ | O_NOFOLLOW, 0, RESOLVE_INSIDE);
@@ -108,33 +151,22 @@ export const isShown = (bucket: BucketDir, directory: number, name: string): boo
 };
 
 /**
- * The object that an open directory is, told when asked for; undefined when it is none.
- * @param keyBytes ends in `/`, latin1
+ * The object that an open directory is; undefined when it is none.
+ * @param directory not opened with O_PATH @param keyBytes ends in `/`, latin1
  */
-export const listedMarker = (
-  bucket: BucketDir,
-  directory: number,
-  keyBytes: string,
-): (() => ListedObject | undefined) | undefined => {
+export const listedMarker = (bucket: BucketDir, directory: number, keyBytes: string): ListedObject | undefined => {
   if (directory < 0) return undefined;
-  const opened = openDirectory(bucket, directory, '.');
-  if (!opened) return undefined;
-  const { fd } = opened;
-  try {
-    const key = fromBytes(keyBytes);
-    const info = markerInfo(bucket, key, opened);
-    if (!info) return undefined;
-    const entry = listed(info);
-    return () => entry;
-  } finally {
-    close(fd);
-  }
+  const stat = fstat(directory);
+  const loaded = loadRecord(bucket, directory, stat);
+  if (!loaded.packed?.marker) return undefined;
+  const info = markerInfo(bucket, fromBytes(keyBytes), { fd: directory, stat, loaded });
+  return info && listed(info);
 };
 
 const markerInfo = (
   bucket: BucketDir,
   key: string,
-  opened: NonNullable<ReturnType<typeof openDirectory>>,
+  opened: { fd: number; stat: Stat; loaded: Loaded },
 ): ObjectInfo | undefined => {
   try {
     const found = directoryObject(bucket, key, opened, false);

@@ -6,10 +6,9 @@
  */
 import { isUtf8 } from 'node:buffer';
 import { maxSegmentBytes, reservedSegment } from '../keys.js';
+import { SETTLED_MS } from './known.js';
 import {
   AT_SYMLINK_NOFOLLOW,
-  CLOCK_REALTIME,
-  clockGettime,
   DT_DIR,
   DT_REG,
   DT_UNKNOWN,
@@ -42,12 +41,6 @@ const worthCaching = 256;
 /** What a string and its place in an array take beside its characters. */
 const overhead = 32;
 
-/**
- * A directory that changed so recently when it was read may change again without its times showing it ("racily clean"):
- * 1 s is the coarsest granularity in use, another one allows for the clocks of file servers.
- */
-const settledNs = 2_000_000_000n;
-
 const buffer = Buffer.allocUnsafeSlow(256 << 10);
 /** By directory and its times, oldest use first. */
 const cache = new Map<string, Names[]>();
@@ -67,9 +60,10 @@ export function namesFrom(fd: number, from: string, limit = stretchBytes): Names
     cache.set(key, all);
     return known;
   }
-  const now = clockGettime(CLOCK_REALTIME);
+  const now = Date.now();
   const names = read(fd, from, limit);
-  if (now - stat.ctimeNs > settledNs && (names.items.length >= worthCaching || !names.complete)) keep(key, names);
+  if (now - Number(stat.ctimeNs / 1_000_000n) > SETTLED_MS && (names.items.length >= worthCaching || !names.complete))
+    keep(key, names);
   return names;
 }
 

@@ -9,13 +9,13 @@ import { AT_EACCESS, AT_EMPTY_PATH, E, errnoError, LOCK_EX, LOCK_NB, LOCK_SH } f
 
 export type { Path } from './libc.js';
 export * from './linux.js';
+export * from './status.js';
 
 const n1 = bind(', long a');
 const n2 = bind(', long a, long b');
 const n3 = bind(', long a, long b, long c');
 const openat2Raw = bind(', long dir, const char *path, void *how, long size');
 const pathN = bind(', long dir, const char *path, long a');
-const statxRaw = bind(', long dir, const char *path, long flags, long mask, void *buffer');
 const accessRaw = bind(', long dir, const char *path, long mode, long flags');
 const twoPaths = bind(', long dirA, const char *a, long dirB, const char *b, long flags');
 const fdNameBuf = bind(', long fd, const char *name, void *value, long size');
@@ -76,71 +76,7 @@ export const close = (fd: number): void => {
   outcome(n1(nr.close, fd));
 };
 
-// ---- status ------------------------------------------------------------------------------------------------------
-
-export interface Stat {
-  /** Type and permissions, as st_mode. */
-  mode: number;
-  nlink: number;
-  uid: number;
-  gid: number;
-  /** 64 bits: Lustre's do not fit into a number. */
-  ino: bigint;
-  /** Bytes. */
-  size: number;
-  mtimeNs: bigint;
-  ctimeNs: bigint;
-  /** When it was made; 0 where the filesystem does not tell. */
-  birthNs: bigint;
-  /** `major * 2^20 + minor`, distinguishes filesystems. */
-  dev: number;
-  /** A filesystem is mounted here. */
-  mountRoot: boolean;
-}
-
-const STATX_BASIC_STATS = 0x7ff;
-const STATX_BTIME = 0x800;
-const STATX_ATTR_MOUNT_ROOT = 0x2000;
-const WANTED = STATX_BASIC_STATS | STATX_BTIME;
-const statBuffer = Buffer.alloc(256);
-const stat = new DataView(statBuffer.buffer, statBuffer.byteOffset, 256);
-const BILLION = 1_000_000_000n;
-
-const [EARLIEST, LATEST] = [-(2n ** 63n), 2n ** 63n - 1n];
-
-/** The years 1677 to 2262: a job may give a file any time, and no date nor 64 bits of nanoseconds hold all of them. */
-const time = (offset: number): bigint => {
-  const ns = stat.getBigInt64(offset, true) * BILLION + BigInt(stat.getUint32(offset + 8, true));
-  return ns > LATEST ? LATEST : ns < EARLIEST ? EARLIEST : ns;
-};
-
-/** Offsets of `struct statx` (include/uapi/linux/stat.h). Little-endian: both architectures are. */
-const parseStat = (): Stat => ({
-  nlink: stat.getUint32(16, true),
-  uid: stat.getUint32(20, true),
-  gid: stat.getUint32(24, true),
-  mode: stat.getUint16(28, true),
-  ino: stat.getBigUint64(32, true),
-  size: Number(stat.getBigUint64(40, true)),
-  ctimeNs: time(96),
-  mtimeNs: time(112),
-  birthNs: stat.getUint32(0, true) & STATX_BTIME ? time(80) : 0n,
-  dev: stat.getUint32(136, true) * 0x100000 + stat.getUint32(140, true),
-  mountRoot: (stat.getUint32(8, true) & STATX_ATTR_MOUNT_ROOT) !== 0,
-});
-
-export const fstat = (fd: number): Stat => {
-  orThrow(statxRaw(nr.statx, fd, '', AT_EMPTY_PATH, WANTED, statBuffer), 'fstat');
-  return parseStat();
-};
-
-/** @param flags AT_SYMLINK_NOFOLLOW or 0. Undefined for ENOENT and ENOTDIR. */
-export const tryStatat = (dirfd: number, path: Path, flags: number): Stat | undefined => {
-  const result = outcome(statxRaw(nr.statx, dirfd, cPath(path, 'fstatat'), flags, WANTED, statBuffer));
-  if (result === 0) return parseStat();
-  if (result === -E.ENOENT || result === -E.ENOTDIR) return undefined;
-  throw errnoError(-result, 'fstatat');
-};
+// ---- status: see also status.ts ------------------------------------------------------------------------------------
 
 /** Whether this thread may do that to an open file (W_OK), as whom it works: 0 or -errno. */
 export const tryAccess = (fd: number, mode: number): number =>
@@ -154,13 +90,15 @@ export interface FsStat {
   blocksAvailable: number;
 }
 
+const fsBuffer = Buffer.alloc(256);
+
 export const fstatfs = (fd: number): FsStat => {
-  orThrow(nBuf(nr.fstatfs, fd, statBuffer), 'fstatfs');
+  orThrow(nBuf(nr.fstatfs, fd, fsBuffer), 'fstatfs');
   return {
-    type: Number(stat.getBigInt64(0, true)),
-    blockSize: Number(stat.getBigInt64(8, true)),
-    blocks: Number(stat.getBigUint64(16, true)),
-    blocksAvailable: Number(stat.getBigUint64(32, true)),
+    type: Number(fsBuffer.readBigInt64LE(0)),
+    blockSize: Number(fsBuffer.readBigInt64LE(8)),
+    blocks: Number(fsBuffer.readBigUInt64LE(16)),
+    blocksAvailable: Number(fsBuffer.readBigUInt64LE(32)),
   };
 };
 
@@ -277,6 +215,7 @@ export const fchown = (fd: number, uid: number, gid: number): void => {
   orThrow(n3(nr.fchown, fd, uid, gid), 'fchown');
 };
 
+const BILLION = 1_000_000_000n;
 const times = new BigInt64Array(4);
 const UTIME_OMIT = 0x3ffffffen;
 

@@ -8,6 +8,7 @@
 import { maxKeyBytes, toBytes } from '../keys.js';
 import { type KeyCursor, listPage } from '../listing.js';
 import type { ListedObject, ListPage, ListRequest } from '../types.js';
+import { recall, remember, sight } from './known.js';
 import { isShown, listedFile, listedMarker } from './listed.js';
 import { isSegment, itemOf, type Names, namesFrom, stretchBytes } from './names.js';
 import { type BucketDir, type Ground, withBucket } from './paths.js';
@@ -15,8 +16,10 @@ import {
   close,
   E,
   errnoError,
+  fstat,
   getdents64,
   isErrno,
+  lookAt,
   O_DIRECTORY,
   O_NOFOLLOW,
   O_NONBLOCK,
@@ -64,6 +67,9 @@ const openDirectory = (at: number, path: string): number => {
   return fd;
 };
 
+/** Opens a directory only for whoever may search it: what is in it could not be looked at. @param path ends in `/` */
+const searched = (path: string): string => `${path}.`;
+
 /** One bad entry never breaks a listing: it is left out. */
 const tolerant = <T>(look: () => T): T | undefined => {
   try {
@@ -87,7 +93,8 @@ export function walk(bucket: BucketDir, base: string, shallow: boolean, stretch 
   const levels: Level[] = [];
   /** Where the walk was told to go: directories entered on the way begin there. */
   let target = { key: '', inclusive: true };
-  let current: (() => ListedObject | undefined) | undefined;
+  /** The key that `next` gave last: what is there, or where to look. */
+  let current: ListedObject | { at: number; item: string; key: string } | undefined;
 
   const enter = (dir: string, fd: number): void => {
     const level: Level = { dir, fd, read: false, from: '', exclusive: false, names: undefined, index: 0 };
@@ -245,17 +252,17 @@ export function walk(bucket: BucketDir, base: string, shallow: boolean, stretch 
         }
         if (!item.endsWith('/')) {
           if (bucket.ground.synced && !tolerant(() => isShown(bucket, at, item))) continue;
-          current = () => tolerant(() => listedFile(bucket, at, item, key));
+          current = { at, item, key };
           return key;
         }
         if (shallow) {
-          if (holdsKey(bucket, key)) {
+          if (holdsKey(bucket, at, item, key)) {
             current = undefined;
             return key;
           }
           continue;
         }
-        const fd = openDirectory(at, item.slice(0, -1));
+        const fd = openDirectory(at, searched(item));
         if (fd < 0) continue;
         enter(key, fd);
         pendingMarker = key;
@@ -263,7 +270,11 @@ export function walk(bucket: BucketDir, base: string, shallow: boolean, stretch 
       return undefined;
     },
 
-    load: () => current?.(),
+    load() {
+      if (!current || !('item' in current)) return current;
+      const { at, item, key } = current;
+      return tolerant(() => listedFile(bucket, at, item, key));
+    },
 
     close() {
       while (levels.length > 0) leave();
@@ -284,24 +295,44 @@ function lowerBound(items: readonly string[], wanted: string, low: number): numb
 
 const probeBuffer = Buffer.allocUnsafeSlow(8 << 10);
 
-/** Whether any key lies at or below a directory (`a/b/`): looks no further than the first one that comes. */
-function holdsKey(bucket: BucketDir, directory: string): boolean {
+/**
+ * Whether any key lies at or below a directory: looks no further than the first one that comes.
+ * @param at the directory that it is in @param item its name with `/` @param directory its whole key, `a/b/`
+ */
+function holdsKey(bucket: BucketDir, at: number, item: string, directory: string): boolean {
+  // Of a file that is shown only when it is published, its directory does not tell.
+  const { synced } = bucket.ground;
+  if (!synced && tolerant(() => lookAt(at, item.slice(0, -1)))) {
+    const known = recall() as Inside | undefined;
+    if (known && directory.length + known.file <= maxKeyBytes) return true;
+  }
   const waiting = [directory];
   for (let dir = waiting.pop(); dir !== undefined; dir = waiting.pop()) {
-    const fd = openDirectory(bucket.fd, dir.slice(0, -1));
+    const fd = openDirectory(bucket.fd, searched(dir));
     if (fd < 0) continue;
     try {
-      if (listedMarker(bucket, fd, dir)) return true;
-      let found = false;
-      for (let used: number; !found && (used = getdents64(fd, probeBuffer)) > 0; ) {
-        parseEntries(probeBuffer, used, (name, type) => {
-          const item = found ? undefined : itemOf(fd, name, type);
+      if (!synced && dir === directory) fstat(fd);
+      const seen = synced || dir !== directory ? undefined : sight();
+      let file: string | undefined;
+      let looked = false;
+      for (let used: number; file === undefined && (used = getdents64(fd, probeBuffer)) > 0; ) {
+        const each = (name: string, type: number) => {
+          const item = itemOf(fd, name, type);
           if (item === undefined || dir.length + item.length > maxKeyBytes) return;
           if (item.endsWith('/')) waiting.push(dir + item);
-          else found = !bucket.ground.synced || isShown(bucket, fd, item);
-        });
+          else if (!synced || tolerant(() => isShown(bucket, fd, item))) file = item;
+        };
+        parseEntries(probeBuffer, used, each, () => file !== undefined);
+        if (file !== undefined || looked) continue;
+        // Mostly there is a file, and no need to read the record.
+        if (listedMarker(bucket, fd, dir)) return true;
+        looked = true;
       }
-      if (found) return true;
+      if (file !== undefined) {
+        if (seen) remember(seen, { file: file.length } satisfies Inside);
+        return true;
+      }
+      if (!looked && listedMarker(bucket, fd, dir)) return true;
     } catch (error) {
       if (!isErrno(error) || !skippable.has(error.errno)) throw error;
     } finally {
@@ -309,6 +340,11 @@ function holdsKey(bucket: BucketDir, directory: string): boolean {
     }
   }
   return false;
+}
+
+/** What is remembered of a directory: the length of a file's name in it. */
+interface Inside {
+  file: number;
 }
 
 /** One page of a bucket, see `listPage`. */

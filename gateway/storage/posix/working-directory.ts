@@ -4,11 +4,12 @@
  * from there. The main thread's, which is the process's for everybody who looks, stays where it is.
  */
 import { isMainThread } from 'node:worker_threads';
-import { bind, nr, outcome } from './libc.js';
-import { closed, procPath, rawPath, tryLgetxattr } from './syscalls.js';
+import { bind, cName, nr, outcome } from './libc.js';
+import { closed, procPath } from './syscalls.js';
 
 const n1 = bind(', long a');
 const path = bind(', const char *path');
+const pathNameBuf = bind(', const char *path, const char *name, void *value, long size');
 
 /** include/uapi/linux/sched.h: the working directory, the root and the umask. */
 const CLONE_FS = 0x200;
@@ -18,6 +19,9 @@ let own = false;
 let inside: number | undefined;
 let since = 0;
 
+const lgetxattr = (where: string, attribute: string, into: Uint8Array): number =>
+  outcome(pathNameBuf(nr.lgetxattr, cName(where), attribute, into, into.byteLength));
+
 /** Gives this thread a working directory of its own, where the system permits it (containers may forbid unshare). */
 export const ownWorkingDirectory = (): void => {
   own ||= !isMainThread && outcome(n1(nr.unshare, CLONE_FS)) === 0;
@@ -25,17 +29,17 @@ export const ownWorkingDirectory = (): void => {
 
 /**
  * As `tryFgetxattr` of what stands under `name`, which is not opened, and not followed if it is a symbolic link.
- * @param name of one segment
+ * @param name of one segment, its bytes as latin1
  */
-export const tryGetxattrAt = (directory: number, name: Buffer, attribute: string, into: Uint8Array): number => {
-  if (!own) return tryLgetxattr(Buffer.concat([rawPath(`${procPath(directory)}/`), name]), attribute, into);
+export const tryGetxattrAt = (directory: number, name: string, attribute: string, into: Uint8Array): number => {
+  if (!own) return lgetxattr(`${procPath(directory)}/${name}`, attribute, into);
   // What has the same number may be another directory, but not while nothing was closed.
   if (inside !== directory || since !== closed) {
     const moved = outcome(n1(nr.fchdir, directory));
     if (moved < 0) return moved;
     [inside, since] = [directory, closed];
   }
-  return tryLgetxattr(name, attribute, into);
+  return lgetxattr(name, attribute, into);
 };
 
 /** Nothing shall be kept busy, or alive, because this thread was there last. */

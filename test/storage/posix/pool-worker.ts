@@ -78,7 +78,7 @@ const ops = {
   attributeAt(directory: string, name: string): { value: string | number; below: string; after: string } {
     const fd = sys.openat2(sys.AT_FDCWD, directory, sys.O_RDONLY | sys.O_DIRECTORY);
     const into = Buffer.alloc(100);
-    const got = tryGetxattrAt(fd, sys.rawPath(name), 'user.of-test', into);
+    const got = tryGetxattrAt(fd, name, 'user.of-test', into);
     const below = readlinkSync('/proc/thread-self/cwd');
     leaveDirectory();
     sys.close(fd);

@@ -1,0 +1,95 @@
+/**
+ * The status of files (statx): as an object, or, for listings, which ask for a thousand of them, as the words that the
+ * call left behind.
+ */
+import { bind, cName, cPath, nr, orThrow, outcome, type Path } from './libc.js';
+import { AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, E, errnoError } from './linux.js';
+
+const statxRaw = bind(', long dir, const char *path, long flags, long mask, void *buffer');
+
+export interface Stat {
+  /** Type and permissions, as st_mode. */
+  mode: number;
+  nlink: number;
+  uid: number;
+  gid: number;
+  /** 64 bits: Lustre's do not fit into a number. */
+  ino: bigint;
+  /** Bytes. */
+  size: number;
+  mtimeNs: bigint;
+  ctimeNs: bigint;
+  /** When it was made; 0 where the filesystem does not tell. */
+  birthNs: bigint;
+  /** `major * 2^20 + minor`, distinguishes filesystems. */
+  dev: number;
+  /** A filesystem is mounted here. */
+  mountRoot: boolean;
+}
+
+const STATX_BASIC_STATS = 0x7ff;
+const STATX_BTIME = 0x800;
+const STATX_ATTR_MOUNT_ROOT = 0x2000;
+const WANTED = STATX_BASIC_STATS | STATX_BTIME;
+const statBuffer = Buffer.alloc(256);
+const stat = new DataView(statBuffer.buffer, statBuffer.byteOffset, 256);
+const BILLION = 1_000_000_000n;
+
+const [EARLIEST, LATEST] = [-(2n ** 63n), 2n ** 63n - 1n];
+
+/** The years 1677 to 2262: a job may give a file any time, and no date nor 64 bits of nanoseconds hold all of them. */
+const time = (offset: number): bigint => {
+  const ns = stat.getBigInt64(offset, true) * BILLION + BigInt(stat.getUint32(offset + 8, true));
+  return ns > LATEST ? LATEST : ns < EARLIEST ? EARLIEST : ns;
+};
+
+/** Offsets of `struct statx` (include/uapi/linux/stat.h). Little-endian: both architectures are. */
+const parseStat = (): Stat => ({
+  nlink: stat.getUint32(16, true),
+  uid: stat.getUint32(20, true),
+  gid: stat.getUint32(24, true),
+  mode: stat.getUint16(28, true),
+  ino: stat.getBigUint64(32, true),
+  size: Number(stat.getBigUint64(40, true)),
+  ctimeNs: time(96),
+  mtimeNs: time(112),
+  birthNs: stat.getUint32(0, true) & STATX_BTIME ? time(80) : 0n,
+  dev: stat.getUint32(136, true) * 0x100000 + stat.getUint32(140, true),
+  mountRoot: (stat.getUint32(8, true) & STATX_ATTR_MOUNT_ROOT) !== 0,
+});
+
+export const fstat = (fd: number): Stat => {
+  orThrow(statxRaw(nr.statx, fd, '', AT_EMPTY_PATH, WANTED, statBuffer), 'fstat');
+  return parseStat();
+};
+
+/** @param flags AT_SYMLINK_NOFOLLOW or 0. Undefined for ENOENT and ENOTDIR. */
+export const tryStatat = (dirfd: number, path: Path, flags: number): Stat | undefined => {
+  const result = outcome(statxRaw(nr.statx, dirfd, cPath(path, 'fstatat'), flags, WANTED, statBuffer));
+  if (result === 0) return parseStat();
+  if (result === -E.ENOENT || result === -E.ENOTDIR) return undefined;
+  throw errnoError(-result, 'fstatat');
+};
+
+// ---- without an object -------------------------------------------------------------------------------------------
+
+/**
+ * Looks at a name in an open directory, which is not followed if it is a symbolic link. What was seen is kept until the
+ * next status of any kind, in `seenWords`, and `seenStat` tells it.
+ * @param name one segment, its bytes as latin1
+ * @returns false for ENOENT and ENOTDIR
+ */
+export const lookAt = (dirfd: number, name: string): boolean => {
+  const result = outcome(statxRaw(nr.statx, dirfd, cName(name), AT_SYMLINK_NOFOLLOW, WANTED, statBuffer));
+  if (result === 0) return true;
+  if (result === -E.ENOENT || result === -E.ENOTDIR) return false;
+  throw errnoError(-result, 'fstatat');
+};
+
+export const seenStat = parseStat;
+
+/** `struct statx` as words of 32 bits; `WORD` says where what lies. */
+export const seenWords = new Uint32Array(statBuffer.buffer, statBuffer.byteOffset, 64);
+
+/** Numbers of 64 bits have their lower half first. */
+export const WORD = { mode: 7, ino: 8, size: 10, ctime: 24, ctimeNs: 26, mtime: 28, mtimeNs: 30, dev: 34 } as const;
