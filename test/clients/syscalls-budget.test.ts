@@ -25,7 +25,7 @@ const ofFiles = new Set(
   ),
 );
 
-const perRequest = { GET: 8, HEAD: 6, PUT: 29, 'LIST of 1,000': 2014 };
+const perRequest = { GET: 8, HEAD: 6, PUT: 29, 'LIST of 1,000': 1012 };
 const headroom = 1.1;
 /** Messages between threads: one is a write and a read of an eventfd at most. With the socket's own. */
 const mostMessages = 20;
