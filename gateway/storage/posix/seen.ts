@@ -2,7 +2,7 @@
 import { decode } from '../../../acl/metadata/codec.js';
 import { judge } from '../../../acl/metadata/stamp.js';
 import { readAttribute } from '../../../acl/metadata/xattr.js';
-import { fstat } from './syscalls.js';
+import { fstat, type Stat } from './syscalls.js';
 
 export interface Seen {
   /** The ETag is a digest of the content. */
@@ -22,9 +22,23 @@ export interface Seen {
  */
 export const isUnchanged = (fd: number, seen: Seen): boolean => {
   const now = fstat(fd);
-  if (!seen.digest) return now.size > seen.size || (now.size === seen.size && now.mtimeNs === seen.mtimeNs);
+  if (!seen.digest) return hasWhatWasThere(fd, seen, now);
   if (now.size !== seen.size || now.mtimeNs !== seen.mtimeNs) return false;
   if (now.ctimeNs === seen.ctimeNs || now.nlink !== seen.nlink) return true;
   const value = readAttribute(fd);
   return typeof value !== 'number' && judge(decode(value)?.stamp, now) === 'whole';
+};
+
+/** Milliseconds in which a writer comes to his next step, also on a busy machine. */
+const STEP_MS = 20;
+const pause = new Int32Array(new SharedArrayBuffer(4));
+
+/** An append sets the time first, and the size when its bytes are there: who comes in between looks again. */
+const hasWhatWasThere = (fd: number, seen: Seen, first: Stat): boolean => {
+  let now = first;
+  for (let looks = 0; now.size === seen.size && now.mtimeNs !== seen.mtimeNs && looks < STEP_MS; looks++) {
+    Atomics.wait(pause, 0, 0, 1);
+    now = fstat(fd);
+  }
+  return now.size > seen.size || (now.size === seen.size && now.mtimeNs === seen.mtimeNs);
 };
