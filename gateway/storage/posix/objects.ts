@@ -211,7 +211,8 @@ const removeFile = (bucket: BucketDir, key: string, condition: WriteCondition | 
     try {
       checkWrite(condition, current(found));
       const result = tryUnlinkat(parent.fd, parent.base);
-      if (absent(result) || result === -E.EISDIR) return 'nothing';
+      // ESTALE: its directory has gone meanwhile, and that was empty.
+      if (absent(result) || result === -E.EISDIR || result === -E.ESTALE) return 'nothing';
       if (result < 0) throw errnoError(-result, 'unlink');
       found?.loaded.forget();
       syncDirectory(bucket, parent.fd);

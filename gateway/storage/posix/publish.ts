@@ -16,7 +16,7 @@ import { publishDirectory } from './publish-directory.js';
 import { restage } from './restage.js';
 import { moveInto, type Published, type Staged, stampFile } from './staged.js';
 import { current, openStanding, type Standing } from './standing.js';
-import { close, E, errnoError, fdatasync, fsync, tryLinkat } from './syscalls.js';
+import { close, E, errnoError, fdatasync, fsync, isErrno, tryLinkat } from './syscalls.js';
 
 /**
  * Publishes a staged file under its key, if the condition holds for what stands there at this moment. On success the
@@ -56,11 +56,13 @@ const publishFile = (
   meta: ObjectMeta,
   condition: WriteCondition | undefined,
 ): Published => {
-  for (let attempt = 0; ; attempt++) {
+  for (let attempt = 0; attempt <= 16; attempt++) {
     const parent = parentFor(bucket, key, condition);
     let standing: Standing | undefined;
     try {
-      standing = openStanding(bucket, parent, key);
+      const looked = unlessStale(() => ({ there: openStanding(bucket, parent, key) }));
+      if (!looked) continue;
+      standing = looked.there;
       checkWrite(condition, current(standing));
       const published = tryPublish(bucket, staged, parent, key, meta, standing, condition);
       if (published) {
@@ -73,7 +75,17 @@ const publishFile = (
       parent.close();
     }
     // A DELETE removed the directory that was empty before we came.
-    if (attempt === 16) throw new S3Error('SlowDown');
+  }
+  throw new S3Error('SlowDown');
+};
+
+/** Undefined for ESTALE, as a network filesystem says it of a directory that is gone, though open. */
+const unlessStale = <T>(work: () => T): T | undefined => {
+  try {
+    return work();
+  } catch (error) {
+    if (isErrno(error) && error.errno === E.ESTALE) return undefined;
+    throw error;
   }
 };
 
@@ -92,7 +104,9 @@ const tryPublish = (
   let restaged: ReturnType<typeof restage> | undefined;
   try {
     let source: { directory: number; name: string } = { directory: bucket.area('staging'), name: staged.name };
-    if (!inherit(bucket, staged.fd, parent.fd)) source = restaged = restage(bucket, staged, parent.fd);
+    const inherits = unlessStale(() => inherit(bucket, staged.fd, parent.fd));
+    if (inherits === undefined) return undefined;
+    if (!inherits) source = restaged = restage(bucket, staged, parent.fd);
     let stamped = stampFile(bucket, staged.fd, meta);
     let result = moveInto(source.directory, source.name, parent.fd, parent.base, exclusive);
     if (result === -E.EXDEV && !restaged) {
@@ -103,7 +117,6 @@ const tryPublish = (
     }
     if (result < 0) {
       stamped.undo();
-      // ESTALE: as a network filesystem says it of a directory that is gone, though open.
       const gone = result === -E.ENOENT || result === -E.ESTALE;
       if (gone && isThere(source.directory, source.name)) return undefined;
       if (result === -E.ENOENT) throw new S3Error('NoSuchBucket', { cause: errnoError(E.ENOENT, 'rename') });
