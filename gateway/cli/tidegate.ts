@@ -3,8 +3,6 @@
 import { launch } from './launch.js';
 
 launch(process.argv.slice(2));
-// Only for what is loaded from now on.
-process.setSourceMapsEnabled(true);
 const { tidegate } = await import('./program.js');
 const { run } = await import('./run.js');
 
