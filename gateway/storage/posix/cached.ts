@@ -3,8 +3,9 @@
  * longer than the system calls themselves. Whatever might wait (a name, bytes that are not cached) or needs more than a look
  * (no record, a record that does not hold any more, an overflow file, a directory object) is left to the workers.
  *
- * Local filesystems only: openat2 and preadv2 can be told not to wait, reading an attribute cannot. There it comes with the
- * inode, which openat2 has found in memory.
+ * Local filesystems only: openat2 and preadv2 can be told not to wait, reading an attribute cannot. There it mostly comes
+ * with the inode, which openat2 has found in memory. Where it has a block of its own (ext4, from some 100 bytes on), and that
+ * comes from a slow disk, looks rest for a while.
  */
 import { decode } from '../../../acl/metadata/codec.js';
 import { judge } from '../../../acl/metadata/stamp.js';
@@ -14,6 +15,7 @@ import { as } from './identity.js';
 import { addressOf, bind, cPath, nr, outcome, type Path } from './libc.js';
 import type { Opened } from './objects.js';
 import type { Ground } from './paths.js';
+import { createRest } from './rest.js';
 import { isUnchanged } from './seen.js';
 import {
   AT_FDCWD,
@@ -59,6 +61,8 @@ const readCached = (fd: number, length: number): Uint8Array | undefined => {
   return got === length ? Buffer.from(content.subarray(0, length)) : undefined;
 };
 
+const rest = createRest();
+
 /**
  * As `headObject` and `openObject` of the workers, of what needs no more than a look; undefined for all else, also when nothing
  * is there or it may not be read: then ask a worker.
@@ -70,9 +74,9 @@ export const lookCached = (
   key: string,
   inline: number | undefined,
 ): Opened | undefined => {
-  if (ground.shared || ground.sidecars || key.endsWith('/')) return undefined;
+  if (ground.shared || ground.sidecars || key.endsWith('/') || rest.resting) return undefined;
   try {
-    return as(actor, () => look(ground.path, key, inline));
+    return rest.during(() => as(actor, () => look(ground.path, key, inline)));
   } catch (error) {
     if (isErrno(error)) return undefined;
     throw error;
