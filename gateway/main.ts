@@ -75,9 +75,9 @@ async function checkRoot(root: string, make: boolean): Promise<void> {
   try {
     if (make) {
       await refuseNested(root);
-      const made = await mkdir(root, { recursive: true });
+      const made = await makeWithParents(root);
       // Every owner works below it as himself, whatever umask the gateway was started with.
-      if (made !== undefined && process.geteuid?.() === 0) await chmod(root, 0o755);
+      if (made && process.geteuid?.() === 0) await chmod(root, 0o755);
     }
     if (!(await stat(root)).isDirectory()) throw new Complaint(`the root ${root} is not a directory`);
     await access(root, constants.R_OK | constants.W_OK | constants.X_OK);
@@ -93,6 +93,26 @@ async function checkRoot(root: string, make: boolean): Promise<void> {
   } catch (error) {
     if (errnoOf(error) === 'ENOENT') return;
     throw new Complaint(`cannot use ${area}: ${reasonOf(error)}${await ownerHint(area)}`, 1, error);
+  }
+}
+
+/** Whether it was not there. Node's own tries for ever where nothing can be made in a directory that is there (`/proc`). */
+async function makeWithParents(directory: string): Promise<boolean> {
+  const make = async () => {
+    try {
+      await mkdir(directory);
+      return true;
+    } catch (error) {
+      if (errnoOf(error) === 'EEXIST') return false;
+      throw error;
+    }
+  };
+  try {
+    return await make();
+  } catch (error) {
+    if (errnoOf(error) !== 'ENOENT' || dirname(directory) === directory) throw error;
+    await makeWithParents(dirname(directory));
+    return make();
   }
 }
 

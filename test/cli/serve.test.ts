@@ -190,6 +190,8 @@ serving('bad settings and roots are one line', async () => {
   failed(await bad(['--tls-cert', 'none.pem', '--tls-key', 'none.pem']), 2, /cannot read the TLS certificate .*none/);
   writeFileSync(join(dir, 'file'), '');
   failed(await bad(['--root', 'file']), 1, /the root .*file is not a directory/);
+  failed(await bad(['--root', 'file/below']), 1, /cannot use the root .*file.below: /);
+  failed(await bad(['--root', '/proc/none/root']), 1, /cannot use the root .proc.none.root: /);
   writeFileSync(join(dir, 'tidegate.json'), '{"prot": 1}');
   failed(await bad([]), 2, /unknown setting "prot" in .*did you mean port\?/);
 });
