@@ -8,6 +8,7 @@ import type { PayloadCheck } from '../auth/types.js';
 import { S3Error } from '../errors.js';
 import type { Body, Sink } from '../storage/types.js';
 import { chunkDecoder } from './aws-chunked.js';
+import { connectionBehind } from './connection.js';
 import type { Headers } from './types.js';
 
 export interface BodyOptions {
@@ -16,6 +17,11 @@ export interface BodyOptions {
   /** Milliseconds without a byte from the client after which it is given up; absent: for ever. */
   idleMs?: number;
 }
+
+/** With less to come a store is not asked to take it itself. */
+const DIRECT_BYTES = 1 << 20;
+/** Node reads 64 KiB at once: when it got so much there is more. */
+const FULL_BYTES = 32 << 10;
 
 /**
  * The decoded payload, and the trailers that came with it (complete once `body.read` has resolved).
@@ -44,10 +50,11 @@ export function createBody(
     const read = async (sink: Sink) => {
       once();
       let received = 0;
-      await pump(incoming, idleMs, (piece) => {
+      const take: Sink = (piece) => {
         received += piece.length;
         return sink(piece);
-      });
+      };
+      await pump(incoming, { idleMs, length: wireLength, receive: sink.receive }, take);
       if (wireLength !== undefined && received !== wireLength) throw new S3Error('IncompleteBody');
     };
     return { body: { length: wireLength, read }, trailers };
@@ -60,7 +67,7 @@ export function createBody(
   const read = async (sink: Sink) => {
     once();
     const decoder = chunkDecoder({ payload, length, announced, trailers, sink });
-    await pump(incoming, idleMs, (piece) => decoder.write(piece));
+    await pump(incoming, { idleMs, length: wireLength, receive: sink.receive }, decoder.write);
     decoder.end();
   };
   return { body: { length, read }, trailers };
@@ -95,8 +102,15 @@ function decodedLength(headers: Headers): number {
   return Number(text);
 }
 
+interface PumpOptions extends Pick<BodyOptions, 'idleMs'>, Pick<Sink, 'receive'> {
+  /** Bytes that will come, where known. */
+  length: number | undefined;
+}
+
 /** Hands every piece to `sink`, waiting where it gives a promise; rejects when the stream does not end properly. */
-function pump(incoming: IncomingMessage, idleMs: number | undefined, sink: Sink): Promise<void> {
+function pump(incoming: IncomingMessage, { idleMs, length, receive }: PumpOptions, sink: Sink): Promise<void> {
+  let left = length ?? 0;
+  const direct = receive && left >= DIRECT_BYTES ? connectionBehind(incoming) : undefined;
   return new Promise((resolve, reject) => {
     let busy = false;
     let ended = false;
@@ -126,6 +140,25 @@ function pump(incoming: IncomingMessage, idleMs: number | undefined, sink: Sink)
       settle();
       resolve();
     };
+    /** The store takes what the connection has, as long as there is much of it. Waiting for it is Node's. */
+    const takeDirectly = async (): Promise<void> => {
+      const fd = direct!.hold();
+      if (fd === undefined) return;
+      try {
+        for (let more = true; more && left > 0 && !settled; ) {
+          const taken = await receive!(fd, left);
+          if (settled || taken.piece.length === 0) return;
+          left -= taken.piece.length;
+          direct!.skip(taken.piece.length);
+          idle?.refresh();
+          await sink(taken.piece);
+          more = taken.more;
+        }
+      } finally {
+        direct!.release();
+      }
+    };
+    const worthIt = (piece: Buffer) => direct && piece.length >= FULL_BYTES && left >= DIRECT_BYTES;
     const onData = (piece: Buffer) => {
       if (busy) {
         // The stream was paused, and somebody set it going to drain it: the request is over.
@@ -133,12 +166,14 @@ function pump(incoming: IncomingMessage, idleMs: number | undefined, sink: Sink)
         return reject(new S3Error('IncompleteBody'));
       }
       idle?.refresh();
+      left -= piece.length;
       let taken: void | Promise<void>;
       try {
         taken = sink(piece);
       } catch (error) {
         return fail(error);
       }
+      if (worthIt(piece)) taken = taken ? taken.then(takeDirectly) : takeDirectly();
       if (taken === undefined) return;
       busy = true;
       incoming.pause();

@@ -86,6 +86,20 @@ export interface Sink {
   (chunk: Uint8Array): void | Promise<void>;
   /** Where all bytes go unchanged in the end. A store may send some itself, while no chunk is on its way. */
   socket?: SinkSocket;
+  /**
+   * Where the store can: takes from a connection what it has at once, at most so many bytes, without this thread. The piece lies in
+   * memory of the store: it, or parts of it in order, go into the sink before anything else does. The caller lets nobody else
+   * read meanwhile. An empty piece: none has come, the connection has ended or is broken.
+   * @param descriptor is duplicated before the event loop goes on
+   */
+  receive?(descriptor: number, most: number): Promise<Taken>;
+}
+
+/** What came from a connection. */
+export interface Taken {
+  piece: Uint8Array;
+  /** There is perhaps more at once. */
+  more: boolean;
 }
 
 /** A connection of this process. */

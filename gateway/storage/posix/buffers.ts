@@ -43,8 +43,8 @@ const KiB = 1024;
 const defaults: readonly Tier[] = [
   { bytes: 1024 * KiB, limit: 16 },
   { bytes: 512 * KiB, limit: 112 },
-  // Enough for every request that a gateway takes at once (`maxRequests`), two each.
-  { bytes: 64 * KiB, limit: 2048 },
+  // Enough for every request that a gateway takes at once (`maxRequests`), three each.
+  { bytes: 64 * KiB, limit: 3072 },
 ];
 
 /** Shared memory is never cleared between uses: whoever fills a chunk hands on only what it filled. */

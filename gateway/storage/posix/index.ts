@@ -16,16 +16,9 @@ import { createFilesystems } from './filesystems.js';
 import type { Opened } from './objects.js';
 import type { Durability } from './paths.js';
 import { startReaper } from './reaper.js';
+import { receiveBody } from './receive.js';
 import type { Published } from './staged.js';
-import {
-  abortTransfer,
-  copyObject,
-  INLINE_BYTES,
-  ownObject,
-  receiveBody,
-  type Transferring,
-  transfer,
-} from './streams.js';
+import { abortTransfer, copyObject, INLINE_BYTES, ownObject, type Transferring, transfer } from './streams.js';
 import { createUploads } from './uploads.js';
 
 export interface PosixOptions {

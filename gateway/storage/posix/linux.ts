@@ -55,6 +55,7 @@ const x64 = {
   cachestat: 451,
   exitGroup: 231,
   sendto: 44,
+  recvfrom: 45,
   shutdown: 48,
   getrusage: 98,
 };
@@ -108,6 +109,7 @@ const arm64: typeof x64 = {
   cachestat: 451,
   exitGroup: 94,
   sendto: 206,
+  recvfrom: 207,
   shutdown: 210,
   getrusage: 165,
 };

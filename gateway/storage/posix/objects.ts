@@ -40,16 +40,16 @@ export interface Sent {
   slow: boolean;
 }
 
-/** How long one call sends at most. */
+/** How long one call sends or receives at most. */
 export interface Turn {
   ms: number;
-  /** It is worth a moment's wait when the connection is full, because its client is quick. */
+  /** It is worth a moment's wait when the connection is full, or empty, because its client is quick. */
   patient: boolean;
 }
 
 /** So much one call sends at most: others want to use the thread. */
 const TURN_BYTES = 16 << 20;
-const PATIENCE_MS = 1;
+export const PATIENCE_MS = 1;
 
 /** A job has written to the file: the ETag that was told, or is about to be, is not that of the bytes. */
 const requireUnchanged = (fd: number, seen: Seen | undefined): void => {

@@ -1,11 +1,12 @@
-/** The bytes of large bodies on their way from the main thread to files in the workers: two chunks a stream. */
+/** Transfers of large payloads: a staged file in a lane, its digests in another, and what fills them. */
 import { S3Error } from '../../errors.js';
 import type { Actor, Body, Bucket, Digest, OpenObject, Received } from '../types.js';
-import { type Busy, createBusy } from './busy.js';
+import type { Busy } from './busy.js';
 import type { StoreContext } from './context.js';
 import type { Opened } from './objects.js';
 import type { Ground } from './paths.js';
 import type { Pool } from './pool.js';
+import { receiveBody } from './receive.js';
 
 /** Content up to this size comes with the reply that opens it. */
 export const INLINE_BYTES = 64 * 1024;
@@ -86,53 +87,6 @@ export const abortTransfer = async (
     hashing && pool.run('hashFinish', [hashing.id], { lane: hashing.lane }),
   ]);
   if (!(error instanceof S3Error && error.code === 'SlowDown')) await aborted;
-};
-
-/** Brings a body into a transfer: one chunk fills while the other is written. */
-export const receiveBody = async (
-  { buffers }: StoreContext,
-  actor: Actor,
-  body: Body,
-  { pool, lane, id, hashing }: Transferring,
-): Promise<void> => {
-  const chunks = await buffers.acquire(2, body.length);
-  const size = chunks[0]!.length;
-  let [at, used] = [0, 0];
-  let writing: Promise<unknown> = Promise.resolve();
-  const busy = createBusy();
-  const write = async (): Promise<void> => {
-    const full = chunks[at]!.subarray(0, used);
-    [at, used] = [1 - at, 0];
-    await writing;
-    writing = Promise.all([
-      pool.run('transferWrite', [id, full], { actor, lane, context: 'write', ended: busy.begin() }),
-      hashing && pool.run('hashUpdate', [hashing.id, full], { lane: hashing.lane, ended: busy.begin() }),
-    ]);
-    // Looked at before the next write, and at the end.
-    writing.catch(() => {});
-  };
-  const take = async (bytes: Uint8Array): Promise<void> => {
-    for (let done = 0; done < bytes.length; ) {
-      if (used === size) await write();
-      const part = bytes.subarray(done, done + size - used);
-      chunks[at]!.set(part, used);
-      used += part.length;
-      done += part.length;
-    }
-  };
-  try {
-    await body.read((bytes) => {
-      if (bytes.length > size - used) return take(bytes);
-      chunks[at]!.set(bytes, used);
-      used += bytes.length;
-      return undefined;
-    });
-    if (used > 0) await write();
-    await writing;
-  } finally {
-    // Another stream's bytes must never be in a chunk that a worker is at: it comes back when a mount that hangs does.
-    busy.after(() => buffers.release(chunks));
-  }
 };
 
 /** An open object of this store, as the workers know it. */

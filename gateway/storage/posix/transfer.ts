@@ -5,9 +5,11 @@
 import type { ObjectMeta } from '../../../acl/metadata/types.js';
 import { createDigests, type Digests } from '../digest.js';
 import type { Digest, Received, WriteCondition } from '../types.js';
+import { PATIENCE_MS, type Turn } from './objects.js';
 import { type Ground, withBucket } from './paths.js';
 import { publishStaged } from './publish.js';
 import { copyBytes } from './restage.js';
+import { awaitBytes, receiveNow } from './sockets.js';
 import { discard, type Published, type Staged, stage } from './staged.js';
 import { close, E, errnoError, fstatfs, pread, pwrite } from './syscalls.js';
 
@@ -91,6 +93,22 @@ export const transferOps = {
         throw error;
       }
     });
+  },
+
+  /**
+   * Takes from a connection what it has, up to as much as fits; returns how many bytes. For any worker.
+   * @param socket a descriptor of it that nobody else closes or reads from in the meantime
+   */
+  receive(socket: number, into: Uint8Array, { ms, patient }: Turn): number {
+    const end = performance.now() + ms;
+    for (let got = 0, waited = false; ; ) {
+      const some = receiveNow(socket, into.subarray(got));
+      got += some;
+      // What has bytes and gives none has ended, or is broken.
+      if (got === into.length || (some === 0 && waited)) return got;
+      waited = some === 0;
+      if (waited && !(patient && performance.now() < end && awaitBytes(socket, PATIENCE_MS))) return got;
+    }
   },
 
   /** Appends. The chunk is the caller's again when this returns. */

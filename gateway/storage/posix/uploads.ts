@@ -6,8 +6,9 @@ import type { ObjectInfo, Part, PartRequest, Place, Storage } from '../types.js'
 import { type StoreContext, untilSettled } from './context.js';
 import type { Ground } from './paths.js';
 import type { RunOptions } from './pool.js';
+import { receiveBody } from './receive.js';
 import type { Published } from './staged.js';
-import { type Arrived, abortTransfer, copyObject, receiveBody, type Transferring, transfer } from './streams.js';
+import { type Arrived, abortTransfer, copyObject, type Transferring, transfer } from './streams.js';
 import type { Piece } from './upload-ops.js';
 
 export type UploadMethods = Pick<

@@ -1,0 +1,104 @@
+/** The bytes of large bodies on their way to files and digests: through a sink, or taken from connections by the workers. */
+import type { Actor, Body, Sink } from '../types.js';
+import { createBusy } from './busy.js';
+import type { StoreContext } from './context.js';
+import { tryDuplicate } from './sockets.js';
+import type { Transferring } from './streams.js';
+import { close } from './syscalls.js';
+
+/** One is filled, another is written and digested, and a third waits, so that whoever digests never does. */
+const CHUNKS = 3;
+/** Smaller chunks are not worth a message each. */
+const DIRECT_BYTES = 256 << 10;
+/** A chunk with less room than that is full. */
+const LEAST_BYTES = 64 << 10;
+/** One call waits for its client no longer in all: a thread for each slow one would be too many. */
+const TURN_MS = 4;
+/** Calls that receive just now. */
+let receiving = 0;
+
+/** Brings a body into a transfer. */
+export const receiveBody = async (
+  { buffers }: StoreContext,
+  actor: Actor,
+  body: Body,
+  { pool, lane, id, hashing }: Transferring,
+): Promise<void> => {
+  const chunks = await buffers.acquire(CHUNKS, body.length);
+  const size = chunks[0]!.length;
+  let [at, used] = [0, 0];
+  /** What each chunk was last used for: until then it must not be filled again. */
+  const passed: Promise<unknown>[] = chunks.map(() => Promise.resolve());
+  const busy = createBusy();
+  /** Our own descriptor of the connection: Node may close its, and give the number to another client, at any moment. */
+  let connection = -1;
+  const atConnection = createBusy();
+
+  /** Hands on what is in the chunk, and waits for the next one. */
+  const pass = async (): Promise<void> => {
+    const full = chunks[at]!.subarray(0, used);
+    const done = Promise.all([
+      pool.run('transferWrite', [id, full], { actor, lane, context: 'write', ended: busy.begin() }),
+      hashing && pool.run('hashUpdate', [hashing.id, full], { lane: hashing.lane, ended: busy.begin() }),
+    ]);
+    // Looked at before the chunk is filled again, and at the end.
+    done.catch(() => {});
+    passed[at] = done;
+    [at, used] = [(at + 1) % CHUNKS, 0];
+    await passed[at];
+  };
+  const take = async (bytes: Uint8Array): Promise<void> => {
+    for (let done = 0; done < bytes.length; ) {
+      if (used === size) await pass();
+      const part = bytes.subarray(done, done + size - used);
+      chunks[at]!.set(part, used);
+      used += part.length;
+      done += part.length;
+    }
+  };
+  const sink: Sink = (bytes) => {
+    const chunk = chunks[at]!;
+    if (bytes.buffer === chunk.buffer) {
+      // Received here; without what framed it, it moves up.
+      const from = bytes.byteOffset - chunk.byteOffset;
+      if (from !== used) chunk.copyWithin(used, from, from + bytes.length);
+    } else if (bytes.length > size - used) return take(bytes);
+    else chunk.set(bytes, used);
+    used += bytes.length;
+    return undefined;
+  };
+  if (size >= DIRECT_BYTES) {
+    sink.receive = async (descriptor, most) => {
+      if (connection < 0) connection = tryDuplicate(descriptor);
+      if (connection < 0) return { piece: chunks[at]!.subarray(0, 0), more: false };
+      if (size - used < LEAST_BYTES) await pass();
+      const room = chunks[at]!.subarray(used, used + most);
+      const [filled, left] = [busy.begin(), atConnection.begin()];
+      receiving++;
+      try {
+        const turn = { ms: TURN_MS, patient: receiving < pool.size };
+        const count = await pool.run('receive', [connection, room, turn], {
+          actor,
+          context: 'service',
+          ended: () => {
+            filled();
+            left();
+          },
+        });
+        return { piece: room.subarray(0, count), more: count === room.length };
+      } finally {
+        receiving--;
+      }
+    };
+  }
+  try {
+    await body.read(sink);
+    if (used > 0) await pass();
+    await Promise.all(passed);
+  } finally {
+    // Another stream's bytes must never be in a chunk that a worker is at, nor may it take those of another client: they come
+    // back when a mount that hangs does.
+    atConnection.after(() => connection >= 0 && close(connection));
+    busy.after(() => buffers.release(chunks));
+  }
+};
