@@ -1,4 +1,5 @@
 /** The bytes of large bodies on their way to files and digests: through a sink, or taken from connections by the workers. */
+import { S3Error } from '../../errors.js';
 import type { Actor, Body, Sink } from '../types.js';
 import { createBusy } from './busy.js';
 import type { StoreContext } from './context.js';
@@ -56,6 +57,26 @@ export const receiveBody = async (
       done += part.length;
     }
   };
+  const receive = async (room: Uint8Array): Promise<number> => {
+    const [filled, left] = [busy.begin(), atConnection.begin()];
+    let over = false;
+    const ended = () => {
+      over = true;
+      filled();
+      left();
+    };
+    receiving++;
+    try {
+      const turn = { ms: TURN_MS, patient: receiving < pool.size };
+      return await pool.run('receive', [connection, room, turn], { actor, context: 'service', ended });
+    } catch (error) {
+      // No worker was free for so long that none will do it: what has come can still come through the sink.
+      if (over && error instanceof S3Error && error.code === 'SlowDown') return 0;
+      throw error;
+    } finally {
+      receiving--;
+    }
+  };
   const sink: Sink = (bytes) => {
     const chunk = chunks[at]!;
     if (bytes.buffer === chunk.buffer) {
@@ -70,25 +91,10 @@ export const receiveBody = async (
   if (size >= DIRECT_BYTES) {
     sink.receive = async (descriptor, most) => {
       if (connection < 0) connection = tryDuplicate(descriptor);
-      if (connection < 0) return { piece: chunks[at]!.subarray(0, 0), more: false };
       if (size - used < LEAST_BYTES) await pass();
       const room = chunks[at]!.subarray(used, used + most);
-      const [filled, left] = [busy.begin(), atConnection.begin()];
-      receiving++;
-      try {
-        const turn = { ms: TURN_MS, patient: receiving < pool.size };
-        const count = await pool.run('receive', [connection, room, turn], {
-          actor,
-          context: 'service',
-          ended: () => {
-            filled();
-            left();
-          },
-        });
-        return { piece: room.subarray(0, count), more: count === room.length };
-      } finally {
-        receiving--;
-      }
+      const count = connection < 0 ? 0 : await receive(room);
+      return { piece: room.subarray(0, count), more: count === room.length };
     };
   }
   try {
