@@ -1,9 +1,12 @@
 /** What the listings share: their parameters, validated as S3 does, and their elements. */
 import { invalidArgument } from '../errors.js';
 import type { Query } from '../http/types.js';
-import type { ListedObject, ListPage } from '../storage/types.js';
+import { encodeKey } from '../reply-text.js';
+import { withOwners, writeElements } from '../storage/elements.js';
+import type { ElementForm, ElementPage } from '../storage/types.js';
 import { ownerOf } from './owner.js';
-import type { Context, XmlValue } from './types.js';
+import type { Context, Reply, XmlValue } from './types.js';
+import { writeAround, writeElement } from './xml/write.js';
 
 export interface ListingParameters {
   prefix: string;
@@ -49,17 +52,6 @@ export function integerParameter(
   return value;
 }
 
-/**
- * `encoding-type=url`: percent-encoded UTF-8 with `/`, `*` and the unreserved characters but `~` left as they are. A
- * space becomes `%20`, which every decoder understands, those of forms included.
- */
-export function encodeKey(text: string): string {
-  if (/^[A-Za-z0-9_.*/-]*$/.test(text)) return text;
-  return encodeURIComponent(text.replace(/\p{Cs}/gu, '\ufffd'))
-    .replace(/%2F/g, '/')
-    .replace(/[!'()~]/g, (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`);
-}
-
 // ---- continuation tokens -----------------------------------------------------------------------------------------
 
 /** First byte of a token: another form may follow it one day. */
@@ -84,43 +76,26 @@ export function decodeToken(token: string): string {
 // ---- pages and elements ------------------------------------------------------------------------------------------
 
 /** A page behind `after`. `max-keys=0` asks for nothing and gets it, not truncated. */
-export async function readPage(context: Context, parameters: ListingParameters, after: string): Promise<ListPage> {
-  const { prefix, delimiter, maxKeys } = parameters;
-  if (maxKeys === 0) return { objects: [], prefixes: [] };
-  return context.storage.list(context.place, { prefix, delimiter, after, limit: maxKeys });
-}
-
-let last = { seconds: Number.NaN, text: '' };
-
-/** Listings give whole seconds, as `Last-Modified` does: clients compare the two. */
-export function timestamp(milliseconds: number): string {
-  const seconds = Math.floor(milliseconds / 1000);
-  // A job writes many files in one second.
-  if (seconds !== last.seconds) last = { seconds, text: new Date(seconds * 1000).toISOString() };
-  return last.text;
-}
-
-/** Contents of ListObjects, or Version of ListObjectVersions with `extra` in it. */
-export async function objectElements(
+export async function readPage(
   context: Context,
-  page: ListPage,
-  { encode }: ListingParameters,
-  options: { owner: boolean; extra?: Record<string, XmlValue> },
-): Promise<XmlValue[]> {
-  const element = async (object: ListedObject): Promise<XmlValue> => ({
-    Key: encode(object.key),
-    ...options.extra,
-    LastModified: timestamp(object.lastModified),
-    ETag: `"${object.etag}"`,
-    ChecksumAlgorithm: object.checksum?.algorithm,
-    ChecksumType: object.checksum?.type,
-    Size: object.size,
-    Owner: options.owner ? { ...(await ownerOf(context, object.owner)) } : undefined,
-    StorageClass: 'STANDARD',
-  });
-  return Promise.all(page.objects.map(element));
+  { prefix, delimiter, maxKeys, encodingType }: ListingParameters,
+  after: string,
+  form: Pick<ElementForm, 'name' | 'owner'> & { extra?: string },
+): Promise<ElementPage> {
+  const request = { prefix, delimiter, after, limit: maxKeys };
+  const whole = { extra: '', ...form, encoded: encodingType === 'url' };
+  if (maxKeys === 0) return writeElements({ objects: [], prefixes: [] }, whole);
+  return context.storage.listElements(context.place, request, whole);
 }
 
-export function prefixElements(page: ListPage, { encode }: ListingParameters): XmlValue[] {
-  return page.prefixes.map((prefix) => ({ Prefix: encode(prefix) }));
+/** The reply: what is told of the page as a whole, then its objects and common prefixes. */
+export async function pageReply(
+  context: Context,
+  page: ElementPage,
+  document: { [root: string]: XmlValue },
+): Promise<Reply> {
+  const owners = await Promise.all(page.owners.map((id) => ownerOf(context, id)));
+  const elements = owners.map((owner) => writeElement('Owner', { ...owner }));
+  const bytes = writeAround(document, [withOwners(page, elements), page.prefixes]);
+  return { body: { bytes, type: 'application/xml' } };
 }

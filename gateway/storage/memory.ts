@@ -6,6 +6,7 @@ import type { ObjectMeta } from '../../acl/metadata/types.js';
 import { S3Error } from '../errors.js';
 import { checkWrite, requireSame } from './condition.js';
 import { createDigests, loadDigests } from './digest.js';
+import { writeElements } from './elements.js';
 import { freeze } from './frozen.js';
 import { assertStorableKey, compareUtf8, fromBytes, parentsOf, toBytes } from './keys.js';
 import { listPage, sortedCursor } from './listing.js';
@@ -150,6 +151,9 @@ export function createMemoryStorage(options: MemoryOptions = {}): Storage {
       const room = roomOf(at.bucket);
       const cursor = sortedCursor(keysOf(room), (key) => listed(room.objects.get(fromBytes(key))));
       return listPage(cursor, request);
+    },
+    async listElements(at, request, form) {
+      return writeElements(await this.list(at, request), form);
     },
 
     async createUpload(at, key, upload) {

@@ -213,6 +213,35 @@ export interface ListPage {
   next?: string;
 }
 
+/** How the elements of a page are written, see `ElementPage`. */
+export interface ElementForm {
+  /** Of an object: `Contents`. */
+  name: string;
+  /** XML that each object has behind its key. */
+  extra: string;
+  /** `encoding-type=url`. */
+  encoded: boolean;
+  /** Objects have the element Owner. */
+  owner: boolean;
+}
+
+/** A `ListPage` written down as XML elements, in UTF-8. */
+export interface ElementPage {
+  /** One for each object, without the element Owner: a store does not know the names of owners. */
+  objects: Uint8Array;
+  /** One element CommonPrefixes for each common prefix. */
+  prefixes: Uint8Array;
+  /** Objects and common prefixes together. */
+  count: number;
+  next?: string;
+  /** `next` is a key, not a common prefix. */
+  nextIsKey: boolean;
+  /** The owners that occur; undefined: none is stored. */
+  owners: (string | undefined)[];
+  /** Of each object in turn: where in `objects` its element Owner belongs, and the index of the owner. */
+  ownerPlaces: Uint32Array;
+}
+
 // ---- multipart uploads -------------------------------------------------------------------------------------------
 
 export interface NewUpload {
@@ -289,6 +318,8 @@ export interface Storage {
   remove(at: Place, key: string, condition?: WriteCondition): Promise<boolean>;
   updateMeta(at: Place, key: string, change: MetaChange): Promise<ObjectInfo>;
   list(at: Place, request: ListRequest): Promise<ListPage>;
+  /** As `list`, for a reply in XML. */
+  listElements(at: Place, request: ListRequest, form: ElementForm): Promise<ElementPage>;
 
   createUpload(at: Place, key: string, upload: NewUpload): Promise<Upload>;
   /** NoSuchUpload when there is none of this id and key. */

@@ -1,5 +1,8 @@
 /** Listings of a `Storage`, compared with the reference model. */
 import * as assert from 'uvu/assert';
+import { encodeKey, timestamp } from '../../gateway/reply-text.js';
+import { writeElement } from '../../gateway/s3/xml/write.js';
+import { withOwners } from '../../gateway/storage/elements.js';
 import type { ListRequest, Place, Storage } from '../../gateway/storage/types.js';
 import { modelPage } from './listing-model.js';
 import type { Tests } from './storage.js';
@@ -101,6 +104,47 @@ export const listingTests: Tests = (test, bench) => {
       checksum: { algorithm: 'CRC32C', type: 'FULL_OBJECT' },
     });
     assert.equal(objects[1], { key: 'b/', size: 0, lastModified: b.lastModified, etag: md5('') });
+  });
+
+  test('a page in XML is the page, whatever is in its names, and with the right owners', async () => {
+    const at = await bench.place();
+    const names = ['a', 'a b+c', 'é&<>"\'', 'x\ny\rz', '日本', `${'語'.repeat(80)}`, '😀'];
+    const all = [...names, ...names.map((name) => `${name}-d/${name}`), ...names.map((name) => `m/${name}`)];
+    for (const [i, key] of all.entries()) {
+      const owner = [undefined, 'one', 'two'][i % 3];
+      const checksum = { algorithm: 'CRC32C', type: 'FULL_OBJECT', value: 'AAAAAA==' } as const;
+      await put(bench.storage, at, key, key, { ...(owner !== undefined && { owner }), ...(i % 2 && { checksum }) });
+    }
+    const [nobody, one, two] = ['', '<One>', 'Zw\u00f6lf'].map((name) => ({ ID: name, DisplayName: name }));
+    const named = (owner: string | undefined) => (owner === 'one' ? one : owner === 'two' ? two : nobody)!;
+    for (const asked of [{}, { delimiter: '/' }, { limit: 5 }, { delimiter: '/', limit: 9 }, { prefix: 'nothing' }]) {
+      for (const encoded of [false, true]) {
+        for (const owner of [false, true]) {
+          const form = { name: 'Contents', extra: '<X>1</X>', encoded, owner };
+          const { objects, prefixes, next } = await bench.storage.list(at, request(asked));
+          const page = await bench.storage.listElements(at, request(asked), form);
+          const encode = encoded ? encodeKey : (text: string) => text;
+          const contents = objects.map((object) => ({
+            Key: encode(object.key),
+            X: 1,
+            LastModified: timestamp(object.lastModified),
+            ETag: `"${object.etag}"`,
+            ChecksumAlgorithm: object.checksum?.algorithm,
+            ChecksumType: object.checksum?.type,
+            Size: object.size,
+            Owner: owner ? named(object.owner) : undefined,
+            StorageClass: 'STANDARD',
+          }));
+          const elements = page.owners.map((id) => writeElement('Owner', named(id)));
+          assert.is(Buffer.from(withOwners(page, elements)).toString(), writeElement('Contents', contents));
+          const below = prefixes.map((prefix) => ({ Prefix: encode(prefix) }));
+          assert.is(Buffer.from(page.prefixes).toString(), writeElement('CommonPrefixes', below));
+          assert.is(page.count, objects.length + prefixes.length);
+          assert.is(page.next, next);
+          assert.is(page.nextIsKey, next !== undefined && objects.some(({ key }) => key === next));
+        }
+      }
+    }
   });
 
   test('a key is listed as soon as it is put, and not once it is deleted', async () => {

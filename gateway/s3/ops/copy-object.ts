@@ -2,12 +2,12 @@ import type { Checksum, ChecksumAlgorithm, ObjectMeta } from '../../../acl/metad
 import { versionAction } from '../../../acl/policy/actions.js';
 import { invalidArgument, S3Error } from '../../errors.js';
 import type { Headers } from '../../http/types.js';
+import { timestamp } from '../../reply-text.js';
 import type { ObjectInfo, OpenObject } from '../../storage/types.js';
 import { checksumElements, digestOf, receivedChecksum, requestedAlgorithm } from '../checksums.js';
 import { checkCopyConditions } from '../conditions.js';
 import { parseCopySource } from '../copy-source.js';
 import { digestsFor, etagOf, isMd5Etag, quoteEtag } from '../etag.js';
-import { timestamp } from '../listing-reply.js';
 import { newObjectAccess } from '../new-object.js';
 import {
   contentTypeOf,

@@ -1,4 +1,5 @@
-import { integerParameter, listingParameters, timestamp } from '../listing-reply.js';
+import { timestamp } from '../../reply-text.js';
+import { integerParameter, listingParameters } from '../listing-reply.js';
 import { ownerOf } from '../owner.js';
 import type { Handler, XmlValue } from '../types.js';
 

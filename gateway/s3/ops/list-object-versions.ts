@@ -1,6 +1,9 @@
 import { invalidArgument } from '../../errors.js';
-import { listingParameters, objectElements, prefixElements, readPage } from '../listing-reply.js';
+import { listingParameters, pageReply, readPage } from '../listing-reply.js';
 import type { Context, Reply } from '../types.js';
+import { writeElement } from '../xml/write.js';
+
+const extra = writeElement('VersionId', 'null') + writeElement('IsLatest', true);
 
 /**
  * The truth of a bucket that was never versioned: each object is its one version, `null`.
@@ -16,29 +19,19 @@ export async function listObjectVersions(context: Context): Promise<Reply> {
     const message = 'A version-id marker cannot be specified without a key marker.';
     throw invalidArgument('version-id-marker', versionIdMarker, message);
   }
-  const page = await readPage(context, parameters, keyMarker);
-  const nextIsKey = page.next !== undefined && page.objects.at(-1)?.key === page.next;
-  return {
-    body: {
-      xml: {
-        ListVersionsResult: {
-          Name: context.bucketName,
-          Prefix: encode(prefix),
-          KeyMarker: encode(keyMarker),
-          VersionIdMarker: versionIdMarker,
-          NextKeyMarker: page.next === undefined ? undefined : encode(page.next),
-          NextVersionIdMarker: nextIsKey ? 'null' : undefined,
-          MaxKeys: maxKeys,
-          Delimiter: delimiter === '' ? undefined : encode(delimiter),
-          EncodingType: encodingType,
-          IsTruncated: page.next !== undefined,
-          Version: await objectElements(context, page, parameters, {
-            owner: true,
-            extra: { VersionId: 'null', IsLatest: true },
-          }),
-          CommonPrefixes: prefixElements(page, parameters),
-        },
-      },
+  const page = await readPage(context, parameters, keyMarker, { name: 'Version', owner: true, extra });
+  return pageReply(context, page, {
+    ListVersionsResult: {
+      Name: context.bucketName,
+      Prefix: encode(prefix),
+      KeyMarker: encode(keyMarker),
+      VersionIdMarker: versionIdMarker,
+      NextKeyMarker: page.next === undefined ? undefined : encode(page.next),
+      NextVersionIdMarker: page.nextIsKey ? 'null' : undefined,
+      MaxKeys: maxKeys,
+      Delimiter: delimiter === '' ? undefined : encode(delimiter),
+      EncodingType: encodingType,
+      IsTruncated: page.next !== undefined,
     },
-  };
+  });
 }

@@ -1,11 +1,4 @@
-import {
-  decodeToken,
-  encodeToken,
-  listingParameters,
-  objectElements,
-  prefixElements,
-  readPage,
-} from '../listing-reply.js';
+import { decodeToken, encodeToken, listingParameters, pageReply, readPage } from '../listing-reply.js';
 import type { Context, Reply } from '../types.js';
 
 /** https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html */
@@ -16,25 +9,22 @@ export async function listObjectsV2(context: Context): Promise<Reply> {
   const token = query.get('continuation-token');
   const startAfter = query.get('start-after') || undefined;
   // A token goes before start-after: it is further on.
-  const page = await readPage(context, parameters, token ? decodeToken(token) : (startAfter ?? ''));
-  return {
-    body: {
-      xml: {
-        ListBucketResult: {
-          Name: context.bucketName,
-          Prefix: encode(prefix),
-          MaxKeys: maxKeys,
-          Delimiter: delimiter === '' ? undefined : encode(delimiter),
-          EncodingType: encodingType,
-          KeyCount: page.objects.length + page.prefixes.length,
-          IsTruncated: page.next !== undefined,
-          ContinuationToken: token,
-          NextContinuationToken: page.next === undefined ? undefined : encodeToken(page.next),
-          StartAfter: startAfter === undefined ? undefined : encode(startAfter),
-          Contents: await objectElements(context, page, parameters, { owner: query.get('fetch-owner') === 'true' }),
-          CommonPrefixes: prefixElements(page, parameters),
-        },
-      },
+  const page = await readPage(context, parameters, token ? decodeToken(token) : (startAfter ?? ''), {
+    name: 'Contents',
+    owner: query.get('fetch-owner') === 'true',
+  });
+  return pageReply(context, page, {
+    ListBucketResult: {
+      Name: context.bucketName,
+      Prefix: encode(prefix),
+      MaxKeys: maxKeys,
+      Delimiter: delimiter === '' ? undefined : encode(delimiter),
+      EncodingType: encodingType,
+      KeyCount: page.count,
+      IsTruncated: page.next !== undefined,
+      ContinuationToken: token,
+      NextContinuationToken: page.next === undefined ? undefined : encodeToken(page.next),
+      StartAfter: startAfter === undefined ? undefined : encode(startAfter),
     },
-  };
+  });
 }

@@ -1,6 +1,7 @@
+import { timestamp } from '../../reply-text.js';
 import { checksumElement } from '../checksums.js';
 import { quoteEtag } from '../etag.js';
-import { integerParameter, timestamp } from '../listing-reply.js';
+import { integerParameter } from '../listing-reply.js';
 import { ownerOf } from '../owner.js';
 import type { Handler } from '../types.js';
 

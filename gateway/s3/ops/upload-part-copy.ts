@@ -1,7 +1,7 @@
+import { timestamp } from '../../reply-text.js';
 import { checksumElements, digestOf, receivedChecksum } from '../checksums.js';
 import { parseCopyRange } from '../copy-source.js';
 import { digestsFor, etagOf, quoteEtag } from '../etag.js';
-import { timestamp } from '../listing-reply.js';
 import { ownUpload } from '../own-upload.js';
 import type { Handler } from '../types.js';
 import { openSource, requireSize, requireUnchanged } from './copy-object.js';

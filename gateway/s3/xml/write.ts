@@ -1,44 +1,11 @@
 /** Object literals → XML of a reply. */
+import { escapeXml } from '../../reply-text.js';
 import type { XmlValue } from '../types.js';
 
 const namespace = 'http://s3.amazonaws.com/doc/2006-03-01/';
 /** Roots that S3 sends without a namespace. */
 const bare: ReadonlySet<string> = new Set(['Error', 'PostResponse']);
 export const declaration = '<?xml version="1.0" encoding="UTF-8"?>\n';
-
-// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what must not go out raw
-const special = /[&<>"\u0000-\u001f\u007f-\u009f\u2028\ufffe\uffff]/g;
-
-/**
- * A control character goes out as a reference: a raw CR would arrive as LF (XML 1.0 section 2.11). For those that XML
- * 1.0 has no reference for, S3 writes one nevertheless: a strict parser then stops, where leaving the character out
- * would name another key. `encoding-type=url` exists for such keys.
- */
-function escapeCharacter(character: string): string {
-  switch (character) {
-    case '&':
-      return '&amp;';
-    case '<':
-      return '&lt;';
-    case '>':
-      return '&gt;';
-    case '"':
-      return '&quot;';
-    case '\n':
-      return '&#10;';
-    default:
-      return `&#x${character.charCodeAt(0).toString(16).toUpperCase()};`;
-  }
-}
-
-/** ASCII without the characters of markup. */
-const plain = /^[ !#-%'-;=?-~]*$/;
-
-/** Text for an element or a quoted attribute. */
-export function escapeXml(text: string): string {
-  if (plain.test(text)) return text;
-  return text.replace(/\p{Cs}/gu, '\ufffd').replace(special, escapeCharacter);
-}
 
 function element(name: string, value: XmlValue, xmlns: string): string {
   if (value === undefined) return '';
@@ -73,3 +40,13 @@ export function writeXml(document: { [root: string]: XmlValue }, withDeclaration
   const xmlns = named || bare.has(name) ? '' : ` xmlns="${namespace}"`;
   return (withDeclaration ? declaration : '') + element(name, value ?? {}, xmlns);
 }
+
+/** As `writeXml`, with elements behind those of the root that are written already. */
+export function writeAround(document: { [root: string]: XmlValue }, elements: readonly Uint8Array[]): Buffer {
+  const text = writeXml(document);
+  const end = text.lastIndexOf('</');
+  return Buffer.concat([Buffer.from(text.slice(0, end), 'utf8'), ...elements, Buffer.from(text.slice(end), 'utf8')]);
+}
+
+/** Elements of one name, for a document of which they are a part. */
+export const writeElement = (name: string, value: XmlValue): string => element(name, value, '');

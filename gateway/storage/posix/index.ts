@@ -241,6 +241,14 @@ export const createPosixStorage = async (options: PosixOptions): Promise<Storage
       inBucket(at, (ground, pool) =>
         pool.run('listObjects', [ground, request], { actor: at.actor, context: 'read', prefer: laneOf(at.bucket) }),
       ),
+    listElements: (at, request, form) =>
+      inBucket(at, (ground, pool) =>
+        pool.run('listElements', [ground, request, form], {
+          actor: at.actor,
+          context: 'read',
+          prefer: laneOf(at.bucket),
+        }),
+      ),
     ...createUploads(context),
     close: async () => {
       await Promise.all([reaper?.stop(), filesystems.close()]);

@@ -5,9 +5,11 @@
  * A page costs the same wherever it begins: a seek opens the directories on its way by name, without reading them, and
  * names are read (or found sorted already, `names.ts`) only where the page runs through.
  */
+
+import { writeElements } from '../elements.js';
 import { maxKeyBytes, toBytes } from '../keys.js';
 import { type KeyCursor, listPage } from '../listing.js';
-import type { ListedObject, ListPage, ListRequest } from '../types.js';
+import type { ElementForm, ElementPage, ListedObject, ListPage, ListRequest } from '../types.js';
 import { recall, remember, sight } from './known.js';
 import { isShown, listedFile, listedMarker } from './listed.js';
 import { isSegment, itemOf, type Names, namesFrom, stretchBytes } from './names.js';
@@ -29,6 +31,7 @@ import {
   rawPath,
   tryOpenat2,
 } from './syscalls.js';
+import { handOver } from './worker-loop.js';
 
 /** One directory on the way from where the walk began down to where it is. */
 interface Level {
@@ -364,4 +367,11 @@ export function listObjects(ground: Ground, request: ListRequest): ListPage {
   });
 }
 
-export const walkOps = { listObjects };
+/** As `listObjects`, for a reply in XML. */
+export function listElements(ground: Ground, request: ListRequest, form: ElementForm): ElementPage {
+  const page = writeElements(listObjects(ground, request), form);
+  for (const bytes of [page.objects, page.prefixes, page.ownerPlaces]) handOver(bytes.buffer as ArrayBuffer);
+  return page;
+}
+
+export const walkOps = { listObjects, listElements };
