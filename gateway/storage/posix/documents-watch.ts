@@ -38,8 +38,8 @@ interface Listener {
   ended: () => void;
 }
 
-/** Nobody but this kernel writes to these. */
-const local = new Set(['ext4', 'xfs', 'btrfs', 'zfs', 'tmpfs', 'f2fs', 'bcachefs']);
+/** Nobody but this kernel writes to these. `ext4` is also what `filesystemName` calls the older two. */
+const local = new Set(['ext2', 'ext3', 'ext4', 'xfs', 'btrfs', 'zfs', 'tmpfs', 'f2fs', 'bcachefs']);
 
 const CHANGES = IN_MODIFY | IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE_SELF | IN_MOVE_SELF;
 const ENDS = IN_DELETE_SELF | IN_MOVE_SELF | IN_UNMOUNT | IN_IGNORED;
@@ -83,6 +83,7 @@ const watchDirectory = (path: string): number => {
   const fd = tryOpenat2(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
   if (fd < 0) return -1;
   try {
+    // Mounted over what was there a moment ago.
     if (!local.has(filesystemName(fstatfs(fd).type)) || instance() < 0) return -1;
     return tryWatchDirectory(instance(), fd, CHANGES);
   } finally {
@@ -92,15 +93,19 @@ const watchDirectory = (path: string): number => {
 
 /**
  * Watches the documents of an area, `<area>/<kind>/<id>.json`, each kind from its `begin` on.
+ * @param types of the filesystems that the area lies on, as `Mounts` tells them: on others than local ones nothing is touched,
+ *   as that takes its time, or hangs, and with it whoever waits for this thread
  * @param changed called from `begin` and `catchUp`
  */
-export const watchDocuments = (area: string, changed: Changed): DocumentsWatch => {
+export const watchDocuments = (area: string, types: () => readonly string[], changed: Changed): DocumentsWatch => {
   const watched = new Set<string>();
   return {
     catchUp,
     begin(kind) {
       catchUp();
       if (watched.has(kind)) return true;
+      const found = types();
+      if (found.length === 0 || !found.every((type) => local.has(type))) return false;
       const wd = watchDirectory(`${area}/${kind}`);
       if (wd < 0) return false;
       watched.add(kind);

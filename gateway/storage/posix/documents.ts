@@ -5,6 +5,7 @@ import { freeze } from '../frozen.js';
 import type { DocumentKind, Documents } from '../types.js';
 import type { documentOps } from './documents-ops.js';
 import { watchDocuments } from './documents-watch.js';
+import { createMounts, type Mounts } from './mounts.js';
 import type { Pool } from './pool.js';
 
 export interface DocumentsOptions {
@@ -12,6 +13,7 @@ export interface DocumentsOptions {
   warn?: (message: string) => void;
   /** How long `update` waits for the lock of its kind before SlowDown. */
   lockMs?: number;
+  mounts?: Pick<Mounts, 'at'>;
 }
 
 interface Cached {
@@ -50,7 +52,7 @@ const parse = (kind: string, id: string, text: string): unknown => {
 };
 
 export const createDocuments = (root: string, pool: Pick<Pool, 'run'>, options: DocumentsOptions = {}): Documents => {
-  const { warn = () => {}, lockMs = 10_000 } = options;
+  const { warn = () => {}, lockMs = 10_000, mounts = createMounts() } = options;
   const area = `${root.replace(/\/+$/, '')}/.tidegate`;
   const cache = new Map<string, Map<string, Cached>>();
   const warned = new Set<string>();
@@ -72,11 +74,12 @@ export const createDocuments = (root: string, pool: Pick<Pool, 'run'>, options: 
   };
 
   const underWay = new Set<Look>();
-  const watch = watchDocuments(area, (kind, id) => {
+  const changed = (kind: string, id: string | undefined): void => {
     const concerns = id === undefined ? [...ofKind(kind).values()] : [ofKind(kind).get(id)];
     for (const cached of concerns) if (cached) cached.holds = 0;
     for (const each of underWay) each.changed ||= each.kind === kind && (id === undefined || each.id === id);
-  });
+  };
+  const watch = watchDocuments(area, () => mounts.at(area).types, changed);
 
   const look = async (kind: DocumentKind, id: string, posted: () => void): Promise<unknown> => {
     const known = ofKind(kind).get(id);

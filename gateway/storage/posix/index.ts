@@ -13,6 +13,7 @@ import { createContext, untilSettled } from './context.js';
 import { deliver } from './deliver.js';
 import { createDocuments } from './documents.js';
 import { createFilesystems } from './filesystems.js';
+import { createMounts } from './mounts.js';
 import type { Opened } from './objects.js';
 import type { Durability } from './paths.js';
 import { startReaper } from './reaper.js';
@@ -59,7 +60,8 @@ export const createPosixStorage = async (options: PosixOptions): Promise<Storage
   await mkdir(options.root, { recursive: true });
   const root = await realpath(options.root);
   await loadDigests();
-  const filesystems = createFilesystems({ root, workers: options.workers, timeoutMs: options.ioTimeout });
+  const mounts = createMounts();
+  const filesystems = createFilesystems({ root, workers: options.workers, timeoutMs: options.ioTimeout, mounts });
   const poolOf = ({ path }: Pick<Bucket, 'path'>) => filesystems.poolOf(path);
   try {
     await filesystems.root.ready();
@@ -68,7 +70,7 @@ export const createPosixStorage = async (options: PosixOptions): Promise<Storage
     throw error;
   }
   const buffers = createBuffers(options.buffers);
-  const documents = createDocuments(root, filesystems.root, { warn: (message) => log?.warn({}, message) });
+  const documents = createDocuments(root, filesystems.root, { warn: (message) => log?.warn({}, message), mounts });
   const context = createContext(poolOf, buffers, documents, {
     durability,
     sidecars,

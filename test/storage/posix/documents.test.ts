@@ -15,6 +15,7 @@ import { promisify } from 'node:util';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { createDocuments } from '../../../gateway/storage/posix/documents.js';
+import { countCalls } from '../../../gateway/storage/posix/libc.js';
 import { createPool, type Pool } from '../../../gateway/storage/posix/pool.js';
 import type { Documents } from '../../../gateway/storage/types.js';
 import { tempDir } from '../../support/temp.js';
@@ -53,6 +54,21 @@ const code = async (work: Promise<unknown>): Promise<string> => {
   }
   return 'nothing';
 };
+
+test('on a filesystem that may not answer the thread that asks touches nothing', async ({ root, pool, documents }) => {
+  await documents.create('keys', 'a', { n: 1 });
+  const calls = async (types: string[]) => {
+    const asked = createDocuments(root, pool, { mounts: { at: () => ({ key: '', types }) } });
+    const counted = new Int32Array(2);
+    countCalls(counted);
+    assert.equal(await asked.get('keys', 'a'), { n: 1 });
+    return counted[1]!;
+  };
+  assert.is(await calls(['ext4', 'fuse.glusterfs']), 0);
+  assert.is(await calls([]), 0);
+  // Whatever lies there really, it was looked at.
+  assert.ok((await calls(['ext4'])) > 0);
+});
 
 test('nothing there: undefined, no directories are made by asking', async ({ root, documents }) => {
   assert.is(await documents.get('keys', 'a'), undefined);
