@@ -17,7 +17,7 @@ import { isUnchanged, type Seen } from './seen.js';
 import { awaitRoom, sendNow } from './sockets.js';
 import { discard, type Published, settle, stage } from './staged.js';
 import { current, removeBody } from './standing.js';
-import { AT_REMOVEDIR, close, E, errnoError, fsync, pread, pwrite, timesWaited, tryUnlinkat } from './syscalls.js';
+import { AT_REMOVEDIR, close, E, errnoError, fsync, pread, pwrite, threadUsage, tryUnlinkat } from './syscalls.js';
 
 export interface Opened {
   info: ObjectInfo;
@@ -133,11 +133,11 @@ export const objectOps = {
     const result = (from = 0, to = 0): Sent => ({ sent, from, to, slow: waits > reads / 2 });
     do {
       const part = chunk.subarray(0, Math.min(chunk.length, length - sent));
-      const before = timesWaited();
+      const before = threadUsage().waits;
       // Never from the page cache itself (sendfile): a job could change what goes out after it was looked at.
       objectOps.readObject(fd, part, position + sent, seen);
       reads++;
-      if (timesWaited() > before) waits++;
+      if (threadUsage().waits > before) waits++;
       for (let taken = 0; ; ) {
         const some = sendNow(socket, part.subarray(taken));
         taken += some;

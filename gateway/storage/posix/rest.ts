@@ -1,5 +1,5 @@
 /** What the main thread does itself because it takes no time, and leaves to others for a while when that was not so. */
-import { blocksRead } from './syscalls.js';
+import { threadUsage } from './syscalls.js';
 
 export interface Rest {
   /** Not now. */
@@ -12,20 +12,27 @@ export interface Rest {
 const LONG_MS = 2;
 const REST_MS = 1_000;
 
-/** Rests after something that took long and read from a disk. Time alone tells of nothing but others that need the processor. */
-export const createRest = (now = () => performance.now(), blocks = blocksRead): Rest => {
+/**
+ * Rests after something that took long and waited for a disk. Time alone tells of nothing but others that need the processor,
+ * and what was only asked of a disk, to be there later, took no time.
+ */
+export const createRest = (now = () => performance.now(), usage = threadUsage): Rest => {
   let until = Number.NEGATIVE_INFINITY;
   return {
     get resting() {
       return until > now();
     },
     during: (work) => {
-      const [began, before] = [now(), blocks()];
+      const before = usage();
+      const began = now();
       try {
         return work();
       } finally {
         const end = now();
-        if (end - began >= LONG_MS && blocks() > before) until = end + REST_MS;
+        if (end - began >= LONG_MS) {
+          const { waits, blocks } = usage();
+          if (waits > before.waits && blocks > before.blocks) until = end + REST_MS;
+        }
       }
     },
   };

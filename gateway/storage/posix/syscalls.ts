@@ -312,16 +312,11 @@ export const clockGettime = (clock = 0): bigint => {
 const RUSAGE_THREAD = 1;
 const usage = new BigInt64Array(18);
 
-const usageOfThread = (field: number): number => {
+/** How often this thread has waited in the kernel (`ru_nvcsw`), and blocks of 512 bytes that it has read from disks (`ru_inblock`). */
+export const threadUsage = (): { waits: number; blocks: number } => {
   orThrow(nBuf(nr.getrusage, RUSAGE_THREAD, usage), 'getrusage');
-  return Number(usage[field]);
+  return { waits: Number(usage[16]), blocks: Number(usage[11]) };
 };
-
-/** How often this thread has waited in the kernel: for a disk, a network, a lock (`ru_nvcsw`). */
-export const timesWaited = (): number => usageOfThread(16);
-
-/** How much this thread has read from disks, not from memory: blocks of 512 bytes (`ru_inblock`). */
-export const blocksRead = (): number => usageOfThread(11);
 
 // ---- identity of the calling thread ------------------------------------------------------------------------------
 

@@ -6,24 +6,26 @@ import * as assert from 'uvu/assert';
 import { fadvise, POSIX_FADV_DONTNEED } from '../../../gateway/storage/posix/background.js';
 import { createMounts, isLocal } from '../../../gateway/storage/posix/mounts.js';
 import { createRest } from '../../../gateway/storage/posix/rest.js';
-import { blocksRead, fsync } from '../../../gateway/storage/posix/syscalls.js';
+import { fsync, threadUsage } from '../../../gateway/storage/posix/syscalls.js';
 import { tempDir } from '../../support/temp.js';
 
 test('only what took long and came from a disk is left alone, for a second', () => {
-  let [now, blocks] = [0, 100];
+  let [now, blocks, waits] = [0, 100, 100];
   const rest = createRest(
     () => now,
-    () => blocks,
+    () => ({ blocks, waits }),
   );
-  const look = (ms: number, read: number) => {
+  const look = (ms: number, read: number, waited = 1) => {
     rest.during(() => {
       now += ms;
       blocks += read;
+      waits += waited;
     });
     return rest.resting;
   };
   assert.not.ok(rest.resting);
   assert.not.ok(look(8, 0), 'the processor was with others');
+  assert.not.ok(look(8, 8, 0), 'the same, and a disk was asked for what is needed later');
   assert.not.ok(look(0.05, 8), 'a quick disk');
   assert.ok(look(8, 8), 'a slow one');
   now += 999;
@@ -34,6 +36,7 @@ test('only what took long and came from a disk is left alone, for a second', () 
     rest.during(() => {
       now += 8;
       blocks += 8;
+      waits++;
       throw new Error('lost');
     }),
   );
@@ -47,9 +50,9 @@ const disk = isLocal(type) && type !== 'tmpfs';
   writeFileSync(path, Buffer.alloc(65_536, 'x'));
   const fd = openSync(path, 'r');
   const read = () => {
-    const before = blocksRead();
+    const before = threadUsage().blocks;
     readSync(fd, Buffer.alloc(65_536), 0, 65_536, 0);
-    return blocksRead() - before;
+    return threadUsage().blocks - before;
   };
   try {
     fsync(fd);
