@@ -31,5 +31,6 @@ export function serviceEndpoints(storage: Storage, isClosing: () => boolean): Se
     return ready ? context.json({ status: 'ready' }) : context.json({ status: 'storage does not answer' }, 503);
   });
   app.notFound((context) => context.json({ status: 'not found' }, 404));
-  return getRequestListener(app.fetch);
+  // HTTP/1.0 knows no Host.
+  return getRequestListener(app.fetch, { hostname: 'localhost' });
 }

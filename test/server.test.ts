@@ -420,6 +420,8 @@ test('service endpoints', () =>
     const posted = await stage.send('/.tidegate/live', { as: null, method: 'POST', body: 'x' });
     assert.equal([posted.status, posted.headers['connection']], [404, 'close']);
     assert.is((await stage.send('/.tidegate/else', { as: null })).status, 404);
+    // So HAProxy asks, unless it is told otherwise.
+    assert.match(await raw(stage.port, 'GET /.tidegate/ready HTTP/1.0\r\n\r\n'), /^HTTP\/1\.1 200 .*"ready"/s);
   }));
 
 test('close finishes what is in work, and takes nothing new', async () => {
