@@ -20,7 +20,8 @@ export function writeElements(page: ListPage, form: ElementForm): ElementPage {
     const sum = checksum
       ? `<ChecksumAlgorithm>${checksum.algorithm}</ChecksumAlgorithm><ChecksumType>${checksum.type}</ChecksumType>`
       : '';
-    const head = `${open}${escapeXml(encode(key))}</Key>${form.extra}<LastModified>${timestamp(lastModified)}</LastModified>`;
+    const name = escapeXml(encode(key));
+    const head = `${open}${name}</Key>${form.extra}<LastModified>${timestamp(lastModified)}</LastModified>`;
     const text = `${head}<ETag>&quot;${escapeXml(etag)}&quot;</ETag>${sum}<Size>${size}</Size>`;
     if (!form.owner) {
       out.write(text + close);

@@ -4,7 +4,8 @@
  * the entries of a directory, its owner or its permissions all set the ctime.
  */
 import { actingNumber } from './identity.js';
-import { seenWords, WORD } from './status.js';
+import { AT_STATX_FORCE_SYNC } from './linux.js';
+import { lookAt, seenWords, WORD } from './status.js';
 
 /**
  * What changed so recently when it was read may change again without its times showing it ("racily clean"): 1 s is the
@@ -21,7 +22,7 @@ const words = [
 /** And in front of them, as whom it was found out: another may not be allowed to read the attribute, or the directory. */
 const width = words.length + 1;
 
-/** Files beyond these take each other's places. A few MiB for each thread. */
+/** Files and directories beyond these take each other's places. A few MiB for each thread. */
 const slots = 1 << 14;
 const table = new Uint32Array(slots * width);
 const values: unknown[] = [];
@@ -29,16 +30,42 @@ const values: unknown[] = [];
 /** A status, and as whom it was seen. */
 export type Sight = Uint32Array;
 
-const slotOf = (ino: number, dev: number): number => (ino ^ Math.imul(dev, 0x9e3779b1)) & (slots - 1);
+/**
+ * The first of the two places of an inode. Files made together have numbers in a row, and the same low bits in each group of
+ * a filesystem's blocks.
+ */
+const slotOf = (ino: number, high: number, dev: number): number =>
+  (ino ^ (Math.imul((ino >>> 12) ^ Math.imul(high ^ dev, 0x85ebca6b), 0x9e3779b1) >>> 18)) & (slots - 1);
 
-/** What is known of what `lookAt` or `fstat` saw last; undefined: nothing. */
-export const recall = (): unknown => {
-  const slot = slotOf(seenWords[WORD.ino]!, seenWords[WORD.dev + 1]!);
-  let at = slot * width;
-  if (table[at++] !== actingNumber()) return undefined;
-  for (let i = 0; i < words.length; i++) if (table[at++] !== seenWords[words[i]!]) return undefined;
-  return values[slot];
+const find = (): number => {
+  const first = slotOf(seenWords[WORD.ino]!, seenWords[WORD.ino + 1]!, seenWords[WORD.dev + 1]!);
+  return holds(first) ? first : holds(first ^ 1) ? first ^ 1 : -1;
 };
+
+const holds = (slot: number): boolean => {
+  let at = slot * width;
+  if (table[at++] !== actingNumber()) return false;
+  for (let i = 0; i < words.length; i++) if (table[at++] !== seenWords[words[i]!]) return false;
+  return true;
+};
+
+let found = -1;
+
+/** As `lookAt`, for `recall`. */
+export const lookFor = (directory: number, name: string): boolean => {
+  found = -1;
+  if (!lookAt(directory, name)) return false;
+  found = find();
+  if (found < 0 || seenWords[WORD.dev] !== 0) return true;
+  // What a network filesystem remembers must not vouch for what we remember.
+  found = -1;
+  if (!lookAt(directory, name, AT_STATX_FORCE_SYNC)) return false;
+  found = find();
+  return true;
+};
+
+/** What is known of what `lookFor` saw last; undefined: nothing. */
+export const recall = (): unknown => (found < 0 ? undefined : values[found]);
 
 /**
  * What `lookAt` or `fstat` saw last, to `remember` something about it; undefined when it has changed too recently for that.
@@ -54,9 +81,22 @@ export const sight = (): Sight | undefined => {
   return seen;
 };
 
+const [inoAt, devAt] = [1 + words.indexOf(WORD.ino), 1 + words.indexOf(WORD.dev + 1)];
+
 export const remember = (seen: Sight, value: unknown): void => {
-  const slot = slotOf(seen[1 + words.indexOf(WORD.ino)]!, seen[1 + words.indexOf(WORD.dev + 1)]!);
   while (values.length < slots) values.push(undefined);
+  const first = slotOf(seen[inoAt]!, seen[inoAt + 1]!, seen[devAt]!);
+  // Its own place, if it has one; otherwise what came later stays.
+  const taken = (slot: number) => values[slot] !== undefined && table[slot * width + inoAt] !== seen[inoAt];
+  let slot = first;
+  if (taken(first)) {
+    slot = first ^ 1;
+    if (taken(slot)) {
+      table.copyWithin(slot * width, first * width, (first + 1) * width);
+      values[slot] = values[first];
+      slot = first;
+    }
+  }
   table.set(seen, slot * width);
   values[slot] = value;
 };

@@ -150,6 +150,8 @@ export const AT_SYMLINK_NOFOLLOW = 0x100;
 export const AT_REMOVEDIR = 0x200;
 export const AT_SYMLINK_FOLLOW = 0x400;
 export const AT_EMPTY_PATH = 0x1000;
+/** A network filesystem asks its server, whatever it remembers. */
+export const AT_STATX_FORCE_SYNC = 0x2000;
 export const AT_EACCESS = 0x200;
 export const W_OK = 2;
 

@@ -7,7 +7,7 @@ import { S3Error } from '../../errors.js';
 import { fromBytes } from '../keys.js';
 import type { ListedObject, ObjectInfo } from '../types.js';
 import { isHot } from './clock.js';
-import { recall, remember, type Sight, sight } from './known.js';
+import { lookFor, recall, remember, type Sight, sight } from './known.js';
 import { directoryObject, findObject, isFile, isPublished, LOOKS, lostItsName, milliseconds, READ } from './lookup.js';
 import type { BucketDir } from './paths.js';
 import {
@@ -15,7 +15,6 @@ import {
   E,
   fstat,
   isErrno,
-  lookAt,
   O_NOFOLLOW,
   RESOLVE_INSIDE,
   rawPath,
@@ -81,7 +80,7 @@ export const listedFile = (
   name: string,
   keyBytes: string,
 ): ListedObject | undefined => {
-  if (!lookAt(directory, name)) return undefined;
+  if (!lookFor(directory, name)) return undefined;
   const key = fromBytes(keyBytes);
   const { sidecars, synced } = bucket.ground;
   const known = sidecars ? undefined : (recall() as Known | undefined);
@@ -124,7 +123,7 @@ export const listedFile = (
 /** Whether a bucket that shows only published files shows this one. Nobody can say so of a file that he may not read. */
 export const isShown = (bucket: BucketDir, directory: number, name: string): boolean => {
   if (!bucket.ground.sidecars) {
-    const there = lookAt(directory, name);
+    const there = lookFor(directory, name);
     const known = there ? (recall() as Known | undefined) : undefined;
     if (known?.sure) return !known.plain;
     const stat = there ? seenStat() : undefined;

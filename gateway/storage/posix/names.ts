@@ -8,6 +8,7 @@ import { isUtf8 } from 'node:buffer';
 import { maxSegmentBytes, reservedSegment } from '../keys.js';
 import { SETTLED_MS } from './known.js';
 import {
+  AT_STATX_FORCE_SYNC,
   AT_SYMLINK_NOFOLLOW,
   DT_DIR,
   DT_REG,
@@ -15,6 +16,7 @@ import {
   fstat,
   getdents64,
   isErrno,
+  isOnDevice,
   parseEntries,
   rawPath,
   S_IFDIR,
@@ -36,10 +38,10 @@ export interface Names {
 /** A directory whose names take more than this is sorted in stretches of about half of it, in bytes. */
 export const stretchBytes = 24 << 20;
 const cacheBytes = 32 << 20;
-/** Reading a small directory again costs no more than looking whether it has changed. */
-const worthCaching = 256;
 /** What a string and its place in an array take beside its characters. */
 const overhead = 32;
+/** What a stretch takes in the cache beside its names. */
+const perStretch = 400;
 
 const buffer = Buffer.allocUnsafeSlow(256 << 10);
 /** By directory and its times, oldest use first. */
@@ -51,8 +53,12 @@ let cached = 0;
  * beginning.
  */
 export function namesFrom(fd: number, from: string, limit = stretchBytes): Names {
-  const stat = fstat(fd);
-  const key = `${stat.dev}:${stat.ino}:${stat.mtimeNs}:${stat.ctimeNs}`;
+  let stat = fstat(fd);
+  let key = keyOf(stat);
+  if (cache.has(key) && !isOnDevice(stat)) {
+    stat = fstat(fd, AT_STATX_FORCE_SYNC);
+    key = keyOf(stat);
+  }
   const known = cache.get(key)?.find((names) => covers(names, from));
   if (known) {
     const all = cache.get(key)!;
@@ -62,10 +68,11 @@ export function namesFrom(fd: number, from: string, limit = stretchBytes): Names
   }
   const now = Date.now();
   const names = read(fd, from, limit);
-  if (now - Number(stat.ctimeNs / 1_000_000n) > SETTLED_MS && (names.items.length >= worthCaching || !names.complete))
-    keep(key, names);
+  if (now - Number(stat.ctimeNs / 1_000_000n) > SETTLED_MS) keep(key, names);
   return names;
 }
+
+const keyOf = ({ dev, ino, mtimeNs, ctimeNs }: Stat): string => `${dev}:${ino}:${mtimeNs}:${ctimeNs}`;
 
 /** Beyond `wanted` too: whoever has come to the end of a stretch asks for what follows its last item. */
 const covers = ({ from, items, complete }: Names, wanted: string) =>
@@ -126,7 +133,7 @@ function read(fd: number, from: string, limit: number): Names {
   };
   for (let used: number; (used = getdents64(fd, buffer)) > 0; ) parseEntries(buffer, used, take, outside);
   items.sort();
-  return { items, from: floor, complete: ceiling === undefined, bytes };
+  return { items, from: floor, complete: ceiling === undefined, bytes: bytes + perStretch };
 }
 
 /** Whether a name and all items made of it are smaller. */

@@ -58,8 +58,9 @@ const parseStat = (): Stat => ({
   mountRoot: (stat.getUint32(8, true) & STATX_ATTR_MOUNT_ROOT) !== 0,
 });
 
-export const fstat = (fd: number): Stat => {
-  orThrow(statxRaw(nr.statx, fd, '', AT_EMPTY_PATH, WANTED, statBuffer), 'fstat');
+/** @param flags AT_STATX_FORCE_SYNC or 0 */
+export const fstat = (fd: number, flags = 0): Stat => {
+  orThrow(statxRaw(nr.statx, fd, '', AT_EMPTY_PATH | flags, WANTED, statBuffer), 'fstat');
   return parseStat();
 };
 
@@ -76,17 +77,23 @@ export const tryStatat = (dirfd: number, path: Path, flags: number): Stat | unde
 /**
  * Looks at a name in an open directory, which is not followed if it is a symbolic link. What was seen is kept until the
  * next status of any kind, in `seenWords`, and `seenStat` tells it.
- * @param name one segment, its bytes as latin1
+ * @param name one segment, its bytes as latin1 @param flags AT_STATX_FORCE_SYNC or 0
  * @returns false for ENOENT and ENOTDIR
  */
-export const lookAt = (dirfd: number, name: string): boolean => {
-  const result = outcome(statxRaw(nr.statx, dirfd, cName(name), AT_SYMLINK_NOFOLLOW, WANTED, statBuffer));
+export const lookAt = (dirfd: number, name: string, flags = 0): boolean => {
+  const result = outcome(statxRaw(nr.statx, dirfd, cName(name), AT_SYMLINK_NOFOLLOW | flags, WANTED, statBuffer));
   if (result === 0) return true;
   if (result === -E.ENOENT || result === -E.ENOTDIR) return false;
   throw errnoError(-result, 'fstatat');
 };
 
 export const seenStat = parseStat;
+
+/**
+ * Of what lies on a device of this machine, its kernel knows all changes; others (and some local ones: their numbers begin with
+ * 0 as well) may show for a while what they remember.
+ */
+export const isOnDevice = ({ dev }: Pick<Stat, 'dev'>): boolean => dev >= 0x100000;
 
 /** `struct statx` as words of 32 bits; `WORD` says where what lies. */
 export const seenWords = new Uint32Array(statBuffer.buffer, statBuffer.byteOffset, 64);

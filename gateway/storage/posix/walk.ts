@@ -10,7 +10,7 @@ import { writeElements } from '../elements.js';
 import { maxKeyBytes, toBytes } from '../keys.js';
 import { type KeyCursor, listPage } from '../listing.js';
 import type { ElementForm, ElementPage, ListedObject, ListPage, ListRequest } from '../types.js';
-import { recall, remember, sight } from './known.js';
+import { lookFor, recall, remember, sight } from './known.js';
 import { isShown, listedFile, listedMarker } from './listed.js';
 import { isSegment, itemOf, type Names, namesFrom, stretchBytes } from './names.js';
 import { type BucketDir, type Ground, withBucket } from './paths.js';
@@ -21,7 +21,6 @@ import {
   fstat,
   getdents64,
   isErrno,
-  lookAt,
   O_DIRECTORY,
   O_NOFOLLOW,
   O_NONBLOCK,
@@ -305,7 +304,7 @@ const probeBuffer = Buffer.allocUnsafeSlow(8 << 10);
 function holdsKey(bucket: BucketDir, at: number, item: string, directory: string): boolean {
   // Of a file that is shown only when it is published, its directory does not tell.
   const { synced } = bucket.ground;
-  if (!synced && tolerant(() => lookAt(at, item.slice(0, -1)))) {
+  if (!synced && tolerant(() => lookFor(at, item.slice(0, -1)))) {
     const known = recall() as Inside | undefined;
     if (known && directory.length + known.file <= maxKeyBytes) return true;
   }
