@@ -5,6 +5,7 @@ import {
   close,
   fstat,
   futimens,
+  isOnDevice,
   O_CREAT,
   O_EXCL,
   O_NOFOLLOW,
@@ -20,6 +21,18 @@ const SECOND = 1_000_000_000n;
 export const COARSE = 10_000_000n;
 /** Measured ticks by filesystem, in ns; 0 where every look gets a time of its own (multigrain, Linux 6.13). */
 const ticks = new Map<number, bigint>();
+
+/**
+ * What changed so recently when it was read may change again without its times showing it ("racily clean"): 1 s is the
+ * coarsest granularity in use, another one allows for the clocks of file servers.
+ */
+export const SETTLED_MS = 2_000;
+
+/** After so many milliseconds a file's next change shows in its ctime. On a disk of this machine that is known better. */
+export const settledAfter = (dev: number): number => {
+  const tick = isOnDevice({ dev }) ? ticks.get(dev) : undefined;
+  return tick === undefined ? SETTLED_MS : Number((2n * tick) / 1_000_000n);
+};
 
 export const knownTick = (dev: number): bigint | undefined => ticks.get(dev);
 

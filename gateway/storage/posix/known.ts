@@ -3,15 +3,10 @@
  * shows that very status, it holds, and neither the attribute nor the entries are read again: storing an attribute, changing
  * the entries of a directory, its owner or its permissions all set the ctime.
  */
+import { settledAfter } from './clock.js';
 import { actingNumber } from './identity.js';
 import { AT_STATX_FORCE_SYNC } from './linux.js';
 import { lookAt, seenWords, WORD } from './status.js';
-
-/**
- * What changed so recently when it was read may change again without its times showing it ("racily clean"): 1 s is the
- * coarsest granularity in use, another one allows for the clocks of file servers.
- */
-export const SETTLED_MS = 2_000;
 
 /** The words of a status that are compared. */
 const words = [
@@ -74,7 +69,8 @@ export const recall = (): unknown => (found < 0 ? undefined : values[found]);
 export const sight = (): Sight | undefined => {
   const ms = (seenWords[WORD.ctime]! + seenWords[WORD.ctime + 1]! * 2 ** 32) * 1000 + seenWords[WORD.ctimeNs]! / 1e6;
   // The year 1969, as 64 bits without a sign, is in the far future.
-  if (!(Date.now() - ms > SETTLED_MS)) return undefined;
+  const dev = seenWords[WORD.dev]! * 0x100000 + seenWords[WORD.dev + 1]!;
+  if (!(Date.now() - ms > settledAfter(dev))) return undefined;
   const seen = new Uint32Array(width);
   seen[0] = actingNumber();
   for (let i = 0; i < words.length; i++) seen[i + 1] = seenWords[words[i]!]!;

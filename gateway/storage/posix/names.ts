@@ -6,7 +6,7 @@
  */
 import { isUtf8 } from 'node:buffer';
 import { maxSegmentBytes, reservedSegment } from '../keys.js';
-import { SETTLED_MS } from './known.js';
+import { settledAfter } from './clock.js';
 import {
   AT_STATX_FORCE_SYNC,
   AT_SYMLINK_NOFOLLOW,
@@ -68,7 +68,7 @@ export function namesFrom(fd: number, from: string, limit = stretchBytes): Names
   }
   const now = Date.now();
   const names = read(fd, from, limit);
-  if (now - Number(stat.ctimeNs / 1_000_000n) > SETTLED_MS) keep(key, names);
+  if (now - Number(stat.ctimeNs / 1_000_000n) > settledAfter(stat.dev)) keep(key, names);
   return names;
 }
 

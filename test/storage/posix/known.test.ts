@@ -22,8 +22,8 @@ import { Worker } from 'node:worker_threads';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { saveRecord } from '../../../acl/metadata/store.js';
+import { SETTLED_MS } from '../../../gateway/storage/posix/clock.js';
 import { as, canSwitch } from '../../../gateway/storage/posix/identity.js';
-import { SETTLED_MS } from '../../../gateway/storage/posix/known.js';
 import { countCalls } from '../../../gateway/storage/posix/libc.js';
 import { type Ground, prepareBucket, withBucket } from '../../../gateway/storage/posix/paths.js';
 import { fstat, RENAME_EXCHANGE } from '../../../gateway/storage/posix/syscalls.js';
@@ -166,12 +166,34 @@ for (const where of roots) {
       // Measures the clock of the filesystem.
       calls();
       const young = calls();
-      assert.is(calls(), young);
+      // Of a disk the granularity of its times was measured, and may be fine enough.
+      if (where !== roots[0]) assert.is(calls(), young);
       await settle();
       for (let i = 0; i < 3; i++) calls();
       assert.ok(calls() < young, 'nothing is remembered at all');
     } finally {
       countCalls(new Int32Array(2));
+    }
+  });
+
+  test('changes that follow one another at once show, each of them', () => {
+    const ground = newBucket();
+    const file = object(ground, 'k', 'a');
+    mkdirSync(join(ground.path, 'd'));
+    for (let i = 0; i < 500; i++) {
+      const letter = 'abcdef'[i % 6]!;
+      record(ground, file, letter);
+      if (i % 2) writeFileSync(join(ground.path, 'd/f'), '');
+      else rmSync(join(ground.path, 'd/f'), { force: true });
+      for (let look = 0; look < 3; look++) {
+        assert.is(shown(ground).find(([key]) => key === 'k')![2], etagOf(letter), `round ${i}`);
+        assert.is(
+          shown(ground).some(([key]) => key === 'd/f'),
+          i % 2 === 1,
+          `round ${i}`,
+        );
+        assert.equal(prefixes(ground), i % 2 ? ['d/'] : [], `round ${i}`);
+      }
     }
   });
 
