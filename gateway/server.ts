@@ -63,6 +63,9 @@ export interface Gateway {
 /** S3 allows 8 KB of headers; presigned URLs, cookies and signed headers together come above it. */
 const maxHeaderSize = 64 * 1024;
 
+/** By then most who ask while it starts have their answer. */
+const LATER_MS = 1_000;
+
 const serverOptions: http.ServerOptions = {
   maxHeaderSize,
   noDelay: true,
@@ -81,13 +84,24 @@ export function createGateway(options: GatewayOptions): Gateway {
   const { storage, registry, maxKeys = 10 } = options;
   const iam = registry && createIamService({ registry, storage, maxKeys });
   const pipeline = createPipeline({ ...options, iam, addresses, operations: options.operations ?? operations, idleMs });
-  // Loaded with the first request for it, and not before the first answer to anybody.
+  // Loaded with the first request for it or soon, not before the first answer to anybody; nor much later, when another version
+  // may be installed in the place of the files.
   let endpoints: Promise<ServiceListener> | undefined;
-  const service = async (incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> => {
+  const loadEndpoints = (): Promise<ServiceListener> => {
     endpoints ??= import('./endpoints.js').then((module) =>
       module.serviceEndpoints(storage, () => closing !== undefined),
     );
-    return (await endpoints)(incoming, outgoing);
+    endpoints.catch(() => (endpoints = undefined));
+    return endpoints;
+  };
+  const service = async (incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> => {
+    try {
+      const answer = await loadEndpoints();
+      await answer(incoming, outgoing);
+    } catch (error) {
+      log.error({ err: error }, 'the service endpoints do not answer');
+      outgoing.destroy();
+    }
   };
   const secure = tls ? https.createServer({ ...serverOptions, minVersion: 'TLSv1.2', ...tls }) : undefined;
   const server: http.Server = secure ?? http.createServer(serverOptions);
@@ -181,6 +195,7 @@ export function createGateway(options: GatewayOptions): Gateway {
         server.listen(port, host, () => {
           server.off('error', reject);
           server.on('error', (error) => log.error({ err: error }, 'listener failed'));
+          setTimeout(() => void loadEndpoints().catch(() => {}), LATER_MS).unref();
           resolve({ port: (server.address() as AddressInfo).port });
         });
       });

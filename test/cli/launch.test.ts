@@ -1,11 +1,14 @@
 /** `tidegate serve` is executed anew before it loads: in the same process, once, with what it needs. */
-import { readFileSync, writeFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { cpSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { startGateway } from '../support/gateway.js';
 import { isRoot } from '../support/people.js';
 import { tempDir } from '../support/temp.js';
+import { until } from '../support/time.js';
 
 const facts = (pid: number) => ({
   command: readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0'),
@@ -39,6 +42,39 @@ test('a mark that somebody else has left in the environment keeps nothing from i
   assert.is(await gateway.stop(), 0);
   assert.is((bounding >> CAP_SYS_ADMIN) & 1n, 1n);
   assert.is((bounding >> CAP_SYS_RESOURCE) & 1n, 0n);
+});
+
+test('a gateway whose files are replaced while it runs goes on', async () => {
+  // As the package lies when it is installed.
+  const at = tempDir();
+  const repository = join(import.meta.dirname, '../../..');
+  const program = join(at, 'dist/gateway/cli');
+  cpSync(join(repository, 'dist/gateway/cli'), program, { recursive: true });
+  cpSync(join(repository, 'package.json'), join(at, 'package.json'));
+  symlinkSync(join(repository, 'node_modules'), join(at, 'node_modules'));
+  const replace = () => {
+    for (const name of readdirSync(program)) if (name.startsWith('part-')) rmSync(join(program, name));
+  };
+  const args = [join(program, 'tidegate.js'), 'serve', '--port', '0', '--root', join(at, 'root')];
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  try {
+    let output = '';
+    for (const stream of [child.stdout, child.stderr]) stream.on('data', (text) => (output += text));
+    const url = await until('the gateway', 20_000, () => /^tidegate: listening on (\S+)$/m.exec(output)?.[1]);
+    replace();
+    const asked = await fetch(`${url}/.tidegate/live`).then(
+      ({ status }) => status,
+      () => 'none',
+    );
+    assert.ok(asked === 200 || asked === 'none', `${asked}`);
+    assert.is((await fetch(url)).status, 403, output);
+    assert.is(child.exitCode, null);
+    child.kill('SIGTERM');
+    await once(child, 'exit');
+    assert.is(child.exitCode, 0, output);
+  } finally {
+    child.kill('SIGKILL');
+  }
 });
 
 test("the operator's own flag stands", async () => {
