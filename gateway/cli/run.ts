@@ -1,4 +1,4 @@
-/** What the three commands share: their common options, how they fail, and how they print. */
+/** What the commands share: their common options, how they fail, and how they print. */
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { Complaint, errnoOf, reasonOf } from '../complaint.js';

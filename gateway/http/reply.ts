@@ -125,7 +125,7 @@ async function sendBytes(
   const isHead = incoming.method === 'HEAD';
   const bodiless = status === 204 || status === 304;
   // HEAD keeps the length that its handler gives: it is that of the object.
-  const length = bodiless || (isHead && !bytes) ? undefined : isHead ? undefined : (bytes?.byteLength ?? 0);
+  const length = bodiless || isHead ? undefined : (bytes?.byteLength ?? 0);
   writeHead(exchange, status, headers, length);
   await finish(exchange, bodiless || isHead ? undefined : bytes);
   // `finish` event or the connection is gone: either way there is nothing more to do here.
