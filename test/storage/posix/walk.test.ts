@@ -186,10 +186,10 @@ test('a stretch holds the smallest names from a point on', () => {
     closeSync(fd);
     const expected = sorted.filter((name) => name >= from);
     assert.ok(names.from <= from);
-    assert.equal(
-      names.items.filter((name) => name >= from),
-      expected.slice(0, names.items.length),
-    );
+    // A stretch that is known already may begin before it.
+    const found = names.items.filter((name) => name >= from);
+    assert.equal(found, expected.slice(0, found.length));
+    assert.ok(found.length > 0 || expected.length === 0);
     assert.ok(names.complete === (names.items.at(-1) === sorted.at(-1) || expected.length === 0));
     assert.ok(names.bytes <= 4000);
   }
