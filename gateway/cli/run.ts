@@ -51,6 +51,8 @@ export function subCommand(parent: Command, nameAndArguments: string, descriptio
 export async function run(program: Command, argv: readonly string[] = process.argv): Promise<void> {
   // `s3dskey list | head -1` is no failure.
   process.stdout.on('error', (error) => process.exit(errnoOf(error) === 'EPIPE' ? 0 : 1));
+  // A gateway goes on, whoever has stopped listening to it.
+  process.stderr.on('error', () => {});
   try {
     await program.parseAsync(argv);
   } catch (error) {

@@ -149,6 +149,15 @@ serving('SIGTERM finishes the upload in work and takes no more', async () => {
   s3.destroy();
 });
 
+serving('nobody reads what it says any more: it serves, and ends as it should', async () => {
+  const one = await start('--log-level', 'debug');
+  one.child.stdout!.destroy();
+  one.child.stderr!.destroy();
+  for (let i = 0; i < 3; i++) assert.is((await fetch(one.url)).status, 403);
+  one.child.kill('SIGTERM');
+  assert.is(await one.ended, 0);
+});
+
 serving('a second signal stops at once', async () => {
   const one = await start();
   const keys = credentials(one.stdout());
