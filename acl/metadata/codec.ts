@@ -176,6 +176,11 @@ const printable = /^[ -~]*$/;
 const isText = (value: unknown): value is string =>
   typeof value === 'string' && (printable.test(value) || !unfit.test(value));
 
+/** A value as it is on the wire, one character a byte: what a header can hold. */
+const isBytes = (text: string): boolean => printable.test(text) || !/[^\0-\xff]/.test(text);
+/** What goes into headers and documents as it is: base64, with a number behind it. */
+const isChecksum = (value: unknown): value is string => typeof value === 'string' && printable.test(value);
+
 const tenDigits = 36n ** 10n;
 
 const readBig = (value: unknown): bigint | undefined => {
@@ -229,6 +234,7 @@ const readMeta = (value: unknown): ObjectMeta | undefined => {
   const user = readPairs(value['u'], isToken);
   const tags = readPairs(value['t'], () => true);
   if ((etag !== '' && !isEtag(etag)) || !headers || !user || !tags) return undefined;
+  if (!user.every(([, text]) => isBytes(text))) return undefined;
   const meta: ObjectMeta = {
     etag: etag as string,
     headers: {},
@@ -239,7 +245,7 @@ const readMeta = (value: unknown): ObjectMeta | undefined => {
   if (value['t'] !== undefined) meta.tags = Object.fromEntries(tags);
   if (value['c'] !== undefined) {
     const [algorithm, type, text] = Array.isArray(value['c']) ? value['c'] : [];
-    if (!algorithms.includes(algorithm) || !types.includes(type) || !isText(text)) return undefined;
+    if (!algorithms.includes(algorithm) || !types.includes(type) || !isChecksum(text)) return undefined;
     meta.checksum = { algorithm, type, value: text };
   }
   if (value['p'] !== undefined) {
@@ -265,5 +271,5 @@ const readMeta = (value: unknown): ObjectMeta | undefined => {
 const readPart = (value: unknown): PartSummary | undefined => {
   if (!Array.isArray(value) || !isCount(value[0]) || !isCount(value[1])) return undefined;
   if (value[2] === undefined) return { number: value[0], size: value[1] };
-  return isText(value[2]) ? { number: value[0], size: value[1], checksum: value[2] } : undefined;
+  return isChecksum(value[2]) ? { number: value[0], size: value[1], checksum: value[2] } : undefined;
 };

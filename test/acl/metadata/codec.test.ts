@@ -20,8 +20,10 @@ const token = fc.oneof(
   fc.constantFrom('__proto__', 'constructor', 'a', 'x-1', 'mtime'),
   fc.stringMatching(/^[a-z0-9_.-]{1,20}$/),
 );
-const dict = (key: fc.Arbitrary<string>) =>
-  fc.array(fc.tuple(key, text), { maxLength: 5 }).map((pairs) => Object.fromEntries(pairs));
+/** One character a byte. */
+const wire = text.filter((s) => !/[^\0-\xff]/.test(s));
+const dict = (key: fc.Arbitrary<string>, value = text) =>
+  fc.array(fc.tuple(key, value), { maxLength: 5 }).map((pairs) => Object.fromEntries(pairs));
 const optional = { noNullPrototype: true } as const;
 
 const meta: fc.Arbitrary<ObjectMeta> = fc.record(
@@ -39,7 +41,7 @@ const meta: fc.Arbitrary<ObjectMeta> = fc.record(
       },
       { requiredKeys: [], ...optional },
     ),
-    user: dict(token),
+    user: dict(token, wire),
     tags: dict(text),
     checksum: fc.record(
       {
@@ -130,6 +132,14 @@ codec('a line end cannot get into a header, neither on the way in nor out', () =
   assert.is(decodeMeta(encodeMeta(evil)), undefined);
   assert.is(decodeMeta(encodeMeta({ etag: 'e', headers: {}, user: { 'a\nb': 'c' } })), undefined);
   assert.is(decodeMeta(encodeMeta({ etag: 'a"b', headers: {}, user: {} })), undefined);
+});
+
+codec('what no header can hold is no value of one', () => {
+  const of = (more: Partial<ObjectMeta>) => decodeMeta(encodeMeta({ etag: 'e', headers: {}, user: {}, ...more }));
+  assert.is(of({ user: { a: '潮' } }), undefined);
+  assert.equal(of({ user: { a: 'mar\xe9e' } })?.user, { a: 'mar\xe9e' });
+  assert.is(of({ checksum: { algorithm: 'CRC32', type: 'FULL_OBJECT', value: '潮' } }), undefined);
+  assert.is(of({ parts: [{ number: 1, size: 1, checksum: '潮' }] }), undefined);
 });
 
 codec('references name only files of our own form', () => {
