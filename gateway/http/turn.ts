@@ -1,11 +1,15 @@
 /** The requests of one turn of the event loop go on together, each step of all of them before the next one. */
 
+/** At most: whoever comes next, or has a timer, waits for all of them. */
+const TOGETHER = 16;
+
 let waiting: (() => void)[] = [];
 
 function goOn(): void {
-  const all = waiting;
-  waiting = [];
-  for (const resume of all) resume();
+  const some = waiting.slice(0, TOGETHER);
+  waiting = waiting.slice(TOGETHER);
+  if (waiting.length > 0) setImmediate(goOn);
+  for (const resume of some) resume();
 }
 
 /**

@@ -1,11 +1,11 @@
 /** How finely a filesystem's clock ticks: two changes within one tick leave the same times behind. */
+import { isOfLocal } from './mounts.js';
 import { type BucketDir, randomName } from './paths.js';
 import {
   clockGettime,
   close,
   fstat,
   futimens,
-  isOnDevice,
   O_CREAT,
   O_EXCL,
   O_NOFOLLOW,
@@ -30,7 +30,7 @@ export const SETTLED_MS = 2_000;
 
 /** After so many milliseconds a file's next change shows in its ctime. On a disk of this machine that is known better. */
 export const settledAfter = (dev: number): number => {
-  const tick = isOnDevice({ dev }) ? ticks.get(dev) : undefined;
+  const tick = isOfLocal(dev) ? ticks.get(dev) : undefined;
   return tick === undefined ? SETTLED_MS : Number((2n * tick) / 1_000_000n);
 };
 

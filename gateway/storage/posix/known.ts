@@ -6,7 +6,8 @@
 import { settledAfter } from './clock.js';
 import { actingNumber } from './identity.js';
 import { AT_STATX_FORCE_SYNC } from './linux.js';
-import { lookAt, seenWords, WORD } from './status.js';
+import { isOfLocal } from './mounts.js';
+import { lookAt, seenDev, seenWords, WORD } from './status.js';
 
 /** The words of a status that are compared. */
 const words = [
@@ -51,7 +52,7 @@ export const lookFor = (directory: number, name: string): boolean => {
   found = -1;
   if (!lookAt(directory, name)) return false;
   found = find();
-  if (found < 0 || seenWords[WORD.dev] !== 0) return true;
+  if (found < 0 || isOfLocal(seenDev())) return true;
   // What a network filesystem remembers must not vouch for what we remember.
   found = -1;
   if (!lookAt(directory, name, AT_STATX_FORCE_SYNC)) return false;
@@ -69,8 +70,7 @@ export const recall = (): unknown => (found < 0 ? undefined : values[found]);
 export const sight = (): Sight | undefined => {
   const ms = (seenWords[WORD.ctime]! + seenWords[WORD.ctime + 1]! * 2 ** 32) * 1000 + seenWords[WORD.ctimeNs]! / 1e6;
   // The year 1969, as 64 bits without a sign, is in the far future.
-  const dev = seenWords[WORD.dev]! * 0x100000 + seenWords[WORD.dev + 1]!;
-  if (!(Date.now() - ms > settledAfter(dev))) return undefined;
+  if (!(Date.now() - ms > settledAfter(seenDev()))) return undefined;
   const seen = new Uint32Array(width);
   seen[0] = actingNumber();
   for (let i = 0; i < words.length; i++) seen[i + 1] = seenWords[words[i]!]!;

@@ -125,6 +125,27 @@ const nowhere: Place = { key: '', types: [] };
 /** Paths that are remembered. */
 const MOST = 10_000;
 
+export function createLocalDevices(read: () => string = readMountinfo, freshMs = FRESH_MS): (dev: number) => boolean {
+  let readAt = Number.NEGATIVE_INFINITY;
+  let text = '';
+  let devices = new Set<number>();
+  const numberOf = ({ device }: Mount) => {
+    const [major, minor] = device.split(':').map(Number);
+    return major! * 0x100000 + minor!;
+  };
+  return (dev) => {
+    const now = performance.now();
+    if (now - readAt >= freshMs) {
+      readAt = now;
+      const news = read();
+      if (news !== text)
+        devices = new Set(parseMounts(news).flatMap((each) => (isLocal(each.type) ? numberOf(each) : [])));
+      text = news;
+    }
+    return devices.has(dev);
+  };
+}
+
 /** Types whose calls wait for another machine, or for a program: threads of theirs sleep more than they work. */
 const remote =
   /^(nfs4?|lustre|gpfs|ceph|cifs|smb3?|glusterfs|beegfs|9p|afs|orangefs|pvfs2|wekafs|panfs|autofs|virtiofs|fuse(\..*)?)$/;
@@ -135,3 +156,11 @@ export const isRemote = (type: string): boolean => remote.test(type);
 const local = /^(ext[234]|xfs|btrfs|tmpfs)$/;
 
 export const isLocal = (type: string): boolean => local.test(type);
+
+/**
+ * Whether a status is of such a filesystem: the kernel knows all its changes, and stamps them by its own clock. Others (btrfs
+ * too, whose subvolumes have numbers of their own) may show for a while what they remember. No number tells by itself: Lustre's
+ * looks like a disk's.
+ * @param dev `Stat.dev`
+ */
+export const isOfLocal = createLocalDevices();

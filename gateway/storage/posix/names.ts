@@ -7,6 +7,7 @@
 import { isUtf8 } from 'node:buffer';
 import { maxSegmentBytes, reservedSegment } from '../keys.js';
 import { settledAfter } from './clock.js';
+import { isOfLocal } from './mounts.js';
 import {
   AT_STATX_FORCE_SYNC,
   AT_SYMLINK_NOFOLLOW,
@@ -16,7 +17,6 @@ import {
   fstat,
   getdents64,
   isErrno,
-  isOnDevice,
   parseEntries,
   rawPath,
   S_IFDIR,
@@ -55,7 +55,7 @@ let cached = 0;
 export function namesFrom(fd: number, from: string, limit = stretchBytes): Names {
   let stat = fstat(fd);
   let key = keyOf(stat);
-  if (cache.has(key) && !isOnDevice(stat)) {
+  if (cache.has(key) && !isOfLocal(stat.dev)) {
     stat = fstat(fd, AT_STATX_FORCE_SYNC);
     key = keyOf(stat);
   }

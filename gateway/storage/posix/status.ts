@@ -89,14 +89,11 @@ export const lookAt = (dirfd: number, name: string, flags = 0): boolean => {
 
 export const seenStat = parseStat;
 
-/**
- * Of what lies on a device of this machine, its kernel knows all changes; others (and some local ones: their numbers begin with
- * 0 as well) may show for a while what they remember.
- */
-export const isOnDevice = ({ dev }: Pick<Stat, 'dev'>): boolean => dev >= 0x100000;
-
 /** `struct statx` as words of 32 bits; `WORD` says where what lies. */
 export const seenWords = new Uint32Array(statBuffer.buffer, statBuffer.byteOffset, 64);
 
 /** Numbers of 64 bits have their lower half first. */
 export const WORD = { mode: 7, ino: 8, size: 10, ctime: 24, ctimeNs: 26, mtime: 28, mtimeNs: 30, dev: 34 } as const;
+
+/** `Stat.dev` of what was seen. */
+export const seenDev = (): number => seenWords[WORD.dev]! * 0x100000 + seenWords[WORD.dev + 1]!;

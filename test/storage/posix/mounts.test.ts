@@ -3,7 +3,7 @@ import { mkdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { createMounts, isRemote, parseMounts } from '../../../gateway/storage/posix/mounts.js';
+import { createLocalDevices, createMounts, isRemote, parseMounts } from '../../../gateway/storage/posix/mounts.js';
 import { tempDir } from '../../support/temp.js';
 
 const line = (id: number, parent: number, device: string, point: string, type: string, tags = 'shared:1') =>
@@ -107,6 +107,26 @@ test('network filesystems are known by name', () => {
   }
   for (const type of ['ext4', 'xfs', 'btrfs', 'zfs', 'tmpfs', 'overlay', 'fuseblk']) assert.not(isRemote(type), type);
   assert.is(parseMounts(table).length, 10);
+});
+
+test('a number tells a disk only where a disk is mounted under it', () => {
+  const lustre = line(50, 20, '1234:56', '/lustre2', 'lustre');
+  const isOfLocal = createLocalDevices(() => `${table}\n${lustre}`);
+  const dev = (major: number, minor: number) => major * 0x100000 + minor;
+  assert.ok(isOfLocal(dev(8, 1)));
+  assert.ok(isOfLocal(dev(0, 52)), 'tmpfs');
+  // The number of a client of Lustre is made of a hash.
+  for (const other of [dev(1234, 56), dev(0, 40), dev(8, 2)]) assert.not.ok(isOfLocal(other));
+});
+
+test('what is mounted and unmounted later is noticed', () => {
+  let text = table;
+  const isOfLocal = createLocalDevices(() => text, 0);
+  assert.not.ok(isOfLocal(8 * 0x100000 + 2));
+  text = `${table}\n${line(60, 20, '8:2', '/data', 'xfs')}`;
+  assert.ok(isOfLocal(8 * 0x100000 + 2));
+  text = table;
+  assert.not.ok(isOfLocal(8 * 0x100000 + 2));
 });
 
 test.run();
