@@ -56,6 +56,7 @@ const x64 = {
   exitGroup: 231,
   sendto: 44,
   recvfrom: 45,
+  sync_file_range: 277,
   shutdown: 48,
   getrusage: 98,
 };
@@ -110,6 +111,7 @@ const arm64: typeof x64 = {
   exitGroup: 94,
   sendto: 206,
   recvfrom: 207,
+  sync_file_range: 84,
   shutdown: 210,
   getrusage: 165,
 };

@@ -16,7 +16,7 @@ import { publishDirectory } from './publish-directory.js';
 import { restage } from './restage.js';
 import { moveInto, type Published, type Staged, stampFile } from './staged.js';
 import { current, openStanding, type Standing } from './standing.js';
-import { close, E, errnoError, fdatasync, fsync, isErrno, tryLinkat } from './syscalls.js';
+import { close, closeReplaced, E, errnoError, fdatasync, fsync, isErrno, tryLinkat } from './syscalls.js';
 
 /**
  * Publishes a staged file under its key, if the condition holds for what stands there at this moment. On success the
@@ -71,7 +71,7 @@ const publishFile = (
       }
     } finally {
       // Open until now: while it is, its inode number cannot be given to another file, whose sidecar we would drop.
-      if (standing && standing.fd >= 0) close(standing.fd);
+      if (standing && standing.fd >= 0) closeReplaced(standing.fd, standing.stat.size);
       parent.close();
     }
     // A DELETE removed the directory that was empty before we came.

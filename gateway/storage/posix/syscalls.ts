@@ -14,6 +14,7 @@ export * from './status.js';
 const n1 = bind(', long a');
 const n2 = bind(', long a, long b');
 const n3 = bind(', long a, long b, long c');
+const n4 = bind(', long a, long b, long c, long d');
 const openat2Raw = bind(', long dir, const char *path, void *how, long size');
 const pathN = bind(', long dir, const char *path, long a');
 const accessRaw = bind(', long dir, const char *path, long mode, long flags');
@@ -74,6 +75,15 @@ export let closed = 0;
 export const close = (fd: number): void => {
   closed++;
   outcome(n1(nr.close, fd));
+};
+
+/** So long a file is that closing is felt when it was the last to hold it. Bytes. */
+const LONG = 4 << 20;
+
+/** Closes a file that has perhaps no name any more. To free a long one takes milliseconds: nobody waits for that. */
+export const closeReplaced = (fd: number, size: number): void => {
+  if (size < LONG) close(fd);
+  else setImmediate(close, fd);
 };
 
 // ---- status: see also status.ts ------------------------------------------------------------------------------------
@@ -246,6 +256,13 @@ export const fsync = (fd: number): void => {
 
 export const fdatasync = (fd: number): void => {
   orThrow(n1(nr.fdatasync, fd), 'fdatasync');
+};
+
+const SYNC_FILE_RANGE_WRITE = 2;
+
+/** Lets the kernel begin to write a range to the disk, and does not wait. A hint: what goes wrong is told by fdatasync. */
+export const beginWriting = (fd: number, offset: number, length: number): void => {
+  outcome(n4(nr.sync_file_range, fd, offset, length, SYNC_FILE_RANGE_WRITE));
 };
 
 // ---- bytes -------------------------------------------------------------------------------------------------------

@@ -11,13 +11,15 @@ import { publishStaged } from './publish.js';
 import { copyBytes } from './restage.js';
 import { awaitBytes, receiveNow } from './sockets.js';
 import { discard, type Published, type Staged, stage } from './staged.js';
-import { close, E, errnoError, fstatfs, pread, pwrite } from './syscalls.js';
+import { beginWriting, close, E, errnoError, fstatfs, pread, pwrite } from './syscalls.js';
 
 export interface Transfer {
   ground: Ground;
   staged: Staged;
   digests: Digests | undefined;
   size: number;
+  /** Up to here the disk has begun with it. */
+  begun: number;
 }
 
 const transfers = new Map<number, Transfer>();
@@ -39,6 +41,8 @@ export const takeTransfer = (id: number): Transfer => {
 /** Copied in one call of an op: other calls of the worker wait for no longer than that. */
 const SLICE = 64 << 20;
 const HASHED_SLICE = 4 << 20;
+/** Written to the disk at a time while more comes. */
+const AHEAD = 4 << 20;
 let copyBuffer: Buffer | undefined;
 
 /** Digests whose bytes another lane writes. */
@@ -86,6 +90,7 @@ export const transferOps = {
           staged,
           digests: digests.length > 0 ? createDigests(digests) : undefined,
           size: 0,
+          begun: 0,
         });
         return last;
       } catch (error) {
@@ -117,6 +122,11 @@ export const transferOps = {
     pwrite(transfer.staged.fd, chunk, transfer.size);
     transfer.digests?.update(chunk);
     transfer.size += chunk.length;
+    // What must be on the disk in the end: only what came last is waited for then.
+    const ready = transfer.size - (transfer.size % AHEAD);
+    if (transfer.ground.durability === 'none' || ready === transfer.begun) return;
+    beginWriting(transfer.staged.fd, transfer.begun, ready - transfer.begun);
+    transfer.begun = ready;
   },
 
   /** Appends bytes of an open file; at most a slice of them: returns how many. */
