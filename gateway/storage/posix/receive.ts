@@ -67,8 +67,10 @@ export const receiveBody = async (
     };
     receiving++;
     try {
-      const turn = { ms: TURN_MS, patient: receiving < pool.size };
-      return await pool.run('receive', [connection, room, turn], { actor, context: 'service', ended });
+      const turn = { ms: TURN_MS, patient: receiving * 2 <= pool.size };
+      // The thread that writes it has it in its cache then.
+      const options = { actor, prefer: lane, context: 'service', ended } as const;
+      return await pool.run('receive', [connection, room, turn], options);
     } catch (error) {
       // No worker was free for so long that none will do it: what has come can still come through the sink.
       if (over && error instanceof S3Error && error.code === 'SlowDown') return 0;

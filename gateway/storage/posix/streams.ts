@@ -1,4 +1,5 @@
 /** Transfers of large payloads: a staged file in a lane, its digests in another, and what fills them. */
+import { availableParallelism } from 'node:os';
 import { S3Error } from '../../errors.js';
 import type { Actor, Body, Bucket, Digest, OpenObject, Received } from '../types.js';
 import type { Busy } from './busy.js';
@@ -31,8 +32,11 @@ export interface Transferring {
 
 /** What one call copies at most, see `transferCopy`. */
 const COPIED = 64 << 20;
-/** From so many bytes on a second thread is worth its messages. */
+/** From so many bytes on a second thread is worth its messages, as long as there are cores for all. */
 const APART_BYTES = 2 << 20;
+const cores = availableParallelism();
+/** Transfers whose bytes come just now. */
+let filling = 0;
 
 export interface TransferOptions {
   digests: readonly Digest[];
@@ -50,7 +54,8 @@ export const transfer = async (
 ): Promise<Arrived> => {
   const lane = pool.lane();
   const options = { actor, lane, context: 'write' as const };
-  const apart = chunked && digests.length > 0 && (length ?? APART_BYTES) >= APART_BYTES;
+  const large = chunked && (length ?? APART_BYTES) >= APART_BYTES;
+  const apart = large && digests.length > 0 && (filling + 1) * 2 <= cores;
   const id = await pool.run('transferOpen', [ground, apart ? [] : digests, length], {
     ...options,
     orphan: (late) => void pool.run('transferAbort', [late as number], options).catch(() => {}),
@@ -58,7 +63,8 @@ export const transfer = async (
   let hashing: Transferring['hashing'];
   try {
     if (apart) hashing = await openHashing(pool, digests);
-    await fill({ pool, lane, id, ...(hashing && { hashing }) });
+    filling += large ? 1 : 0;
+    await fill({ pool, lane, id, ...(hashing && { hashing }) }).finally(() => (filling -= large ? 1 : 0));
     const received = await pool.run('transferFinish', [id], options);
     if (hashing) received.digests = await pool.run('hashFinish', [hashing.id], { lane: hashing.lane });
     return { pool, lane, id, received };
