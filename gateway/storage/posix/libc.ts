@@ -1,6 +1,7 @@
 /**
  * The only module that loads the C library. What it offers to `syscalls.ts`, `credentials.ts`, `status.ts`, `inotify.ts`,
- * `sockets.ts` and `background.ts`: one declaration for each shape of arguments, and what a result means. Nobody else imports it.
+ * `sockets.ts` and `background.ts`: one declaration for each shape of arguments, and what a result means. `receive.ts` moves
+ * bytes with it. Nobody else imports it.
  *
  * Everything goes through the C library's `syscall(2)`: it exists in glibc and musl alike, knows openat2 and renameat2
  * whatever the library's age, and acts on the calling thread only, which matters for setfsuid, setgroups and capset
@@ -59,6 +60,14 @@ export const cName = (name: string): Buffer => {
   for (let i = 0; i < length; i++) names[i] = name.charCodeAt(i);
   names[length] = 0;
   return names;
+};
+
+const memmove = libc.func('void memmove(void *to, void *from, long length)');
+
+/** Copies `from` to the beginning of `to`; they may overlap. V8 copies shared memory byte by byte, a tenth as fast. */
+export const moveBytes = (to: Uint8Array, from: Uint8Array): void => {
+  if (to.byteLength < from.byteLength) throw new RangeError('more bytes than there is room for');
+  if (from.byteLength > 0) memmove(to, from, from.byteLength);
 };
 
 const NUL = Buffer.alloc(1);

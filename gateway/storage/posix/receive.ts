@@ -3,6 +3,7 @@ import { S3Error } from '../../errors.js';
 import type { Actor, Body, Sink } from '../types.js';
 import { createBusy } from './busy.js';
 import type { StoreContext } from './context.js';
+import { moveBytes } from './libc.js';
 import { tryDuplicate } from './sockets.js';
 import type { Transferring } from './streams.js';
 import { close } from './syscalls.js';
@@ -52,7 +53,7 @@ export const receiveBody = async (
     for (let done = 0; done < bytes.length; ) {
       if (used === size) await pass();
       const part = bytes.subarray(done, done + size - used);
-      chunks[at]!.set(part, used);
+      moveBytes(chunks[at]!.subarray(used), part);
       used += part.length;
       done += part.length;
     }
@@ -84,9 +85,9 @@ export const receiveBody = async (
     if (bytes.buffer === chunk.buffer) {
       // Received here; without what framed it, it moves up.
       const from = bytes.byteOffset - chunk.byteOffset;
-      if (from !== used) chunk.copyWithin(used, from, from + bytes.length);
+      if (from !== used) moveBytes(chunk.subarray(used), bytes);
     } else if (bytes.length > size - used) return take(bytes);
-    else chunk.set(bytes, used);
+    else moveBytes(chunk.subarray(used), bytes);
     used += bytes.length;
     return undefined;
   };

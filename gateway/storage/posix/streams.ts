@@ -34,6 +34,8 @@ export interface Transferring {
 const COPIED = 64 << 20;
 /** From so many bytes on a second thread is worth its messages, as long as there are cores for all. */
 const APART_BYTES = 2 << 20;
+/** Digests that take longer than to receive and write the bytes, the slowest first: one of them is made apart. */
+const SLOW: readonly Digest[] = ['md5', 'sha1', 'sha256', 'crc64nvme'];
 const cores = availableParallelism();
 /** Transfers whose bytes come just now. */
 let filling = 0;
@@ -55,18 +57,20 @@ export const transfer = async (
   const lane = pool.lane();
   const options = { actor, lane, context: 'write' as const };
   const large = chunked && (length ?? APART_BYTES) >= APART_BYTES;
-  const apart = large && digests.length > 0 && (filling + 1) * 2 <= cores;
-  const id = await pool.run('transferOpen', [ground, apart ? [] : digests, length], {
+  const slowest = SLOW.find((digest) => digests.includes(digest));
+  const apart = large && (filling + 1) * 2 <= cores ? slowest : undefined;
+  const others = digests.filter((digest) => digest !== apart);
+  const id = await pool.run('transferOpen', [ground, others, length], {
     ...options,
     orphan: (late) => void pool.run('transferAbort', [late as number], options).catch(() => {}),
   });
   let hashing: Transferring['hashing'];
   try {
-    if (apart) hashing = await openHashing(pool, digests);
+    if (apart) hashing = await openHashing(pool, [apart]);
     filling += large ? 1 : 0;
     await fill({ pool, lane, id, ...(hashing && { hashing }) }).finally(() => (filling -= large ? 1 : 0));
     const received = await pool.run('transferFinish', [id], options);
-    if (hashing) received.digests = await pool.run('hashFinish', [hashing.id], { lane: hashing.lane });
+    if (hashing) Object.assign(received.digests, await pool.run('hashFinish', [hashing.id], { lane: hashing.lane }));
     return { pool, lane, id, received };
   } catch (error) {
     await abortTransfer({ pool, lane, id, actor, ...(hashing && { hashing }) }, error);
