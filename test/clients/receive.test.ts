@@ -151,6 +151,7 @@ async function good(client: Client, what: string): Promise<Reply> {
 }
 
 test('sizes around the limits, one after the other on one connection, with reads in between', async () => {
+  const before = open();
   const client = await dial();
   const sizes = [...[128, 192, 1024, 1088, 2048, 3072, 4096].map((KiB) => KiB << 10), 5_000_000, 9 * MiB];
   for (const size of sizes.flatMap((each) => [each - 1, each, each + 1, each + 16_384])) {
@@ -167,6 +168,8 @@ test('sizes around the limits, one after the other on one connection, with reads
     assert.ok(read.body.equals(body.subarray(-100)));
   }
   client.socket.destroy();
+  // Nor is any of those held that were replaced.
+  await released(before);
 });
 
 test('the main thread sees next to nothing of a large upload', async () => {

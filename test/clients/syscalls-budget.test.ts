@@ -106,6 +106,23 @@ const put = {
 
 test('GET, HEAD, PUT without durability, a page of 1,000', () => withTimeout('counting', 250_000, count()));
 
+const MiB = 1 << 20;
+const large = {
+  count: 4,
+  asked: (i: number) => ({ method: 'PUT', path: `${bucket}/large${i}` }),
+  body: Buffer.alloc(32 * MiB, 'large'),
+};
+
+/** What came past Node, written as it came; `begun`: how often the disk was told to begin with it. */
+function checkLarge(calls: Map<string, number>, begun: number): void {
+  const expected = large.body.length / MiB;
+  for (const name of ['recvfrom', 'pwrite64']) {
+    const times = calls.get(name) ?? 0;
+    assert.ok(times > expected * 0.7 && times < expected * 4, `${name}: ${times} for ${expected} MiB`);
+  }
+  close(calls, 'sync_file_range', begun);
+}
+
 async function count(): Promise<void> {
   await start('none');
   const keys = Array.from({ length: 1000 }, (_, i) => `${bucket}/list/k${i}`);
@@ -118,6 +135,7 @@ async function count(): Promise<void> {
   const uploads = await callsOf(put);
   check('PUT', uploads);
   for (const name of ['fsync', 'fdatasync']) close(uploads, name, 0);
+  checkLarge(await callsOf(large), 0);
   const query = `list-type=2&prefix=${encodeURIComponent('list/')}`;
   check('LIST of 1,000', await callsOf({ count: 10, asked: () => ({ method: 'GET', path: bucket, query }) }));
 }
@@ -131,6 +149,8 @@ async function countDurable(): Promise<void> {
   check('PUT', uploads);
   close(uploads, 'fdatasync', 1);
   close(uploads, 'fsync', 2);
+  const ahead = large.body.length / (4 * MiB);
+  checkLarge(await callsOf(large), ahead);
 }
 
 counting.run();
