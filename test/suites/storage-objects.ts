@@ -17,7 +17,7 @@ const everything: Omit<ObjectMeta, 'etag'> = {
     expires: 'whenever',
     websiteRedirectLocation: '/x',
   },
-  user: { colour: 'blue', 'x-y_z.1': '値 with spaces', ['__proto__']: 'harmless' },
+  user: { colour: 'blue', 'x-y_z.1': 'v\xe4rde with spaces', ['__proto__']: 'harmless' },
   tags: { project: 'ABCI', empty: '' },
   checksum: { algorithm: 'CRC32', type: 'FULL_OBJECT', value: 'y/Q5Jg==' },
   owner: 'someone',

@@ -294,7 +294,7 @@ test('upload.json holds everything of a new upload, __proto__ and all', () => {
   const upload = {
     meta: {
       headers: { contentType: 'text/plain', contentDisposition: 'attachment; filename="データ"' },
-      user: { colour: '青', ['__proto__']: 'x' },
+      user: { colour: 'bl\xe5', ['__proto__']: 'x' },
       tags: { 'a b': '1' },
       owner: 'someone',
     },
