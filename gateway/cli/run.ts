@@ -78,7 +78,8 @@ function describe(error: unknown): [message: string, code: number] {
     const below = error.cause === undefined ? '' : ` (${reasonOf(error.cause)})`;
     return [`${error.code}: ${error.message}${below}`, 1];
   }
-  const path = (error as NodeJS.ErrnoException | undefined)?.path;
+  const { path, syscall } = (error ?? {}) as NodeJS.ErrnoException;
+  if (syscall === 'uv_cwd') return [`the current directory: ${reasonOf(error)}`, 1];
   return [errnoOf(error) !== undefined && path !== undefined ? `${path}: ${reasonOf(error)}` : reasonOf(error), 1];
 }
 

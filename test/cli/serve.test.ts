@@ -10,6 +10,7 @@ import { getSignedUrl } from '@aws-sdk/s3-request-presigner';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { type Ran, runCommand, type Serving, serve } from '../support/commands.js';
+import { run as runProgram } from '../support/programs.js';
 import { tempDir } from '../support/temp.js';
 import { until } from '../support/time.js';
 
@@ -203,6 +204,13 @@ serving('bad settings and roots are one line', async () => {
   failed(await bad(['--root', '/proc/none/root']), 1, /cannot use the root .proc.none.root: /);
   writeFileSync(join(dir, 'tidegate.json'), '{"prot": 1}');
   failed(await bad([]), 2, /unknown setting "prot" in .*did you mean port\?/);
+});
+
+serving('a directory that is gone is named', async () => {
+  const program = join(import.meta.dirname, '../../gateway/cli/tidegate.js');
+  const gone = 'mkdir gone && cd gone && rmdir "$PWD" && exec "$0" "$@"';
+  const ran = await runProgram('sh', ['-c', gone, process.execPath, program, 'check'], { cwd: dir });
+  assert.equal([ran.code, ran.stderr], [1, 'tidegate: the current directory: no such file or directory\n']);
 });
 
 serving('a renewed certificate is taken up by itself and on SIGHUP, a broken one is not', async () => {
