@@ -218,7 +218,8 @@ test('many at once, quick, slow, in odd pieces and broken off: each file is its 
           return;
         }
       }
-      await good(client, name);
+      const { head: text } = await good(client, name);
+      assert.match(text, new RegExp(`etag: "${createHash('md5').update(body).digest('hex')}"`, 'i'));
       same(name, body);
     }
     client.socket.destroy();

@@ -1,6 +1,8 @@
 /** Bodies of which a store takes parts from the connection itself: Node's parser, and the next request, must not notice. */
 import { createHash, randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { createServer, type IncomingMessage } from 'node:http';
+import https from 'node:https';
 import { type AddressInfo, connect, type Socket } from 'node:net';
 import { setImmediate as immediate, setTimeout as sleep } from 'node:timers/promises';
 import { suite } from 'uvu';
@@ -316,6 +318,47 @@ t('Node goes on reading what it wanted to read meanwhile', async () => {
     assert.is(seen, 'hello');
   } finally {
     client.socket.destroy();
+    server.closeAllConnections();
+    server.close();
+  }
+});
+
+t('what is encrypted comes through Node', async () => {
+  const read = (name: string) => readFileSync(`test/fixtures/tls/${name}`);
+  const body = randomBytes(4 * MiB);
+  let direct = 0;
+  const server = https.createServer({ cert: read('first.crt'), key: read('first.key') }, (incoming, reply) => {
+    const hash = createHash('sha256');
+    const sink: Sink = (piece) => void hash.update(piece);
+    sink.receive = async () => {
+      direct++;
+      throw new Error('ciphertext');
+    };
+    void createBody(incoming, { payload: none, headers: parseWire(incoming).headers })
+      .body.read(sink)
+      .then(
+        () => hash.digest('hex'),
+        (error: unknown) => `${error}`,
+      )
+      .then((text) => reply.end(text));
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  try {
+    const { port } = server.address() as AddressInfo;
+    const answer = await new Promise<string>((resolve, reject) => {
+      const options = { port, method: 'PUT', rejectUnauthorized: false, agent: false };
+      const request = https.request(options, (response) => {
+        let text = '';
+        response.on('data', (piece) => (text += piece));
+        response.on('end', () => resolve(text));
+      });
+      request.on('error', reject);
+      request.setHeader('content-length', body.length);
+      request.end(body);
+    });
+    assert.is(answer, sha256(body));
+    assert.is(direct, 0);
+  } finally {
     server.closeAllConnections();
     server.close();
   }

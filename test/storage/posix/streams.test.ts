@@ -3,6 +3,7 @@ import { readdirSync, readlinkSync, truncateSync, writeFileSync } from 'node:fs'
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { createDigests, loadDigests } from '../../../gateway/storage/digest.js';
 import type { Body, Sink } from '../../../gateway/storage/types.js';
 import { until, withTimeout } from '../../support/time.js';
 import { type Bench, openBench } from './store.js';
@@ -18,6 +19,8 @@ const whole: Body = {
     for (let at = 0; at < size; at += 65_536) await sink(bytes.subarray(at, at + 65_536));
   },
 };
+
+await loadDigests();
 
 const withBench = async (work: (bench: Bench) => Promise<void>): Promise<void> => {
   const bench = await openBench({
@@ -220,6 +223,31 @@ test('a file that becomes shorter ends the connection', () =>
     assert.is((await reading).code, 'InternalError');
     await object.close();
     end();
+  }));
+
+test('digests of many at once, made apart or where the bytes are written', () =>
+  withBench(async ({ storage, at }) => {
+    const digests = ['md5', 'sha256', 'crc32c', 'crc64nvme'] as const;
+    const one = async (number: number): Promise<void> => {
+      const content = Buffer.alloc(size + number, `content ${number} `);
+      const expected = createDigests(digests);
+      expected.update(content);
+      const body: Body = {
+        length: content.length,
+        read: async (sink) => {
+          for (let from = 0; from < content.length; from += 300_000) await sink(content.subarray(from, from + 300_000));
+        },
+      };
+      await storage.put(at, `digests-${number}`, body, {
+        digests,
+        seal: (received) => {
+          assert.equal(received, { size: content.length, digests: expected.finish() });
+          return meta;
+        },
+      });
+    };
+    await one(0);
+    await Promise.all(Array.from({ length: 6 }, (_, i) => one(i + 1)));
   }));
 
 test.run();

@@ -1,0 +1,127 @@
+/** What becomes of chunks and descriptors when a worker is late, or none is free. */
+import { closeSync, openSync, readdirSync, readlinkSync } from 'node:fs';
+import { join } from 'node:path';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { S3Error } from '../../../gateway/errors.js';
+import { createBuffers } from '../../../gateway/storage/posix/buffers.js';
+import type { StoreContext } from '../../../gateway/storage/posix/context.js';
+import { moveBytes } from '../../../gateway/storage/posix/libc.js';
+import type { Pool, RunOptions } from '../../../gateway/storage/posix/pool.js';
+import { receiveBody } from '../../../gateway/storage/posix/receive.js';
+import { closeReplaced } from '../../../gateway/storage/posix/syscalls.js';
+import type { Body } from '../../../gateway/storage/types.js';
+import { tempDir } from '../../support/temp.js';
+
+const test = suite('posix receive');
+const MiB = 1 << 20;
+const actor = { uid: 0, gid: 0, groups: [] };
+const path = join(tempDir(), 'connection');
+
+const holders = (): number =>
+  readdirSync('/proc/self/fd').filter((fd) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`).startsWith(path);
+    } catch {
+      return false;
+    }
+  }).length;
+
+type Receive = (into: Uint8Array, options: RunOptions) => Promise<number>;
+
+/** A pool whose workers receive as they are told, and what they have written. */
+function createFake(receive: Receive): { pool: Pool; written: () => string } {
+  const pieces: Buffer[] = [];
+  const run = async (op: string, args: readonly unknown[], options: RunOptions = {}) => {
+    if (op === 'receive') return receive(args[1] as Uint8Array, options);
+    pieces.push(Buffer.from(args[1] as Uint8Array));
+    options.ended?.();
+    return undefined;
+  };
+  return { pool: { size: 4, run } as unknown as Pool, written: () => Buffer.concat(pieces).toString('latin1') };
+}
+
+async function bring(receive: Receive, read: Body['read']) {
+  const buffers = createBuffers({ tiers: [{ bytes: MiB, limit: 3 }] });
+  const { pool, written } = createFake(receive);
+  const context = { buffers } as StoreContext;
+  const outcome = await receiveBody(context, actor, { length: 4 * MiB, read }, { pool, lane: 0, id: 1 }).then(
+    () => 'done',
+    (error: unknown) => (error instanceof S3Error ? error.code : String(error)),
+  );
+  return { outcome, written: written(), free: () => buffers.stats().free };
+}
+
+test('what is received stands where it came, and its frames are left out', async () => {
+  const fd = openSync(path, 'w');
+  const receive: Receive = async (into, { ended }) => {
+    Buffer.from(into.buffer, into.byteOffset, into.length).write('[one][two]');
+    ended?.();
+    return 10;
+  };
+  const { outcome, written, free } = await bring(receive, async (sink) => {
+    await sink(Buffer.from('zero'));
+    for (let round = 0; round < 2; round++) {
+      const { piece, more } = await sink.receive!(fd, 10);
+      assert.is(more, true);
+      await sink(piece.subarray(1, 4));
+      await sink(piece.subarray(6, 9));
+    }
+  });
+  assert.equal([outcome, written, free()], ['done', 'zeroonetwoonetwo', 3]);
+  closeSync(fd);
+  assert.is(holders(), 0);
+});
+
+test('no worker is free: the bytes come through the sink', async () => {
+  const fd = openSync(path, 'w');
+  const receive: Receive = async (_into, { ended }) => {
+    ended?.();
+    throw new S3Error('SlowDown');
+  };
+  const { outcome, written, free } = await bring(receive, async (sink) => {
+    const { piece, more } = await sink.receive!(fd, MiB);
+    assert.equal([piece.length, more], [0, false]);
+    await sink(Buffer.from('through'));
+  });
+  assert.equal([outcome, written, free()], ['done', 'through', 3]);
+  closeSync(fd);
+  assert.is(holders(), 0);
+});
+
+test('a worker that hangs: the upload fails, and nobody gets what the worker may still write to or read from', async () => {
+  const fd = openSync(path, 'w');
+  let ended: (() => void) | undefined;
+  const receive: Receive = async (_into, options) => {
+    ended = options.ended;
+    throw new S3Error('SlowDown');
+  };
+  const { outcome, free } = await bring(receive, async (sink) => {
+    await sink.receive!(fd, MiB);
+  });
+  assert.is(outcome, 'SlowDown');
+  closeSync(fd);
+  assert.equal([free(), holders()], [0, 1]);
+  ended!();
+  assert.equal([free(), holders()], [3, 0]);
+});
+
+test('bytes are moved within shared memory, and never beyond', () => {
+  const chunk = Buffer.from(new SharedArrayBuffer(64));
+  chunk.write('0123456789');
+  moveBytes(chunk.subarray(2), chunk.subarray(0, 8));
+  assert.is(chunk.toString('latin1', 0, 10), '0101234567');
+  moveBytes(chunk, chunk.subarray(4, 4));
+  assert.throws(() => moveBytes(chunk.subarray(60), Buffer.alloc(5)), /room/);
+});
+
+test('a long file that was replaced is closed soon, a short one at once', async () => {
+  closeReplaced(openSync(path, 'w'), 1);
+  assert.is(holders(), 0);
+  closeReplaced(openSync(path, 'w'), 1 << 30);
+  assert.is(holders(), 1);
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.is(holders(), 0);
+});
+
+test.run();
