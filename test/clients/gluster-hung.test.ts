@@ -316,4 +316,21 @@ test('the gateway is stopped while one hangs, and started', async () => {
   );
 });
 
+test('that of the root hangs: the process lives, refuses in time, and all comes back', async () => {
+  const [well] = volumes;
+  const live = async () => (await withTimeout('an answer', 2_000, fetch(`${gateway.endpoint}/.tidegate/live`))).status;
+  await read('well', 'small');
+  for (let round = 0; round < 3; round++) {
+    well.hang();
+    const asked = requests('well', 60 + round).map((ask, n) => refused(ask(), `round ${round}, request ${n}`));
+    for (let i = 0; i < 10; i++) {
+      await sleep(100);
+      assert.is(await live(), 200);
+    }
+    await Promise.all(asked);
+    well.goOn();
+    await until('the return', 10_000, () => read('well', 'small').catch(() => undefined));
+  }
+});
+
 gluster.run();
