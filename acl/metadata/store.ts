@@ -13,6 +13,8 @@ export interface Loaded {
   packed?: Packed;
   /** The attribute names an overflow file that is not there: its file was replaced this moment, or it is lost. */
   incomplete: boolean;
+  /** The attribute could not be read. */
+  unread?: true;
   /** Part of it lies in an overflow file. */
   overflows?: true;
   /** Removes what lies outside of the attribute, once the file is gone. Keep the file open until then: its inode number names the sidecar. */
@@ -32,7 +34,8 @@ export const loadRecord = (bucket: MetaGround, fd: number, stat: Stat): Loaded =
   if (value === -E.EOPNOTSUPP) return loadSidecar(bucket, fd, stat);
   // A network filesystem does not tell the attributes of a file that has lost its name, although it is open.
   if (value === -E.ESTALE || value === -E.ENOENT) return { ...none, incomplete: true };
-  const decoded = typeof value === 'number' ? undefined : decode(value);
+  if (typeof value === 'number') return value === -E.ENODATA ? none : { ...none, unread: true };
+  const decoded = decode(value);
   if (!decoded || (isDirectory(stat) && !isOfDirectory(decoded.stamp, stat))) return none;
   const { overflow, ...packed } = decoded;
   if (!overflow) return { packed, incomplete: false, forget: nothing, supersede: nothing };

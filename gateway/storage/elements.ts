@@ -3,10 +3,10 @@
  * serves everybody, does not stand still over a thousand objects.
  */
 import { encodeKey, escapeXml, timestamp } from '../reply-text.js';
-import type { ElementForm, ElementPage, ListPage } from './types.js';
+import type { ElementForm, ElementPage, ListedObject, ListPage } from './types.js';
 
-/** Bytes for an element, where its keys are of common length. */
-const roughly = 512;
+/** Bytes for an element, with a key of common length. */
+const roughly = 384;
 
 export function writeElements(page: ListPage, form: ElementForm): ElementPage {
   const { objects, prefixes, next } = page;
@@ -15,14 +15,18 @@ export function writeElements(page: ListPage, form: ElementForm): ElementPage {
   const ownerPlaces = new Uint32Array(form.owner ? objects.length * 2 : 0);
   const open = `<${form.name}><Key>`;
   const close = `<StorageClass>STANDARD</StorageClass></${form.name}>`;
-  const out = createText(objects.length * roughly);
+  const out = createText((objects.length + 2) * roughly);
+  // Files of one directory often have the same of these.
+  let [seconds, between] = [Number.NaN, ''];
+  let [sum, sumText]: [ListedObject['checksum'], string] = [undefined, ''];
   for (const [i, { key, lastModified, etag, checksum, size, owner }] of objects.entries()) {
-    const sum = checksum
-      ? `<ChecksumAlgorithm>${checksum.algorithm}</ChecksumAlgorithm><ChecksumType>${checksum.type}</ChecksumType>`
-      : '';
     const name = escapeXml(encode(key));
-    const head = `${open}${name}</Key>${form.extra}<LastModified>${timestamp(lastModified)}</LastModified>`;
-    const text = `${head}<ETag>&quot;${escapeXml(etag)}&quot;</ETag>${sum}<Size>${size}</Size>`;
+    if (Math.floor(lastModified / 1000) !== seconds) {
+      seconds = Math.floor(lastModified / 1000);
+      between = `</Key>${form.extra}<LastModified>${timestamp(lastModified)}</LastModified><ETag>&quot;`;
+    }
+    if (checksum !== sum) [sum, sumText] = [checksum, checksum ? sumElements(checksum) : ''];
+    const text = `${open}${name}${between}${escapeXml(etag)}&quot;</ETag>${sumText}<Size>${size}</Size>`;
     if (!form.owner) {
       out.write(text + close);
       continue;
@@ -35,7 +39,8 @@ export function writeElements(page: ListPage, form: ElementForm): ElementPage {
   }
   const below = createText(prefixes.length * (roughly / 4));
   for (const prefix of prefixes) {
-    below.write(`<CommonPrefixes><Prefix>${escapeXml(encode(prefix))}</Prefix></CommonPrefixes>`);
+    const name = escapeXml(encode(prefix));
+    below.write(`<CommonPrefixes><Prefix>${name}</Prefix></CommonPrefixes>`);
   }
   return {
     objects: out.bytes(),
@@ -47,6 +52,9 @@ export function writeElements(page: ListPage, form: ElementForm): ElementPage {
     ownerPlaces,
   };
 }
+
+const sumElements = ({ algorithm, type }: NonNullable<ListedObject['checksum']>): string =>
+  `<ChecksumAlgorithm>${algorithm}</ChecksumAlgorithm><ChecksumType>${type}</ChecksumType>`;
 
 /** Text that grows, in UTF-8. */
 function createText(expected: number) {

@@ -7,7 +7,7 @@ import { settledAfter } from './clock.js';
 import { actingNumber } from './identity.js';
 import { AT_STATX_FORCE_SYNC } from './linux.js';
 import { isOfLocal } from './mounts.js';
-import { lookAt, seenDev, seenWords, WORD } from './status.js';
+import { fstat, lookAt, type Stat, seenDev, seenWords, WORD } from './status.js';
 
 /** The words of a status that are compared. */
 const words = [
@@ -60,11 +60,29 @@ export const lookFor = (directory: number, name: string): boolean => {
   return true;
 };
 
+/** What was seen of an open directory, and is known of it. */
+export interface Look<Known> {
+  stat: Stat;
+  known: Known | undefined;
+  /** To `remember` more of it. */
+  seen: Sight | undefined;
+}
+
+export const lookForOpen = <Known>(fd: number): Look<Known> => {
+  let stat = fstat(fd);
+  let slot = find();
+  if (slot >= 0 && !isOfLocal(stat.dev)) {
+    stat = fstat(fd, AT_STATX_FORCE_SYNC);
+    slot = find();
+  }
+  return { stat, known: slot < 0 ? undefined : (values[slot] as Known), seen: sight() };
+};
+
 /** What is known of what `lookFor` saw last; undefined: nothing. */
 export const recall = (): unknown => (found < 0 ? undefined : values[found]);
 
 /**
- * What `lookAt` or `fstat` saw last, to `remember` something about it; undefined when it has changed too recently for that.
+ * What was seen last, to `remember` something about it; undefined when it has changed too recently for that.
  * To be asked for before what shall be remembered is read.
  */
 export const sight = (): Sight | undefined => {

@@ -7,7 +7,7 @@ import { S3Error } from '../../errors.js';
 import { fromBytes } from '../keys.js';
 import type { ListedObject, ObjectInfo } from '../types.js';
 import { isHot } from './clock.js';
-import { lookFor, recall, remember, type Sight, sight } from './known.js';
+import { type Look, lookFor, recall, remember, type Sight, sight } from './known.js';
 import { directoryObject, findObject, isFile, isPublished, LOOKS, lostItsName, milliseconds, READ } from './lookup.js';
 import type { BucketDir } from './paths.js';
 import {
@@ -149,15 +149,39 @@ export const isShown = (bucket: BucketDir, directory: number, name: string): boo
   return false;
 };
 
+/** What listings remember of a directory (`known.ts`). */
+export interface KnownDirectory {
+  /** The length of a file's name in it. */
+  file?: number;
+  /** It is no object. */
+  bare?: boolean;
+}
+
+/** Adds to what is known of a directory. */
+export const keepDirectory = (look: Look<KnownDirectory>, more: KnownDirectory): void => {
+  look.known = { ...look.known, ...more };
+  if (look.seen) remember(look.seen, look.known);
+};
+
 /**
  * The object that an open directory is; undefined when it is none.
- * @param directory not opened with O_PATH @param keyBytes ends in `/`, latin1
+ * @param directory not opened with O_PATH @param look of a moment ago @param keyBytes ends in `/`, latin1
  */
-export const listedMarker = (bucket: BucketDir, directory: number, keyBytes: string): ListedObject | undefined => {
-  if (directory < 0) return undefined;
-  const stat = fstat(directory);
+export const listedMarker = (
+  bucket: BucketDir,
+  directory: number,
+  look: Look<KnownDirectory>,
+  keyBytes: string,
+): ListedObject | undefined => {
+  // A sidecar comes and goes without its directory.
+  const { sidecars } = bucket.ground;
+  if (!sidecars && look.known?.bare) return undefined;
+  const { stat } = look;
   const loaded = loadRecord(bucket, directory, stat);
-  if (!loaded.packed?.marker) return undefined;
+  if (!loaded.packed?.marker) {
+    if (!sidecars && !loaded.incomplete && !loaded.unread) keepDirectory(look, { bare: true });
+    return undefined;
+  }
   const info = markerInfo(bucket, fromBytes(keyBytes), { fd: directory, stat, loaded });
   return info && listed(info);
 };

@@ -51,9 +51,10 @@ let cached = 0;
 /**
  * The items of an open directory from `from` on (inclusive), as many as fit, two at least. `fd` must stand at its
  * beginning.
+ * @param before its status, if it was looked at a moment ago
  */
-export function namesFrom(fd: number, from: string, limit = stretchBytes): Names {
-  let stat = fstat(fd);
+export function namesFrom(fd: number, from: string, limit = stretchBytes, before?: Stat): Names {
+  let stat = before ?? fstat(fd);
   let key = keyOf(stat);
   if (cache.has(key) && !isOfLocal(stat.dev)) {
     stat = fstat(fd, AT_STATX_FORCE_SYNC);

@@ -10,15 +10,14 @@ import { writeElements } from '../elements.js';
 import { maxKeyBytes, toBytes } from '../keys.js';
 import { type KeyCursor, listPage } from '../listing.js';
 import type { ElementForm, ElementPage, ListedObject, ListPage, ListRequest } from '../types.js';
-import { lookFor, recall, remember, sight } from './known.js';
-import { isShown, listedFile, listedMarker } from './listed.js';
+import { lookFor, lookForOpen, recall } from './known.js';
+import { isShown, type KnownDirectory, keepDirectory, listedFile, listedMarker } from './listed.js';
 import { isSegment, itemOf, type Names, namesFrom, stretchBytes } from './names.js';
 import { type BucketDir, type Ground, withBucket } from './paths.js';
 import {
   close,
   E,
   errnoError,
-  fstat,
   getdents64,
   isErrno,
   O_DIRECTORY,
@@ -28,6 +27,7 @@ import {
   parseEntries,
   RESOLVE_INSIDE,
   rawPath,
+  type Stat,
   tryOpenat2,
 } from './syscalls.js';
 import { handOver } from './worker-loop.js';
@@ -40,6 +40,8 @@ interface Level {
   fd: number;
   /** Something was read through `fd` already. */
   read: boolean;
+  /** Its status before anything was read. */
+  stat?: Stat | undefined;
   /** The items that come next: those >= `from`, or > `from`. */
   from: string;
   exclusive: boolean;
@@ -160,7 +162,8 @@ export function walk(bucket: BucketDir, base: string, shallow: boolean, stretch 
       level.fd = again;
       if (again < 0) return false;
     }
-    level.names = tolerant(() => namesFrom(level.fd, level.from, stretch));
+    level.names = tolerant(() => namesFrom(level.fd, level.from, stretch, level.stat));
+    level.stat = undefined;
     level.read = true;
     if (!level.names) return false;
     level.index = lowerBound(level.names.items, level.from, 0);
@@ -174,6 +177,13 @@ export function walk(bucket: BucketDir, base: string, shallow: boolean, stretch 
       level.read = false;
     }
     return level.fd;
+  };
+
+  const markerAt = (level: Level, key: string): ListedObject | undefined => {
+    if (level.fd < 0) return undefined;
+    const look = lookForOpen<KnownDirectory>(level.fd);
+    if (!level.read) level.stat = look.stat;
+    return listedMarker(bucket, level.fd, look, key);
   };
 
   /** Whether the marker of a directory is not behind the target. */
@@ -233,7 +243,7 @@ export function walk(bucket: BucketDir, base: string, shallow: boolean, stretch 
         if (pendingMarker !== undefined) {
           const key = pendingMarker;
           pendingMarker = undefined;
-          const marker = wanted(key) ? tolerant(() => listedMarker(bucket, level.fd, key)) : undefined;
+          const marker = wanted(key) ? tolerant(() => markerAt(level, key)) : undefined;
           if (marker) {
             current = marker;
             return key;
@@ -305,16 +315,15 @@ function holdsKey(bucket: BucketDir, at: number, item: string, directory: string
   // Of a file that is shown only when it is published, its directory does not tell.
   const { synced } = bucket.ground;
   if (!synced && tolerant(() => lookFor(at, item.slice(0, -1)))) {
-    const known = recall() as Inside | undefined;
-    if (known && directory.length + known.file <= maxKeyBytes) return true;
+    const { file } = (recall() as KnownDirectory | undefined) ?? {};
+    if (file !== undefined && directory.length + file <= maxKeyBytes) return true;
   }
   const waiting = [directory];
   for (let dir = waiting.pop(); dir !== undefined; dir = waiting.pop()) {
     const fd = openDirectory(bucket.fd, searched(dir));
     if (fd < 0) continue;
     try {
-      if (!synced && dir === directory) fstat(fd);
-      const seen = synced || dir !== directory ? undefined : sight();
+      const look = lookForOpen<KnownDirectory>(fd);
       let file: string | undefined;
       let looked = false;
       for (let used: number; file === undefined && (used = getdents64(fd, probeBuffer)) > 0; ) {
@@ -327,14 +336,14 @@ function holdsKey(bucket: BucketDir, at: number, item: string, directory: string
         parseEntries(probeBuffer, used, each, () => file !== undefined);
         if (file !== undefined || looked) continue;
         // Mostly there is a file, and no need to read the record.
-        if (listedMarker(bucket, fd, dir)) return true;
+        if (listedMarker(bucket, fd, look, dir)) return true;
         looked = true;
       }
       if (file !== undefined) {
-        if (seen) remember(seen, { file: file.length } satisfies Inside);
+        if (!synced) keepDirectory(look, { file: file.length });
         return true;
       }
-      if (!looked && listedMarker(bucket, fd, dir)) return true;
+      if (!looked && listedMarker(bucket, fd, look, dir)) return true;
     } catch (error) {
       if (!isErrno(error) || !skippable.has(error.errno)) throw error;
     } finally {
@@ -342,11 +351,6 @@ function holdsKey(bucket: BucketDir, at: number, item: string, directory: string
     }
   }
   return false;
-}
-
-/** What is remembered of a directory: the length of a file's name in it. */
-interface Inside {
-  file: number;
 }
 
 /** One page of a bucket, see `listPage`. */

@@ -21,7 +21,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { saveRecord } from '../../../acl/metadata/store.js';
+import { directoryStamp } from '../../../acl/metadata/stamp.js';
+import { clearRecord, saveRecord } from '../../../acl/metadata/store.js';
 import { SETTLED_MS } from '../../../gateway/storage/posix/clock.js';
 import { as, canSwitch } from '../../../gateway/storage/posix/identity.js';
 import { countCalls } from '../../../gateway/storage/posix/libc.js';
@@ -77,6 +78,16 @@ function record(ground: Ground, path: string, letter: string, lasting = true): v
     const { size, mtimeNs, ino } = fstat(fd);
     const stamp = { size, mtimeNs, ino, bound: lasting ? 7n * 2n ** 60n : BigInt(Date.now() + 500) * 1_000_000n };
     saveRecord(bucket, fd, fstat(fd), { stamp, meta: { etag: etagOf(letter), headers: {}, user: {} } });
+    closeSync(fd);
+  });
+}
+
+/** Makes a directory an object. */
+function mark(ground: Ground, path: string): void {
+  withBucket(ground, 'read', (bucket) => {
+    const fd = openSync(path, 'r');
+    const stat = fstat(fd);
+    saveRecord(bucket, fd, stat, { stamp: directoryStamp(stat), marker: { modified: 1_700_000_000_000 } });
     closeSync(fd);
   });
 }
@@ -224,6 +235,29 @@ for (const where of roots) {
     writeFileSync(at('filled/file'), '');
     assert.equal(prefixes(ground), ['filled/', 'kept/', 'renamed/']);
   });
+
+  for (const sidecars of [false, true]) {
+    test(`a directory that becomes an object, and a record that is replaced${sidecars ? ', in sidecars' : ''}`, async () => {
+      const ground = { ...newBucket(), sidecars };
+      const file = object(ground, 'k', 'a');
+      const directory = join(ground.path, 'd');
+      mkdirSync(directory);
+      const see = () => [shown(ground).map(([key, , etag]) => (key === 'k' ? etag : key)), prefixes(ground)];
+      await settle();
+      for (let i = 0; i < 3; i++) assert.equal(see(), [[etagOf('a')], []]);
+      record(ground, file, 'b');
+      mark(ground, directory);
+      for (let i = 0; i < 3; i++) assert.equal(see(), [['d/', etagOf('b')], ['d/']]);
+      await settle();
+      for (let i = 0; i < 3; i++) assert.equal(see(), [['d/', etagOf('b')], ['d/']]);
+      withBucket(ground, 'write', (bucket) => {
+        const fd = openSync(directory, 'r');
+        clearRecord(bucket, fd, fstat(fd));
+        closeSync(fd);
+      });
+      assert.equal(see(), [[etagOf('b')], []]);
+    });
+  }
 
   test('a directory moved to where its keys are too long is no prefix any more', async () => {
     const ground = newBucket();
