@@ -97,5 +97,6 @@ export async function pageReply(
   const owners = await Promise.all(page.owners.map((id) => ownerOf(context, id)));
   const elements = owners.map((owner) => writeElement('Owner', { ...owner }));
   const bytes = writeAround(document, [withOwners(page, elements), page.prefixes]);
+  page.done?.();
   return { body: { bytes, type: 'application/xml' } };
 }

@@ -8,14 +8,15 @@ import type { ElementForm, ElementPage, ListedObject, ListPage } from './types.j
 /** Bytes for an element, with a key of common length. */
 const roughly = 384;
 
-export function writeElements(page: ListPage, form: ElementForm): ElementPage {
+/** @param into memory for the objects, if it is enough */
+export function writeElements(page: ListPage, form: ElementForm, into?: ArrayBuffer): ElementPage {
   const { objects, prefixes, next } = page;
   const encode = form.encoded ? encodeKey : (text: string) => text;
   const owners: (string | undefined)[] = [];
   const ownerPlaces = new Uint32Array(form.owner ? objects.length * 2 : 0);
   const open = `<${form.name}><Key>`;
   const close = `<StorageClass>STANDARD</StorageClass></${form.name}>`;
-  const out = createText((objects.length + 2) * roughly);
+  const out = createText((objects.length + 2) * roughly, into);
   // Files of one directory often have the same of these.
   let [seconds, between] = [Number.NaN, ''];
   let [sum, sumText]: [ListedObject['checksum'], string] = [undefined, ''];
@@ -57,8 +58,8 @@ const sumElements = ({ algorithm, type }: NonNullable<ListedObject['checksum']>)
   `<ChecksumAlgorithm>${algorithm}</ChecksumAlgorithm><ChecksumType>${type}</ChecksumType>`;
 
 /** Text that grows, in UTF-8. */
-function createText(expected: number) {
-  let bytes = Buffer.allocUnsafeSlow(expected);
+function createText(expected: number, into?: ArrayBuffer) {
+  let bytes = into && into.byteLength >= expected ? Buffer.from(into) : Buffer.allocUnsafeSlow(expected);
   let used = 0;
   return {
     /** @returns the bytes that there are now */

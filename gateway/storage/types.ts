@@ -238,6 +238,8 @@ export interface ElementPage {
   nextIsKey: boolean;
   /** The owners that occur; undefined: none is stored. */
   owners: (string | undefined)[];
+  /** Called when the bytes are not needed any more: others may be written in their place. */
+  done?(): void;
   /** Of each object in turn: where in `objects` its element Owner belongs, and the index of the owner. */
   ownerPlaces: Uint32Array;
 }

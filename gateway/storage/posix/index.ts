@@ -52,6 +52,9 @@ export interface PosixOptions {
 const SMALL_BYTES = 128 * 1024;
 /** Milliseconds in which a small body comes from a sender that does not take its time. */
 const PROMPT_MS = 20;
+/** Memory that is kept for pages of listings. */
+const SPARE = 4;
+const SPARE_BYTES = 1 << 20;
 
 /** Starts the store; rejects when a worker cannot start or the root cannot be used. */
 export const createPosixStorage = async (options: PosixOptions): Promise<Storage> => {
@@ -81,6 +84,9 @@ export const createPosixStorage = async (options: PosixOptions): Promise<Storage
   const buckets = createBuckets({ root, poolOf, documents, groundOf, directoryMode });
   const reaper =
     options.reaps === false ? undefined : startReaper(context, filesystems.root, root, buckets.listBuckets, options);
+
+  /** What pages were written into. Left to the collector, which looks seldom, it would be much. */
+  const spare: ArrayBuffer[] = [];
 
   const told = async ({ info, settled }: Published): Promise<ObjectInfo> => {
     await untilSettled(settled);
@@ -244,13 +250,20 @@ export const createPosixStorage = async (options: PosixOptions): Promise<Storage
         pool.run('listObjects', [ground, request], { actor: at.actor, context: 'read', prefer: laneOf(at.bucket) }),
       ),
     listElements: (at, request, form) =>
-      inBucket(at, (ground, pool) =>
-        pool.run('listElements', [ground, request, form], {
+      inBucket(at, async (ground, pool) => {
+        const into = spare.pop();
+        const page = await pool.run('listElements', [ground, request, form, into], {
           actor: at.actor,
           context: 'read',
           prefer: laneOf(at.bucket),
-        }),
-      ),
+          transfer: into ? [into] : [],
+        });
+        const memory = page.objects.buffer as ArrayBuffer;
+        const done = () => {
+          if (spare.length < SPARE && memory.byteLength <= SPARE_BYTES && !spare.includes(memory)) spare.push(memory);
+        };
+        return { ...page, done };
+      }),
     ...createUploads(context),
     close: async () => {
       await Promise.all([reaper?.stop(), filesystems.close()]);

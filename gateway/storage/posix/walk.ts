@@ -370,9 +370,9 @@ export function listObjects(ground: Ground, request: ListRequest): ListPage {
   });
 }
 
-/** As `listObjects`, for a reply in XML. */
-export function listElements(ground: Ground, request: ListRequest, form: ElementForm): ElementPage {
-  const page = writeElements(listObjects(ground, request), form);
+/** As `listObjects`, for a reply in XML. @param into see `writeElements` */
+export function listElements(ground: Ground, request: ListRequest, form: ElementForm, into?: ArrayBuffer): ElementPage {
+  const page = writeElements(listObjects(ground, request), form, into);
   for (const bytes of [page.objects, page.prefixes, page.ownerPlaces]) handOver(bytes.buffer as ArrayBuffer);
   return page;
 }
