@@ -3,7 +3,7 @@ import { invalidArgument } from '../errors.js';
 import type { Query } from '../http/types.js';
 import { encodeKey } from '../reply-text.js';
 import { withOwners, writeElements } from '../storage/elements.js';
-import type { ElementForm, ElementPage } from '../storage/types.js';
+import type { ElementForm, ElementPage, Sink } from '../storage/types.js';
 import { ownerOf } from './owner.js';
 import type { Context, Reply, XmlValue } from './types.js';
 import { writeAround, writeElement } from './xml/write.js';
@@ -88,6 +88,9 @@ export async function readPage(
   return context.storage.listElements(context.place, request, whole);
 }
 
+/** More bytes are not copied together: it would be much memory that waits for the collector. */
+const inOneWrite = 64 << 10;
+
 /** The reply: what is told of the page as a whole, then its objects and common prefixes. */
 export async function pageReply(
   context: Context,
@@ -96,7 +99,18 @@ export async function pageReply(
 ): Promise<Reply> {
   const owners = await Promise.all(page.owners.map((id) => ownerOf(context, id)));
   const elements = owners.map((owner) => writeElement('Owner', { ...owner }));
-  const bytes = writeAround(document, [withOwners(page, elements), page.prefixes]);
-  page.done?.();
-  return { body: { bytes, type: 'application/xml' } };
+  const [before, after] = writeAround(document);
+  const objects = withOwners(page, elements);
+  const rest = Buffer.concat([page.prefixes, after]);
+  const length = before.length + objects.length + rest.length;
+  if (length <= inOneWrite) {
+    const bytes = Buffer.concat([before, objects, rest], length);
+    page.done?.();
+    return { body: { bytes, type: 'application/xml' } };
+  }
+  const send = async (sink: Sink) => {
+    for (const piece of [before, objects, rest]) await sink(piece);
+  };
+  const close = async () => page.done?.();
+  return { headers: { 'content-type': 'application/xml' }, body: { length, send, close } };
 }

@@ -41,11 +41,11 @@ export function writeXml(document: { [root: string]: XmlValue }, withDeclaration
   return (withDeclaration ? declaration : '') + element(name, value ?? {}, xmlns);
 }
 
-/** As `writeXml`, with elements behind those of the root that are written already. */
-export function writeAround(document: { [root: string]: XmlValue }, elements: readonly Uint8Array[]): Buffer {
+/** The two ends of a document, between which elements come that are written already: behind those of the root. */
+export function writeAround(document: { [root: string]: XmlValue }): [before: Buffer, after: Buffer] {
   const text = writeXml(document);
   const end = text.lastIndexOf('</');
-  return Buffer.concat([Buffer.from(text.slice(0, end), 'utf8'), ...elements, Buffer.from(text.slice(end), 'utf8')]);
+  return [Buffer.from(text.slice(0, end), 'utf8'), Buffer.from(text.slice(end), 'utf8')];
 }
 
 /** Elements of one name, for a document of which they are a part. */
