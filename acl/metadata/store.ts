@@ -15,6 +15,8 @@ export interface Loaded {
   incomplete: boolean;
   /** The attribute could not be read. */
   unread?: true;
+  /** It lies, or would lie, in a sidecar: that comes and goes without a trace in the status of the file or directory. */
+  beside?: true;
   /** Part of it lies in an overflow file. */
   overflows?: true;
   /** Removes what lies outside of the attribute, once the file is gone. Keep the file open until then: its inode number names the sidecar. */
@@ -56,7 +58,7 @@ const loadSidecar = (bucket: MetaGround, fd: number, stat: Stat): Loaded => {
   const other = isDirectory(stat)
     ? !isOfDirectory(packed?.stamp, stat)
     : packed?.stamp?.ino !== stat.ino || judge(packed.stamp, stat) === 'changed';
-  return { incomplete: false, forget, supersede: nothing, ...(packed && !other && { packed }) };
+  return { incomplete: false, beside: true, forget, supersede: nothing, ...(packed && !other && { packed }) };
 };
 
 /**

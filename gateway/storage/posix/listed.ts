@@ -173,13 +173,11 @@ export const listedMarker = (
   look: Look<KnownDirectory>,
   keyBytes: string,
 ): ListedObject | undefined => {
-  // A sidecar comes and goes without its directory.
-  const { sidecars } = bucket.ground;
-  if (!sidecars && look.known?.bare) return undefined;
+  if (!bucket.ground.sidecars && look.known?.bare) return undefined;
   const { stat } = look;
   const loaded = loadRecord(bucket, directory, stat);
   if (!loaded.packed?.marker) {
-    if (!sidecars && !loaded.incomplete && !loaded.unread) keepDirectory(look, { bare: true });
+    if (!loaded.beside && !loaded.incomplete && !loaded.unread) keepDirectory(look, { bare: true });
     return undefined;
   }
   const info = markerInfo(bucket, fromBytes(keyBytes), { fd: directory, stat, loaded });

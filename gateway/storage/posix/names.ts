@@ -68,8 +68,8 @@ export function namesFrom(fd: number, from: string, limit = stretchBytes, before
     return known;
   }
   const now = Date.now();
-  const names = read(fd, from, limit);
-  if (now - Number(stat.ctimeNs / 1_000_000n) > settledAfter(stat.dev)) keep(key, names);
+  const { names, refused } = read(fd, from, limit);
+  if (!refused && now - Number(stat.ctimeNs / 1_000_000n) > settledAfter(stat.dev)) keep(key, names);
   return names;
 }
 
@@ -92,8 +92,12 @@ function keep(key: string, names: Names): void {
   }
 }
 
-/** Every entry passes here once; those that are among the smallest behind `from` stay. */
-function read(fd: number, from: string, limit: number): Names {
+/**
+ * Every entry passes here once; those that are among the smallest behind `from` stay.
+ * @returns `refused`: some were left out that others may be allowed to look at
+ */
+function read(fd: number, from: string, limit: number): { names: Names; refused: boolean } {
+  let refused = false;
   let items: string[] = [];
   let bytes = 0;
   let floor = '';
@@ -126,7 +130,7 @@ function read(fd: number, from: string, limit: number): Names {
   const outside = (start: number, end: number): boolean =>
     isBelow(floor, start, end) || (ceiling !== undefined && isAbove(ceiling, start, end));
   const take = (name: string, type: number): void => {
-    const item = itemOf(fd, name, type);
+    const item = itemOf(fd, name, type, () => (refused = true));
     if (item === undefined || item < floor || (ceiling !== undefined && item > ceiling)) return;
     items.push(item);
     bytes += item.length + overhead;
@@ -134,7 +138,8 @@ function read(fd: number, from: string, limit: number): Names {
   };
   for (let used: number; (used = getdents64(fd, buffer)) > 0; ) parseEntries(buffer, used, take, outside);
   items.sort();
-  return { items, from: floor, complete: ceiling === undefined, bytes: bytes + perStretch };
+  const names = { items, from: floor, complete: ceiling === undefined, bytes: bytes + perStretch };
+  return { names, refused };
 }
 
 /** Whether a name and all items made of it are smaller. */
@@ -156,10 +161,13 @@ const isAbove = (limit: string, start: number, end: number): boolean => {
   return end - start > limit.length;
 };
 
-/** The item of a directory entry; undefined for what is no object and holds none: links, FIFOs, sockets, devices, alien names. */
-export function itemOf(fd: number, name: string, type: number): string | undefined {
+/**
+ * The item of a directory entry; undefined for what is no object and holds none: links, FIFOs, sockets, devices, alien names.
+ * @param refused called for what this user may not look at
+ */
+export function itemOf(fd: number, name: string, type: number, refused?: () => void): string | undefined {
   if (!isSegment(name)) return undefined;
-  const known = type === DT_UNKNOWN ? typeOf(fd, name) : type;
+  const known = type === DT_UNKNOWN ? typeOf(fd, name, refused) : type;
   if (known === DT_REG) return name;
   return known === DT_DIR ? `${name}/` : undefined;
 }
@@ -172,14 +180,15 @@ export function isSegment(name: string): boolean {
 }
 
 /** For filesystems whose directories do not tell. */
-function typeOf(fd: number, name: string): number {
+function typeOf(fd: number, name: string, refused?: () => void): number {
   let stat: Stat | undefined;
   try {
     stat = tryStatat(fd, rawPath(name), AT_SYMLINK_NOFOLLOW);
   } catch (error) {
     // A directory that may be read but not searched.
-    if (isErrno(error) && (error.code === 'EACCES' || error.code === 'ESTALE')) return DT_UNKNOWN;
-    throw error;
+    if (!isErrno(error) || (error.code !== 'EACCES' && error.code !== 'ESTALE')) throw error;
+    refused?.();
+    return DT_UNKNOWN;
   }
   const kind = stat === undefined ? 0 : stat.mode & S_IFMT;
   if (kind === S_IFREG) return DT_REG;

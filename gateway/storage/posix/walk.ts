@@ -159,7 +159,7 @@ export function walk(bucket: BucketDir, base: string, shallow: boolean, stretch 
     if (level.fd < 0 || level.read) {
       const again = level.fd < 0 ? openDirectory(bucket.fd, level.dir.slice(0, -1)) : openDirectory(level.fd, '');
       if (level.fd >= 0) close(level.fd);
-      level.fd = again;
+      [level.fd, level.stat] = [again, undefined];
       if (again < 0) return false;
     }
     level.names = tolerant(() => namesFrom(level.fd, level.from, stretch, level.stat));
@@ -174,7 +174,8 @@ export function walk(bucket: BucketDir, base: string, shallow: boolean, stretch 
   const opened = (level: Level): number => {
     if (level.fd < 0) {
       level.fd = openDirectory(bucket.fd, level.dir.slice(0, -1));
-      level.read = false;
+      // It may be another directory by now.
+      [level.read, level.stat] = [false, undefined];
     }
     return level.fd;
   };
