@@ -27,15 +27,22 @@ const values: unknown[] = [];
 export type Sight = Uint32Array;
 
 /**
- * The first of the two places of an inode. Files made together have numbers in a row, and the same low bits in each group of
- * a filesystem's blocks.
+ * An inode has two places. Files made together have numbers in a row, which take a row of places, and the same low bits in each
+ * group of a filesystem's blocks: where two rows meet, the second place is any.
  */
-const slotOf = (ino: number, high: number, dev: number): number =>
-  (ino ^ (Math.imul((ino >>> 12) ^ Math.imul(high ^ dev, 0x85ebca6b), 0x9e3779b1) >>> 18)) & (slots - 1);
+const slotOf = (ino: number, mixed: number): number =>
+  (ino ^ (Math.imul((ino >>> 12) ^ mixed, 0x9e3779b1) >>> 18)) & (slots - 1);
+const otherOf = (ino: number, mixed: number): number => Math.imul(ino ^ mixed, 0x9e3779b1) >>> 18;
+const mix = (high: number, dev: number): number => Math.imul(high ^ dev, 0x85ebca6b);
 
+/** Where what was seen last is. */
 const find = (): number => {
-  const first = slotOf(seenWords[WORD.ino]!, seenWords[WORD.ino + 1]!, seenWords[WORD.dev + 1]!);
-  return holds(first) ? first : holds(first ^ 1) ? first ^ 1 : -1;
+  const ino = seenWords[WORD.ino]!;
+  const mixed = mix(seenWords[WORD.ino + 1]!, seenWords[WORD.dev + 1]!);
+  const first = slotOf(ino, mixed);
+  if (holds(first)) return first;
+  const other = otherOf(ino, mixed);
+  return holds(other) ? other : -1;
 };
 
 const holds = (slot: number): boolean => {
@@ -99,18 +106,12 @@ const [inoAt, devAt] = [1 + words.indexOf(WORD.ino), 1 + words.indexOf(WORD.dev 
 
 export const remember = (seen: Sight, value: unknown): void => {
   while (values.length < slots) values.push(undefined);
-  const first = slotOf(seen[inoAt]!, seen[inoAt + 1]!, seen[devAt]!);
-  // Its own place, if it has one; otherwise what came later stays.
-  const taken = (slot: number) => values[slot] !== undefined && table[slot * width + inoAt] !== seen[inoAt];
-  let slot = first;
-  if (taken(first)) {
-    slot = first ^ 1;
-    if (taken(slot)) {
-      table.copyWithin(slot * width, first * width, (first + 1) * width);
-      values[slot] = values[first];
-      slot = first;
-    }
-  }
+  const ino = seen[inoAt]!;
+  const mixed = mix(seen[inoAt + 1]!, seen[devAt]!);
+  // Its own place, if it has one, else one that is free.
+  const taken = (slot: number) => values[slot] !== undefined && table[slot * width + inoAt] !== ino;
+  const [first, other] = [slotOf(ino, mixed), otherOf(ino, mixed)];
+  const slot = taken(first) && !taken(other) ? other : first;
   table.set(seen, slot * width);
   values[slot] = value;
 };
