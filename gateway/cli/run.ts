@@ -49,15 +49,23 @@ export function subCommand(parent: Command, nameAndArguments: string, descriptio
 
 /** Parses, runs, and sets the exit code: 0 done, 1 it could not be done, 2 the command was wrong as given. */
 export async function run(program: Command, argv: readonly string[] = process.argv): Promise<void> {
-  // `s3dskey list | head -1` is no failure.
-  process.stdout.on('error', (error) => process.exit(errnoOf(error) === 'EPIPE' ? 0 : 1));
-  // A gateway goes on, whoever has stopped listening to it.
-  process.stderr.on('error', () => {});
+  survive(process.stdout, closedOutput);
+  survive(process.stderr, ignore);
   try {
     await program.parseAsync(argv);
   } catch (error) {
     process.exitCode = report(program.name(), error);
   }
+}
+
+/** `s3dskey list | head -1` is no failure. */
+const closedOutput = (error: Error): void => process.exit(errnoOf(error) === 'EPIPE' ? 0 : 1);
+/** A gateway goes on, whoever has stopped listening to it. */
+const ignore = (): void => {};
+
+/** Once, however many commands one process runs. */
+function survive(stream: NodeJS.WriteStream, handler: (error: Error) => void): void {
+  if (!stream.listeners('error').includes(handler)) stream.on('error', handler);
 }
 
 function report(name: string, error: unknown): number {
