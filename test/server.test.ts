@@ -443,6 +443,8 @@ test('close finishes what is in work, and takes nothing new', async () => {
   release();
   const reply = await running;
   assert.is(element(reply, 'Done'), 'yes');
+  // Or the client would send its next request into a connection that is about to be closed.
+  assert.is(reply.headers['connection'], 'close');
   await withTimeout('closing', 5000, closing);
   await stage.close();
 });

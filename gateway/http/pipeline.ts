@@ -77,7 +77,7 @@ export function createPipeline(options: PipelineOptions): Pipeline {
       bucket: undefined,
       key: undefined,
       awaitsContinue,
-      last: stopping,
+      last: () => stopping,
     };
     // A socket that breaks while nobody reads or writes must not become an uncaught exception.
     incoming.on('error', ignore);
@@ -122,7 +122,7 @@ async function tell(exchange: Exchange, error: unknown): Promise<unknown> {
   if (error instanceof ClientGone) return error;
   const known = error instanceof S3Error ? error : new S3Error('InternalError', { cause: error });
   try {
-    exchange.last ||= known.status >= 500 && known.code === 'InternalError';
+    if (known.status >= 500 && known.code === 'InternalError') exchange.last = () => true;
     await sendError(exchange, known);
     return known;
   } catch (second) {

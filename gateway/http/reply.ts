@@ -19,8 +19,8 @@ export interface Exchange {
   key: string | undefined;
   /** The client waits for `100 Continue`, and did not get it yet. */
   awaitsContinue: boolean;
-  /** The gateway is stopping: the connection ends with this reply. */
-  last: boolean;
+  /** Asked when the reply begins: the gateway is stopping, and the connection ends with it. */
+  last: () => boolean;
   /** Called when the reply is out, and only what the client still sends is waited for. */
   answered?: () => void;
   /** The document of an error, of APIs that have a form of their own. Default: S3's. */
@@ -107,7 +107,7 @@ function writeHead(exchange: Exchange, status: number, headers: Reply['headers']
   const unread = declaredBody(incoming) && !incoming.complete;
   const large = !(Number(incoming.headers['content-length']) <= keepAliveRemainder);
   // A client that was never told to continue may or may not send its body: the next bytes would be ambiguous.
-  if (exchange.last || (unread && (large || exchange.awaitsContinue))) all['connection'] = 'close';
+  if (exchange.last() || (unread && (large || exchange.awaitsContinue))) all['connection'] = 'close';
   outgoing.writeHead(status, all);
 }
 

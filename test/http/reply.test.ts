@@ -23,7 +23,7 @@ const exchangeOf = (incoming: http.IncomingMessage, outgoing: http.ServerRespons
   bucket: 'b',
   key: 'k',
   awaitsContinue: false,
-  last: true,
+  last: () => true,
   pace: { first: 100, every: 50 },
 });
 
