@@ -2,7 +2,7 @@
  * The benchmark: the real gateway beside what the machine can do.
  *
  *     npm run bench -- [--quick] [--json FILE] [--only TEXT,…] [--dir DIR] [--dist DIR] [--profile DIR] [--drop-caches] [--slow]
- *                      [--serve 'FLAGS of tidegate serve'] [--against URL --key KEY --secret SECRET]
+ *                      [--serve='FLAGS of tidegate serve'] [--against URL --key KEY --secret SECRET]
  *
  * Bounded in time and disk; what it makes is removed. Loopback only, but for --against.
  */
