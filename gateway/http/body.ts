@@ -149,7 +149,7 @@ function pump(incoming: IncomingMessage, { idleMs, length, receive }: PumpOption
           const taken = await receive!(fd, left);
           if (settled || taken.piece.length === 0) return;
           left -= taken.piece.length;
-          direct!.skip(taken.piece.length);
+          direct!.consume(taken.piece.length);
           idle?.refresh();
           await sink(taken.piece);
           more = taken.more;

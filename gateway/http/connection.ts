@@ -11,7 +11,7 @@ export interface Connection {
    */
   hold(): number | undefined;
   /** So many bytes of the body have been taken. @throws when Node does not see it so: the connection is then destroyed */
-  skip(bytes: number): void;
+  consume(bytes: number): void;
   /** Node goes on, where it wanted to meanwhile. */
   release(): void;
 }
@@ -60,7 +60,7 @@ export const connectionBehind = (incoming: IncomingMessage): Connection => {
       held = handle;
       return fd;
     },
-    skip(bytes) {
+    consume(bytes) {
       const at = current();
       let left = incoming.readableLength > 0 || !at ? -1 : bytes;
       while (at && left > 0) {

@@ -274,7 +274,7 @@ t('what the parser does not see so ends the connection, and is never a request',
     const connection = connectionBehind(incoming);
     assert.ok((connection.hold() ?? -1) >= 0);
     try {
-      connection.skip(2 * MiB);
+      connection.consume(2 * MiB);
     } catch (error) {
       outcome = String(error);
     }
