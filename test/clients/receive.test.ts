@@ -5,7 +5,7 @@
  */
 import { execFileSync } from 'node:child_process';
 import { createHash, createHmac } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -66,18 +66,6 @@ function same(name: string, expected: Buffer): void {
 /** Bytes that the gateway's read calls have brought: Node reads so, from sockets and files; workers do not, from sockets. */
 const readBytes = () => Number(/^rchar: (\d+)$/m.exec(readFileSync(`/proc/${gateway.pid}/io`, 'utf8'))?.[1]);
 
-/** Sockets, and files of the bucket, that the gateway has open. */
-function open(): number {
-  return readdirSync(`/proc/${gateway.pid}/fd`).filter((fd) => {
-    try {
-      const to = readlinkSync(`/proc/${gateway.pid}/fd/${fd}`);
-      return to.startsWith('socket:') || to.startsWith(gateway.bucketPath('bucket'));
-    } catch {
-      return false;
-    }
-  }).length;
-}
-
 function staged(dir = join(gateway.bucketPath('bucket'), '.tidegate/staging')): string[] {
   return existsSync(dir) ? readdirSync(dir).filter((name) => statSync(join(dir, name)).isFile()) : [];
 }
@@ -85,7 +73,7 @@ function staged(dir = join(gateway.bucketPath('bucket'), '.tidegate/staging')): 
 /** Nothing is left of what was broken off. */
 const released = (before: number) =>
   until('released descriptors and staged files', 10_000, () =>
-    open() <= before && staged().length === 0 ? true : undefined,
+    gateway.open('bucket') <= before && staged().length === 0 ? true : undefined,
   );
 
 interface Reply {
@@ -151,7 +139,7 @@ async function good(client: Client, what: string): Promise<Reply> {
 }
 
 test('sizes around the limits, one after the other on one connection, with reads in between', async () => {
-  const before = open();
+  const before = gateway.open('bucket');
   const client = await dial();
   const sizes = [...[128, 192, 1024, 1088, 2048, 3072, 4096].map((KiB) => KiB << 10), 5_000_000, 9 * MiB];
   for (const size of sizes.flatMap((each) => [each - 1, each, each + 1, each + 16_384])) {
@@ -200,7 +188,7 @@ test('requests that stand right behind a body, and come with it', async () => {
 });
 
 test('many at once, quick, slow, in odd pieces and broken off: each file is its own', async () => {
-  const before = open();
+  const before = gateway.open('bucket');
   const one = async (number: number): Promise<void> => {
     const client = await dial();
     for (let round = 0; round < 4; round++) {
@@ -245,7 +233,7 @@ test('100-continue, and a client that goes on by itself', async () => {
 });
 
 test('clients that end, break or wait in the middle', async () => {
-  const before = open();
+  const before = gateway.open('bucket');
   const body = content('h', 12 * MiB);
   const waiting = await Promise.all(Array.from({ length: 6 }, dial));
   for (const { write } of waiting) {
@@ -292,7 +280,7 @@ test('a body that is not what it was promised to be: told when all of it is in, 
 });
 
 test('more or less than declared', async () => {
-  const before = open();
+  const before = gateway.open('bucket');
   const body = content('x', 4 * MiB);
   const more = await dial();
   void more.write(Buffer.concat([head('more', body.length - MiB), body]));

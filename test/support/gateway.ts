@@ -1,6 +1,8 @@
 /** The real, built gateway as a process of its own, over a directory of its own. */
+
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readdirSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { mustRun } from './programs.js';
 import { tempDir } from './temp.js';
@@ -24,6 +26,8 @@ export interface Gateway extends Key {
   output(): string;
   /** Directory of a bucket that the first account made. */
   bucketPath(bucket: string): string;
+  /** How many sockets, and files of a bucket that the first account made, it has open. */
+  open(bucket: string): number;
   /** SIGTERM, and waits; answers the exit code. */
   stop(): Promise<number | null>;
   /** SIGKILL, and waits. */
@@ -113,6 +117,15 @@ export async function startGateway(options: GatewayOptions = {}): Promise<Gatewa
     pid,
     output: () => output,
     bucketPath: (bucket) => join(root, key.uuid, bucket),
+    open: (bucket) =>
+      readdirSync(`/proc/${pid}/fd`).filter((fd) => {
+        try {
+          const to = readlinkSync(`/proc/${pid}/fd/${fd}`);
+          return to.startsWith('socket:') || to.startsWith(join(root, key.uuid, bucket));
+        } catch {
+          return false;
+        }
+      }).length,
     stop() {
       child.kill('SIGTERM');
       return withTimeout('stopping the gateway', 40_000, ended);
