@@ -10,6 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import * as s3 from '@aws-sdk/client-s3';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { SETTLED_MS } from '../../gateway/storage/posix/clock.js';
 import { probe } from '../../gateway/storage/posix/probe.js';
 import { createCandidate } from '../../sync/leader.js';
 import { type Gateway, startGateway } from '../support/gateway.js';
@@ -229,6 +230,37 @@ test('what the compute node does to files, both show', async () => {
   }
   await put(1, 'moved/out/b.nc', 'of S3');
   assert.is(readFileSync(join(node, 'moved/out/b.nc'), 'utf8'), 'of S3');
+});
+
+test('what listings remember is asked of the server, also where the client of the filesystem would not ask', async () => {
+  const lazy = await volume.mount({ attributeTimeout: 600, entryTimeout: 600 });
+  const root = join(lazy, 'root');
+  // One thread, which lists all the time; and no engine, whose looks would tell the client of the filesystem what is new.
+  const flags = ['--sync', 'off', '--workers', '1', '--log-level', 'warn'];
+  const gateway = await startGateway({ root, key: gateways[0], flags });
+  const client = sdk(gateway);
+  const shown = async (more: Partial<s3.ListObjectsV2CommandInput> = {}) => {
+    const page = await client.send(new s3.ListObjectsV2Command({ Bucket, Prefix: 'lazy/', ...more }));
+    const below = (page.CommonPrefixes ?? []).map(({ Prefix }) => Prefix);
+    return [...(page.Contents ?? []).map(({ Key, Size }) => `${Key} ${Size}`), ...below];
+  };
+  try {
+    mkdirSync(join(node, 'lazy/below'), { recursive: true });
+    writeFileSync(join(node, 'lazy/file'), 'one');
+    writeFileSync(join(node, 'lazy/below/file'), 'two');
+    await sleep(SETTLED_MS + 500);
+    for (let times = 0; times < 3; times++) {
+      assert.equal(await shown(), ['lazy/below/file 3', 'lazy/file 3']);
+      assert.equal(await shown({ Delimiter: '/' }), ['lazy/file 3', 'lazy/below/']);
+    }
+    appendFileSync(join(node, 'lazy/file'), ', more');
+    renameSync(join(node, 'lazy/below/file'), join(node, 'lazy/moved'));
+    assert.equal(await shown(), ['lazy/file 9', 'lazy/moved 3']);
+    assert.equal(await shown({ Delimiter: '/' }), ['lazy/file 9', 'lazy/moved 3']);
+  } finally {
+    client.destroy();
+    assert.is(await gateway.stop(), 0);
+  }
 });
 
 test('one leads a bucket, on whichever client', async () => {
