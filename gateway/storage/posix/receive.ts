@@ -35,6 +35,11 @@ export const receiveBody = async (
   /** Our own descriptor of the connection: Node may close its, and give the number to another client, at any moment. */
   let connection = -1;
   const atConnection = createBusy();
+  /** The body has failed, or was whole: chunks and connection are no longer ours. */
+  let over = false;
+  const requireOngoing = (): void => {
+    if (over) throw new S3Error('IncompleteBody');
+  };
 
   /** Hands on what is in the chunk, and waits for the next one. */
   const pass = async (): Promise<void> => {
@@ -48,6 +53,7 @@ export const receiveBody = async (
     passed[at] = done;
     [at, used] = [(at + 1) % CHUNKS, 0];
     await passed[at];
+    requireOngoing();
   };
   const take = async (bytes: Uint8Array): Promise<void> => {
     for (let done = 0; done < bytes.length; ) {
@@ -60,9 +66,9 @@ export const receiveBody = async (
   };
   const receive = async (room: Uint8Array): Promise<number> => {
     const [filled, left] = [busy.begin(), atConnection.begin()];
-    let over = false;
+    let past = false;
     const ended = () => {
-      over = true;
+      past = true;
       filled();
       left();
     };
@@ -74,13 +80,14 @@ export const receiveBody = async (
       return await pool.run('receive', [connection, room, turn], options);
     } catch (error) {
       // No worker was free for so long that none will do it: what has come can still come through the sink.
-      if (over && error instanceof S3Error && error.code === 'SlowDown') return 0;
+      if (past && error instanceof S3Error && error.code === 'SlowDown') return 0;
       throw error;
     } finally {
       receiving--;
     }
   };
   const sink: Sink = (bytes) => {
+    requireOngoing();
     const chunk = chunks[at]!;
     if (bytes.buffer === chunk.buffer) {
       // Received here; without what framed it, it moves up.
@@ -93,6 +100,7 @@ export const receiveBody = async (
   };
   if (size >= DIRECT_BYTES) {
     sink.receive = async (descriptor, most) => {
+      requireOngoing();
       if (connection < 0) connection = tryDuplicate(descriptor);
       if (size - used < LEAST_BYTES) await pass();
       const room = chunks[at]!.subarray(used, used + most);
@@ -105,6 +113,7 @@ export const receiveBody = async (
     if (used > 0) await pass();
     await Promise.all(passed);
   } finally {
+    over = true;
     // Another stream's bytes must never be in a chunk that a worker is at, nor may it take those of another client: they come
     // back when a mount that hangs does.
     atConnection.after(() => connection >= 0 && close(connection));

@@ -10,7 +10,7 @@ import { moveBytes } from '../../../gateway/storage/posix/libc.js';
 import type { Pool, RunOptions } from '../../../gateway/storage/posix/pool.js';
 import { receiveBody } from '../../../gateway/storage/posix/receive.js';
 import { closeReplaced } from '../../../gateway/storage/posix/syscalls.js';
-import type { Body } from '../../../gateway/storage/types.js';
+import type { Body, Sink } from '../../../gateway/storage/types.js';
 import { tempDir } from '../../support/temp.js';
 
 const test = suite('posix receive');
@@ -105,6 +105,50 @@ test('a worker that hangs: the upload fails, and nobody gets what the worker may
   ended!();
   assert.equal([free(), holders()], [3, 0]);
 });
+
+const still: Record<string, (sink: Sink, fd: number) => unknown> = {
+  'a piece': (sink) => sink(Buffer.from('late')),
+  'what a worker should take': (sink, fd) => sink.receive!(fd, MiB),
+};
+for (const [what, bring] of Object.entries(still)) {
+  test(`a body breaks off while ${what} waits for a chunk: it goes nowhere`, async () => {
+    const fd = openSync(path, 'w');
+    const buffers = createBuffers({ tiers: [{ bytes: MiB, limit: 3 }] });
+    const calls: { op: string; ended: () => void; resolve: (value?: unknown) => void }[] = [];
+    const run = (op: string, _args: unknown, { ended }: RunOptions) =>
+      new Promise((resolve) => calls.push({ op, ended: ended!, resolve }));
+    const pool = { size: 4, run } as unknown as Pool;
+    let waiting: unknown;
+    const read: Body['read'] = async (sink) => {
+      for (let i = 0; i < 3; i++) await sink(Buffer.alloc(MiB, 'a'));
+      waiting = bring(sink, fd);
+      throw new S3Error('IncompleteBody');
+    };
+    const where = { pool, lane: 0, id: 1 };
+    const outcome = await receiveBody({ buffers } as StoreContext, actor, { length: 4 * MiB, read }, where).catch(
+      (error) => error.code,
+    );
+    assert.is(outcome, 'IncompleteBody');
+    assert.equal(
+      calls.map(({ op }) => op),
+      ['transferWrite', 'transferWrite', 'transferWrite'],
+    );
+    const others = buffers.acquire(3);
+    for (const { ended } of calls) ended();
+    const chunks = await others;
+    for (const chunk of chunks) chunk.fill('z');
+    for (const { resolve } of calls.splice(0)) resolve();
+    const end = await (waiting as Promise<unknown>).then(
+      () => 'taken',
+      (error) => error.code,
+    );
+    assert.is(end, 'IncompleteBody');
+    assert.equal(calls, [], 'no worker is told to do anything');
+    for (const chunk of chunks) assert.ok(chunk.every((byte) => byte === 0x7a));
+    closeSync(fd);
+    assert.is(holders(), 0);
+  });
+}
 
 test('bytes are moved within shared memory, and never beyond', () => {
   const chunk = Buffer.from(new SharedArrayBuffer(64));
