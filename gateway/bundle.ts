@@ -11,7 +11,12 @@ const repository = resolve(import.meta.dirname, '../..');
 const out = join(import.meta.dirname, 'cli');
 
 const commands = ['tidegate', 's3dskey', 's3dsbucket', 'show-cs-usage', 'show-cs-quota'];
-const threads = ['gateway/storage/posix/worker.ts', 'sync/watch-thread.ts', 'sync/process.ts'];
+const threads = [
+  'gateway/storage/posix/worker.ts',
+  'gateway/storage/md5/md5-thread.ts',
+  'sync/watch-thread.ts',
+  'sync/process.ts',
+];
 
 // Their names tell their content: those of an older build would stay for ever.
 for (const name of readdirSync(out)) if (name.startsWith('part-')) rmSync(join(out, name));

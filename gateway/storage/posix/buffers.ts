@@ -5,8 +5,12 @@
  * clients as fit into a sensible amount of memory. Streams beyond those get smaller ones: slower, but served.
  */
 import { S3Error } from '../../errors.js';
+import { MOST_THREADS } from '../md5/hasher.js';
+import { createMemory, PAGE, type SharedMemory } from '../md5/memory.js';
 
 export interface Buffers {
+  /** In which all chunks lie, behind a page for each thread that digests. */
+  memory: SharedMemory;
   /**
    * `count` chunks of one size at once: a stream that needs two must not hold one while it waits for the other, or
    * streams that hold one each wait for one another for ever. First come, first served. Rejects with SlowDown after
@@ -52,6 +56,15 @@ export const createBuffers = (options: BuffersOptions = {}): Buffers => {
   const { waitMs = 30_000 } = options;
   const tiers = (options.tiers ?? defaults).map((tier) => ({ ...tier, free: [] as Buffer[], lent: new Set<Buffer>() }));
   const waiting: Waiter[] = [];
+  const reserved = MOST_THREADS * PAGE;
+  const memory = createMemory(tiers.reduce((sum, { bytes, limit }) => sum + bytes * limit, reserved));
+  /** From here on there are no chunks yet. */
+  let unused = reserved;
+
+  const make = (bytes: number): Buffer => {
+    unused += bytes;
+    return Buffer.from(memory.buffer, unused - bytes, bytes);
+  };
 
   const take = (count: number, bytes = Number.POSITIVE_INFINITY): Buffer[] | undefined => {
     const tier = tiers.find((each, at) => {
@@ -60,7 +73,7 @@ export const createBuffers = (options: BuffersOptions = {}): Buffers => {
     });
     if (!tier) return undefined;
     return Array.from({ length: count }, () => {
-      const chunk = tier.free.pop() ?? Buffer.from(new SharedArrayBuffer(tier.bytes));
+      const chunk = tier.free.pop() ?? make(tier.bytes);
       tier.lent.add(chunk);
       return chunk;
     });
@@ -77,6 +90,7 @@ export const createBuffers = (options: BuffersOptions = {}): Buffers => {
   };
 
   return {
+    memory,
     acquire: (count, bytes) => {
       if (tiers.every((tier) => count > tier.limit)) return Promise.reject(new RangeError(`${count} chunks at once`));
       // Nobody overtakes those who wait already.

@@ -3,6 +3,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { unpackActAs } from '../../../acl/act-as.js';
 import { S3Error } from '../../errors.js';
 import { unpackEtagPolicy } from '../etag-policy.js';
+import type { Hasher } from '../md5/hasher.js';
 import type { Bucket, Documents, Place } from '../types.js';
 import { unpackVisibility } from '../visibility.js';
 import { unprepared } from './areas.js';
@@ -15,6 +16,7 @@ export interface StoreContext {
   /** The threads for files of a bucket: see `Filesystems.poolOf`. */
   poolOf(bucket: Pick<Bucket, 'path'>): Pool;
   buffers: Buffers;
+  hasher: Hasher;
   documents: Documents;
   groundOf(bucket: Bucket): Ground;
   /**
@@ -79,7 +81,7 @@ export const createInBucket = (
 
 export const createContext = (
   poolOf: PoolOf,
-  buffers: Buffers,
+  { buffers, hasher }: Pick<StoreContext, 'buffers' | 'hasher'>,
   documents: Documents,
   settings: GroundSettings,
 ): StoreContext => {
@@ -87,6 +89,7 @@ export const createContext = (
   return {
     poolOf,
     buffers,
+    hasher,
     documents,
     groundOf,
     inBucket,

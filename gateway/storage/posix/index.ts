@@ -4,6 +4,7 @@ import { mkdir, realpath } from 'node:fs/promises';
 import { S3Error } from '../../errors.js';
 import { createDigests, loadDigests } from '../digest.js';
 import { assertStorableKey, isStorableKey } from '../keys.js';
+import { createHasher } from '../md5/hasher.js';
 import type { Body, Bucket, ObjectInfo, OpenObject, Place, PutRequest, Storage } from '../types.js';
 import { createBuckets } from './buckets.js';
 import { type BuffersOptions, createBuffers } from './buffers.js';
@@ -73,8 +74,9 @@ export const createPosixStorage = async (options: PosixOptions): Promise<Storage
     throw error;
   }
   const buffers = createBuffers(options.buffers);
+  const hasher = createHasher(buffers.memory);
   const documents = createDocuments(root, filesystems.root, { warn: (message) => log?.warn({}, message), mounts });
-  const context = createContext(poolOf, buffers, documents, {
+  const context = createContext(poolOf, { buffers, hasher }, documents, {
     durability,
     sidecars,
     fileMode,
@@ -127,7 +129,7 @@ export const createPosixStorage = async (options: PosixOptions): Promise<Storage
     let begun = false;
     const { actor } = at;
     const { pool, lane, id, received } = await inBucket(at, (ground, pool) =>
-      transfer({ ground, pool, actor }, { digests: request.digests, length, chunked }, async (where) => {
+      transfer({ ground, pool, actor, hasher }, { digests: request.digests, length, chunked }, async (where) => {
         if (begun) throw new S3Error('NoSuchBucket');
         begun = true;
         await requireStillThere(at.bucket);
@@ -267,6 +269,7 @@ export const createPosixStorage = async (options: PosixOptions): Promise<Storage
     ...createUploads(context),
     close: async () => {
       await Promise.all([reaper?.stop(), filesystems.close()]);
+      await hasher.close();
     },
   };
 };

@@ -24,7 +24,7 @@ export const receiveBody = async (
   { buffers }: StoreContext,
   actor: Actor,
   body: Body,
-  { pool, lane, id, hashing }: Transferring,
+  { pool, lane, id, apart }: Transferring,
 ): Promise<void> => {
   const chunks = await buffers.acquire(CHUNKS, body.length);
   const size = chunks[0]!.length;
@@ -46,7 +46,7 @@ export const receiveBody = async (
     const full = chunks[at]!.subarray(0, used);
     const done = Promise.all([
       pool.run('transferWrite', [id, full], { actor, lane, context: 'write', ended: busy.begin() }),
-      hashing && pool.run('hashUpdate', [hashing.id, full], { lane: hashing.lane, ended: busy.begin() }),
+      apart?.update(full, busy.begin()),
     ]);
     // Looked at before the chunk is filled again, and at the end.
     done.catch(() => {});
@@ -89,9 +89,10 @@ export const receiveBody = async (
   const sink: Sink = (bytes) => {
     requireOngoing();
     const chunk = chunks[at]!;
-    if (bytes.buffer === chunk.buffer) {
+    const from = bytes.buffer === chunk.buffer ? bytes.byteOffset - chunk.byteOffset : -1;
+    // All chunks are of one memory.
+    if (from >= 0 && from < size) {
       // Received here; without what framed it, it moves up.
-      const from = bytes.byteOffset - chunk.byteOffset;
       if (from !== used) moveBytes(chunk.subarray(used), bytes);
     } else if (bytes.length > size - used) return take(bytes);
     else moveBytes(chunk.subarray(used), bytes);

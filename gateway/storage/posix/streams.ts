@@ -1,6 +1,7 @@
 /** Transfers of large payloads: a staged file in a lane, its digests in another, and what fills them. */
 import { availableParallelism } from 'node:os';
 import { S3Error } from '../../errors.js';
+import type { Hasher } from '../md5/hasher.js';
 import type { Actor, Body, Bucket, Digest, OpenObject, Received } from '../types.js';
 import type { Busy } from './busy.js';
 import type { StoreContext } from './context.js';
@@ -21,13 +22,21 @@ export interface Arrived {
   received: Received;
 }
 
+/** Digests that are made of the chunks in another thread, while the lane of the transfer writes them. */
+export interface Apart {
+  /** Takes a chunk, in the order of the calls. @param ended called once, when nobody reads it any more */
+  update(chunk: Uint8Array, ended: () => void): Promise<unknown>;
+  finish(): Promise<Received['digests']>;
+  /** Nobody wants them any more. */
+  drop(): Promise<unknown>;
+}
+
 /** Where the bytes of a transfer go. */
 export interface Transferring {
   pool: Pool;
   lane: number;
   id: number;
-  /** Another lane digests them, while the first one writes. */
-  hashing?: { lane: number; id: number };
+  apart?: Apart;
 }
 
 /** What one call copies at most, see `transferCopy`. */
@@ -50,38 +59,47 @@ export interface TransferOptions {
 
 /** Opens a transfer in a lane, lets `fill` bring the bytes, and closes the digests. Whatever fails, nothing is left. */
 export const transfer = async (
-  { ground, pool, actor }: { ground: Ground; pool: Pool; actor: Actor },
+  { ground, pool, actor, hasher }: { ground: Ground; pool: Pool; actor: Actor; hasher: Hasher },
   { digests, length, chunked = false }: TransferOptions,
   fill: (where: Transferring) => Promise<void>,
 ): Promise<Arrived> => {
   const lane = pool.lane();
   const options = { actor, lane, context: 'write' as const };
   const large = chunked && (length ?? APART_BYTES) >= APART_BYTES;
-  const slowest = SLOW.find((digest) => digests.includes(digest));
-  const apart = large && (filling + 1) * 2 <= cores ? slowest : undefined;
-  const others = digests.filter((digest) => digest !== apart);
+  const slowest = large ? SLOW.find((digest) => digests.includes(digest)) : undefined;
+  // Threads of their own do several MD5s at once; of the others each takes a core.
+  const separate = slowest === 'md5' || (filling + 1) * 2 <= cores ? slowest : undefined;
+  const others = digests.filter((digest) => digest !== separate);
   const id = await pool.run('transferOpen', [ground, others, length], {
     ...options,
     orphan: (late) => void pool.run('transferAbort', [late as number], options).catch(() => {}),
   });
-  let hashing: Transferring['hashing'];
+  let apart: Apart | undefined;
   try {
-    if (apart) hashing = await openHashing(pool, [apart]);
+    if (separate) apart = separate === 'md5' ? md5Apart(hasher) : await laneApart(pool, separate);
     filling += large ? 1 : 0;
-    await fill({ pool, lane, id, ...(hashing && { hashing }) }).finally(() => (filling -= large ? 1 : 0));
+    await fill({ pool, lane, id, ...(apart && { apart }) }).finally(() => (filling -= large ? 1 : 0));
     const received = await pool.run('transferFinish', [id], options);
-    if (hashing) Object.assign(received.digests, await pool.run('hashFinish', [hashing.id], { lane: hashing.lane }));
+    if (apart) Object.assign(received.digests, await apart.finish());
     return { pool, lane, id, received };
   } catch (error) {
-    await abortTransfer({ pool, lane, id, actor, ...(hashing && { hashing }) }, error);
+    await abortTransfer({ pool, lane, id, actor, ...(apart && { apart }) }, error);
     throw error;
   }
 };
 
-const openHashing = async (pool: Pool, digests: readonly Digest[]): Promise<{ lane: number; id: number }> => {
+const md5Apart = (hasher: Hasher): Apart => {
+  const { update, finish, drop } = hasher.begin();
+  return { update, finish: async () => ({ md5: await finish() }), drop };
+};
+
+/** A digest in another lane of the pool. */
+const laneApart = async (pool: Pool, digest: Digest): Promise<Apart> => {
   const lane = pool.lane();
   const orphan = (late: unknown) => void pool.run('hashFinish', [late as number], { lane }).catch(() => {});
-  return { lane, id: await pool.run('hashOpen', [digests], { lane, orphan }) };
+  const id = await pool.run('hashOpen', [[digest]], { lane, orphan });
+  const finish = () => pool.run('hashFinish', [id], { lane });
+  return { update: (chunk, ended) => pool.run('hashUpdate', [id, chunk], { lane, ended }), finish, drop: finish };
 };
 
 /**
@@ -89,13 +107,10 @@ const openHashing = async (pool: Pool, digests: readonly Digest[]): Promise<{ la
  * @param error why; after a filesystem has not answered, nobody waits for it once more
  */
 export const abortTransfer = async (
-  { pool, lane, id, actor, hashing }: Transferring & { actor: Actor },
+  { pool, lane, id, actor, apart }: Transferring & { actor: Actor },
   error: unknown,
 ): Promise<void> => {
-  const aborted = Promise.allSettled([
-    pool.run('transferAbort', [id], { actor, lane }),
-    hashing && pool.run('hashFinish', [hashing.id], { lane: hashing.lane }),
-  ]);
+  const aborted = Promise.allSettled([pool.run('transferAbort', [id], { actor, lane }), apart?.drop()]);
   if (!(error instanceof S3Error && error.code === 'SlowDown')) await aborted;
 };
 

@@ -40,7 +40,7 @@ export function* slices(parts: readonly Part[]): Generator<Piece[]> {
 }
 
 export const createUploads = (context: StoreContext): UploadMethods => {
-  const { poolOf, inBucket } = context;
+  const { poolOf, hasher, inBucket } = context;
   const writing = ({ actor }: Place): RunOptions => ({ actor, context: 'write' });
   const reading = ({ actor }: Place): RunOptions => ({ actor, context: 'read' });
 
@@ -67,7 +67,7 @@ export const createUploads = (context: StoreContext): UploadMethods => {
     const { actor } = at;
     // Before the bytes come: nobody should send gigabytes for an upload that has ended.
     await inBucket(at, (ground, pool) => pool.run('uploadGet', [ground, key, id], reading(at)));
-    const place = { ground: context.groundOf(at.bucket), pool: poolOf(at.bucket), actor };
+    const place = { ground: context.groundOf(at.bucket), pool: poolOf(at.bucket), actor, hasher };
     const { pool, lane, id: transferId, received } = await transfer(place, { digests, length, chunked }, fill);
     try {
       return await pool.run('partPublish', [transferId, key, id, number, seal(received)], {
@@ -92,7 +92,7 @@ export const createUploads = (context: StoreContext): UploadMethods => {
     const pool = poolOf(at.bucket);
     const size = parts.reduce((sum, part) => sum + part.size, 0);
     const joined = await transfer(
-      { ground, pool, actor: at.actor },
+      { ground, pool, actor: at.actor, hasher },
       { digests: [], length: size },
       async ({ lane, id: transferId }) => {
         for (const pieces of slices(parts)) {
