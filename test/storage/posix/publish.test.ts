@@ -1,10 +1,15 @@
 /** Publishing: atomic, conditional, without litter. */
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, openSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import type { Saved } from '../../../acl/metadata/files.js';
+import type { Stamp } from '../../../acl/metadata/stamp.js';
 import { S3Error } from '../../../gateway/errors.js';
+import type { BucketDir } from '../../../gateway/storage/posix/paths.js';
+import { settle } from '../../../gateway/storage/posix/staged.js';
+import { fstat } from '../../../gateway/storage/posix/syscalls.js';
 import { bodyOf, md5, metaOf, noise, put, readFrom, refused, request } from '../../suites/storage-tools.js';
 import { tempDir } from '../../support/temp.js';
 import { type Bench, openBench } from './store.js';
@@ -322,6 +327,21 @@ publish('sizes and digests of a copy in the kernel and through the hashes', asyn
   await source.close();
   execFileSync('cmp', [bench.file('source'), bench.file('copied/plain')]);
   execFileSync('cmp', [bench.file('source'), bench.file('copied/hashed')]);
+});
+
+publish('a rename that took long makes success wait no longer where each stamp has a time of its own', () => {
+  const fd = openSync(join(tempDir(), 'renamed'), 'w');
+  const { size, mtimeNs, ctimeNs, ino } = fstat(fd);
+  const stamps: Stamp[] = [];
+  const saved = { restamp: (stamp: Stamp) => void stamps.push(stamp), undo: () => {} };
+  // The last change came 10 ms after the stamp, and the bound has passed.
+  const early = { size, mtimeNs, ino, bound: ctimeNs - 9_000_000n };
+  settle({} as BucketDir, fd, saved as unknown as Saved, early, 0n, ctimeNs - 10_000_000n);
+  closeSync(fd);
+  assert.equal(
+    stamps.map(({ bound }) => bound - ctimeNs < 1_000_000n && bound > ctimeNs),
+    [true],
+  );
 });
 
 publish.run();
