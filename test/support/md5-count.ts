@@ -5,6 +5,7 @@
 import crypto from 'node:crypto';
 import { appendFileSync } from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
+import { BLOCK, type Program } from '../../gateway/storage/md5/program.js';
 
 const file = process.env['TIDEGATE_TEST_MD5'];
 const { createHash } = crypto;
@@ -20,6 +21,32 @@ if (file !== undefined) {
     };
     return hash;
   };
+  countPrograms(file);
   // Those who import it by name get this one too.
   syncBuiltinESMExports();
+}
+
+type Functions = Record<keyof Program, (...parameters: number[]) => void>;
+/** TypeScript has the types of this only together with those of a browser. */
+declare const WebAssembly: { Instance: new (...args: unknown[]) => { exports: object } };
+
+/** The same for those that run in WebAssembly. */
+function countPrograms(to: string): void {
+  const { Instance } = WebAssembly;
+  WebAssembly.Instance = class {
+    exports: object;
+    constructor(...args: unknown[]) {
+      this.exports = new Instance(...args).exports;
+      if (!('eight' in this.exports)) return;
+      const counting = Object.entries(this.exports as Functions).map(([name, run]) => [
+        name,
+        // A base, where the bytes of each stream are, how many blocks.
+        (...parameters: number[]) => {
+          appendFileSync(to, `${(parameters.length - 2) * parameters.at(-1)! * BLOCK}\n`);
+          run(...parameters);
+        },
+      ]);
+      this.exports = Object.fromEntries(counting);
+    }
+  };
 }

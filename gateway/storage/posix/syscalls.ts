@@ -80,10 +80,19 @@ export const close = (fd: number): void => {
 /** So long a file is that closing is felt when it was the last to hold it. Bytes. */
 const LONG = 4 << 20;
 
+/** So many of them are kept open a little longer. */
+const MOST_REPLACED = 64;
+const replaced: number[] = [];
+/** One after the other: calls that wait for this thread come in between. */
+const closeNext = (): void => {
+  close(replaced.shift()!);
+  if (replaced.length > 0) setImmediate(closeNext);
+};
+
 /** Closes a file that has perhaps no name any more. To free a long one takes milliseconds: nobody waits for that. */
 export const closeReplaced = (fd: number, size: number): void => {
-  if (size < LONG) close(fd);
-  else setImmediate(close, fd);
+  if (size < LONG || replaced.length === MOST_REPLACED) close(fd);
+  else if (replaced.push(fd) === 1) setImmediate(closeNext);
 };
 
 // ---- status: see also status.ts ------------------------------------------------------------------------------------
@@ -258,11 +267,23 @@ export const fdatasync = (fd: number): void => {
   orThrow(n1(nr.fdatasync, fd), 'fdatasync');
 };
 
-const SYNC_FILE_RANGE_WRITE = 2;
+const [SYNC_FILE_RANGE_WAIT_BEFORE, SYNC_FILE_RANGE_WRITE, SYNC_FILE_RANGE_WAIT_AFTER] = [1, 2, 4];
 
 /** Lets the kernel begin to write a range to the disk, and does not wait. A hint: what goes wrong is told by fdatasync. */
 export const beginWriting = (fd: number, offset: number, length: number): void => {
   outcome(n4(nr.sync_file_range, fd, offset, length, SYNC_FILE_RANGE_WRITE));
+};
+
+/**
+ * Waits until a range is written. That it stays, only a later fdatasync says.
+ * @throws what could not be written: the later fdatasync tells it no more
+ */
+export const awaitWritten = (fd: number, offset: number, length: number): void => {
+  const flags = SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
+  const result = outcome(n4(nr.sync_file_range, fd, offset, length, flags));
+  // Sandboxes know not all system calls.
+  if (result === -E.ENOSYS || result === -E.EPERM) fdatasync(fd);
+  else if (result < 0) throw errnoError(-result, 'sync_file_range');
 };
 
 // ---- bytes -------------------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ import {
   AT_REMOVEDIR,
   AT_SYMLINK_NOFOLLOW,
   close,
+  closeReplaced,
   E,
   errnoError,
   fstat,
@@ -269,7 +270,7 @@ export const removeUpload = (bucket: BucketDir, id: string, directory: number): 
       tryUnlinkat(directory, rawPath(name));
       if (!found) continue;
       if (found.stat.nlink === 1) found.loaded.forget();
-      close(found.fd);
+      closeReplaced(found.fd, found.stat.size);
     }
   } finally {
     close(fd);

@@ -15,6 +15,8 @@ import { copyBytes } from './restage.js';
 import { type Published, type Staged, stampFile } from './staged.js';
 import {
   AT_REMOVEDIR,
+  awaitWritten,
+  beginWriting,
   close,
   E,
   errnoError,
@@ -183,19 +185,24 @@ export const uploadOps = {
   /** Appends pieces to a transfer of this lane. InvalidPart when a part is not any more what the caller has seen. */
   uploadJoin(transfer: number, key: string, id: string, pieces: readonly Piece[]): void {
     const into = transferOf(transfer);
+    const { fd } = into.staged;
+    const before = into.size;
+    const synced = into.ground.durability !== 'none';
     withBucket(into.ground, 'write', (bucket) =>
       withUpload(bucket, id, key, 'none', (at) => {
         for (const { part, start, length } of pieces) {
           const found = requirePart(bucket, at.fd, part);
           try {
-            copyBytes(found.fd, start, into.staged.fd, into.size, length);
+            copyBytes(found.fd, start, fd, into.size, length);
           } finally {
             close(found.fd);
           }
+          if (synced && length > 0) beginWriting(fd, into.size, length);
           into.size += length;
         }
-        // Slice by slice: one sync of terabytes at the end would occupy this thread for minutes.
-        if (into.ground.durability !== 'none') fdatasync(into.staged.fd);
+        // Slice by slice: one sync of terabytes at the end would occupy this thread for minutes. The disk is at one slice while
+        // the next is copied.
+        if (synced && before > 0) awaitWritten(fd, 0, before);
       }),
     );
   },

@@ -168,4 +168,13 @@ test('a long file that was replaced is closed soon, a short one at once', async 
   assert.is(holders(), 0);
 });
 
+test('of many long files one is closed in each turn, and not too many wait', async () => {
+  for (let i = 0; i < 70; i++) closeReplaced(openSync(path, 'w'), 1 << 30);
+  assert.is(holders(), 64);
+  for (let left = 63; left >= 0; left--) {
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.is(holders(), left);
+  }
+});
+
 test.run();

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import {
   existsSync,
   linkSync,
@@ -303,6 +303,27 @@ test('upload.json holds everything of a new upload, __proto__ and all', () => {
   };
   const id = '0'.repeat(32);
   assert.equal(decodeUpload(id, encodeUpload('a/b', 5, upload)), { ...upload, key: 'a/b', id, initiated: 5 });
+});
+
+test('parts of more than a slice become the object, on the disk, and leave nothing', async ({ storage, at, own }) => {
+  const upload = await newUpload(storage, at, 'long');
+  const contents = [50, 5, 20].map((mib, i) =>
+    noise(1 << 20, i + 1)
+      .toString('latin1')
+      .repeat(mib),
+  );
+  const parts: Part[] = [];
+  const whole = createHash('md5');
+  for (const [i, text] of contents.entries()) {
+    const content = Buffer.concat([Buffer.from(text, 'latin1'), Buffer.from(`end ${i}`)]);
+    whole.update(content);
+    const part = await putPart(storage, at, upload, i + 1, content);
+    assert.is(part.etag, md5(content));
+    parts.push(part);
+  }
+  await complete(storage, at, upload, parts);
+  assert.is(md5(await get(storage, at, 'long')), whole.digest('hex'));
+  assert.equal(leftovers(own), []);
 });
 
 test('slices: every byte of every part once, in order, bounded', () => {
