@@ -8,16 +8,17 @@ import { isUtf8 } from 'node:buffer';
 import { maxSegmentBytes, reservedSegment } from '../keys.js';
 import { settledAfter } from './clock.js';
 import { isOfLocal } from './mounts.js';
+import { createNameBag, type PackedNames } from './packed.js';
 import {
   AT_STATX_FORCE_SYNC,
   AT_SYMLINK_NOFOLLOW,
   DT_DIR,
   DT_REG,
   DT_UNKNOWN,
+  eachEntry,
   fstat,
   getdents64,
   isErrno,
-  parseEntries,
   rawPath,
   S_IFDIR,
   S_IFMT,
@@ -28,20 +29,20 @@ import {
 
 /** A sorted stretch of a directory: every item >= `from`, up to the last one here, or to the end when `complete`. */
 export interface Names {
-  items: string[];
+  items: PackedNames;
   from: string;
   complete: boolean;
-  /** Roughly what they take in memory. */
-  bytes: number;
 }
 
 /** A directory whose names take more than this is sorted in stretches of about half of it, in bytes. */
 export const stretchBytes = 24 << 20;
 const cacheBytes = 32 << 20;
-/** What a string and its place in an array take beside its characters. */
-const overhead = 32;
 /** What a stretch takes in the cache beside its names. */
 const perStretch = 400;
+/** Names that are sorted as a whole in no time. */
+const many = 1 << 13;
+/** Of a larger directory so many are got at first: most who look into it want to see a page. */
+const few = 1 << 11;
 
 const buffer = Buffer.allocUnsafeSlow(256 << 10);
 /** By directory and its times, oldest use first. */
@@ -52,23 +53,24 @@ let cached = 0;
  * The items of an open directory from `from` on (inclusive), as many as fit, two at least. `fd` must stand at its
  * beginning.
  * @param before its status, if it was looked at a moment ago
+ * @param more whoever asks has read on from an earlier stretch
  */
-export function namesFrom(fd: number, from: string, limit = stretchBytes, before?: Stat): Names {
+export function namesFrom(fd: number, from: string, limit = stretchBytes, before?: Stat, more = false): Names {
   let stat = before ?? fstat(fd);
   let key = keyOf(stat);
   if (cache.has(key) && !isOfLocal(stat.dev)) {
     stat = fstat(fd, AT_STATX_FORCE_SYNC);
     key = keyOf(stat);
   }
-  const known = cache.get(key)?.find((names) => covers(names, from));
+  const all = cache.get(key);
+  const known = all?.find((names) => covers(names, from));
   if (known) {
-    const all = cache.get(key)!;
     cache.delete(key);
-    cache.set(key, all);
+    cache.set(key, all!);
     return known;
   }
   const now = Date.now();
-  const { names, refused } = read(fd, from, limit);
+  const { names, refused } = read(fd, from, limit, more || all !== undefined ? Number.POSITIVE_INFINITY : few);
   if (!refused && now - Number(stat.ctimeNs / 1_000_000n) > settledAfter(stat.dev)) keep(key, names);
   return names;
 }
@@ -77,88 +79,113 @@ const keyOf = ({ dev, ino, mtimeNs, ctimeNs }: Stat): string => `${dev}:${ino}:$
 
 /** Beyond `wanted` too: whoever has come to the end of a stretch asks for what follows its last item. */
 const covers = ({ from, items, complete }: Names, wanted: string) =>
-  from <= wanted && (complete || wanted < items.at(-1)!);
+  from <= wanted && (complete || wanted < items.at(items.count - 1));
+
+const weigh = ({ items }: Names): number => items.bytes + perStretch;
 
 function keep(key: string, names: Names): void {
-  const all = cache.get(key) ?? [];
+  // What lies within another stretch is not needed beside it.
+  const all = (cache.get(key) ?? []).filter((other) => {
+    const within = names.complete && names.from <= other.from;
+    if (within) cached -= weigh(other);
+    return !within;
+  });
   cache.delete(key);
   cache.set(key, [...all, names]);
-  cached += names.bytes;
+  cached += weigh(names);
   for (const [oldest, stretches] of cache) {
     if (cached <= cacheBytes) break;
     // The oldest stretch of the directory used longest ago.
-    cached -= stretches.shift()!.bytes;
+    cached -= weigh(stretches.shift()!);
     if (stretches.length === 0) cache.delete(oldest);
   }
 }
 
 /**
  * Every entry passes here once; those that are among the smallest behind `from` stay.
+ * @param most so many items at most, when there are many more
  * @returns `refused`: some were left out that others may be allowed to look at
  */
-function read(fd: number, from: string, limit: number): { names: Names; refused: boolean } {
+function read(fd: number, from: string, limit: number, most: number): { names: Names; refused: boolean } {
+  const bag = createNameBag();
   let refused = false;
-  let items: string[] = [];
-  let bytes = 0;
   let floor = '';
   let ceiling: string | undefined;
+  /** The same in bytes, for the many that are compared with them. */
+  let [low, high]: (Buffer | undefined)[] = [];
+  /** So many are sorted, to see which are the smallest. */
+  let enough = most < many ? many : Number.POSITIVE_INFINITY;
 
-  const weigh = () => {
-    bytes = 0;
-    for (const item of items) bytes += item.length + overhead;
-  };
-  const shrink = () => {
+  const shrink = (): void => {
     if (floor !== from) {
       // Not the whole directory, then: what lies before the point asked for goes first.
       floor = from;
-      items = items.filter((item) => item >= floor);
-      weigh();
-      if (bytes <= limit / 2) return;
+      low = rawPath(floor);
+      bag.dropBelow(floor);
+      if (bag.count < enough && bag.bytes <= limit / 2) return;
     }
-    items.sort();
-    let kept = 0;
-    for (let size = 0; kept < items.length && (kept < 2 || size <= limit / 2); kept++) {
-      size += items[kept]!.length + overhead;
-    }
-    if (kept === items.length) return;
-    items.length = kept;
-    ceiling = items.at(-1)!;
-    weigh();
+    const before = bag.count;
+    const last = bag.shrink(most, limit / 2);
+    if (enough < before) enough = most * 2;
+    if (bag.count === before) return;
+    ceiling = last;
+    high = rawPath(last);
   };
 
-  // Most names of a large directory are outside of the stretch: told by their bytes, without a string for each.
-  const outside = (start: number, end: number): boolean =>
-    isBelow(floor, start, end) || (ceiling !== undefined && isAbove(ceiling, start, end));
-  const take = (name: string, type: number): void => {
-    const item = itemOf(fd, name, type, () => (refused = true));
-    if (item === undefined || item < floor || (ceiling !== undefined && item > ceiling)) return;
-    items.push(item);
-    bytes += item.length + overhead;
-    if (bytes > limit) shrink();
+  const each = (start: number, type: number): void => {
+    // Most names of a large directory are outside of the stretch.
+    if (high && isAbove(high, start)) return;
+    if (low && isBelow(low, start)) return;
+    let end = start;
+    while (buffer[end] !== 0) end++;
+    let slash = type === DT_DIR;
+    if ((!slash && type !== DT_REG) || !isPlain(start, end)) {
+      const item = itemOf(fd, buffer.toString('latin1', start, end), type, () => (refused = true));
+      if (item === undefined) return;
+      slash = item.endsWith('/');
+    }
+    // A directory may lie behind what its name alone does not: nothing else from there on is kept.
+    if ((high && order(start, slash, high) > 0) || (low && order(start, slash, low) < 0)) return;
+    bag.add(buffer, start, end - start, slash);
+    if (bag.bytes > limit || bag.count > enough) shrink();
   };
-  for (let used: number; (used = getdents64(fd, buffer)) > 0; ) parseEntries(buffer, used, take, outside);
-  items.sort();
-  const names = { items, from: floor, complete: ceiling === undefined, bytes: bytes + perStretch };
-  return { names, refused };
+  for (let used: number; (used = getdents64(fd, buffer)) > 0; ) eachEntry(buffer, used, each);
+  return { names: { items: bag.sorted(), from: floor, complete: ceiling === undefined }, refused };
 }
 
-/** Whether a name and all items made of it are smaller. */
-const isBelow = (limit: string, start: number, end: number): boolean => {
-  const length = Math.min(limit.length, end - start);
-  for (let i = 0; i < length; i++) {
-    const difference = buffer[start + i]! - limit.charCodeAt(i);
-    if (difference !== 0) return difference < 0;
+/** Whether a name in the buffer can be a segment of a key, told by its bytes alone. */
+const isPlain = (start: number, end: number): boolean => {
+  if (buffer[start] === 0x2e || end - start > maxSegmentBytes) return false;
+  for (let i = start; i < end; i++) if (buffer[i]! >= 0x80) return false;
+  return true;
+};
+
+/** Whether a name in the buffer, and the item made of it, are smaller. */
+const isBelow = (limit: Buffer, start: number): boolean => {
+  for (let i = 0; i < limit.length; i++) {
+    const byte = buffer[start + i]!;
+    // One that has come to its end may be followed by a slash.
+    if (byte !== limit[i]) return byte !== 0 && byte < limit[i]!;
   }
   return false;
 };
 
-const isAbove = (limit: string, start: number, end: number): boolean => {
-  const length = Math.min(limit.length, end - start);
-  for (let i = 0; i < length; i++) {
-    const difference = buffer[start + i]! - limit.charCodeAt(i);
-    if (difference !== 0) return difference > 0;
+const isAbove = (limit: Buffer, start: number): boolean => {
+  for (let i = 0; i < limit.length; i++) {
+    const byte = buffer[start + i]!;
+    if (byte !== limit[i]) return byte > limit[i]!;
   }
-  return end - start > limit.length;
+  return buffer[start + limit.length] !== 0;
+};
+
+/** Negative, 0 or positive: the item made of a name in the buffer to another. */
+const order = (start: number, slash: boolean, limit: Buffer): number => {
+  for (let i = 0; i < limit.length; i++) {
+    const byte = buffer[start + i]!;
+    if (byte === 0) return slash ? 0x2f - limit[i]! || i + 1 - limit.length : -1;
+    if (byte !== limit[i]) return byte - limit[i]!;
+  }
+  return buffer[start + limit.length] !== 0 || slash ? 1 : 0;
 };
 
 /**

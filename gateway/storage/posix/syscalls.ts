@@ -189,6 +189,14 @@ export const getdents64 = (fd: number, buffer: Buffer): number =>
   orThrow(nBufN(nr.getdents64, fd, buffer, buffer.byteLength), 'getdents64');
 
 /**
+ * Calls `each` for every entry in what `getdents64` left, `.` and `..` too: where its name begins, which ends at a NUL, and its
+ * type. For directories in which a string for each name would be too much.
+ */
+export const eachEntry = (buffer: Buffer, used: number, each: (start: number, type: number) => void): void => {
+  for (let at = 0; at < used; at += buffer[at + 16]! + buffer[at + 17]! * 256) each(at + 19, buffer[at + 18]!);
+};
+
+/**
  * Calls `each` for every entry but `.` and `..` in what `getdents64` left.
  * @param skip told where a name's bytes begin and end: no string is made of it when true
  */

@@ -47,6 +47,8 @@ interface Level {
   exclusive: boolean;
   names: Names | undefined;
   index: number;
+  /** There were names before. */
+  more: boolean;
 }
 
 /** More levels than this are not held open, however deep a tree is. */
@@ -101,7 +103,7 @@ export function walk(bucket: BucketDir, base: string, shallow: boolean, stretch 
   let current: ListedObject | { at: number; item: string; key: string } | undefined;
 
   const enter = (dir: string, fd: number): void => {
-    const level: Level = { dir, fd, read: false, from: '', exclusive: false, names: undefined, index: 0 };
+    const level: Level = { dir, fd, read: false, from: '', exclusive: false, names: undefined, index: 0, more: false };
     levels.push(level);
     if (target.key.startsWith(dir)) aim(level, target.key.slice(dir.length), target.inclusive);
     const far = levels[levels.length - maxOpen - 1];
@@ -110,10 +112,10 @@ export function walk(bucket: BucketDir, base: string, shallow: boolean, stretch 
       far.fd = -1;
     }
     let held = 0;
-    for (const { names } of levels) held += names?.bytes ?? 0;
+    for (const { names } of levels) held += names?.items.bytes ?? 0;
     for (const above of levels) {
       if (held <= maxHeld) break;
-      held -= above.names?.bytes ?? 0;
+      held -= above.names?.items.bytes ?? 0;
       above.names = undefined;
     }
   };
@@ -124,9 +126,9 @@ export function walk(bucket: BucketDir, base: string, shallow: boolean, stretch 
     // `x/y` lies in the item `x/`, unless that comes to be passed by because it does not exist.
     level.from = slash < 0 ? rest : rest.slice(0, slash + 1);
     level.exclusive = slash < 0 && !inclusive;
-    if (level.names && level.index < level.names.items.length && !before(level, level.names.items[level.index]!))
-      return;
-    level.index = level.names ? lowerBound(level.names.items, level.from, level.index) : 0;
+    const items = level.names?.items;
+    if (items && level.index < items.count && !before(level, items.at(level.index))) return;
+    level.index = items ? items.lowerBound(level.from, level.index) : 0;
   };
 
   const before = (level: Level, item: string) => item < level.from || (level.exclusive && item === level.from);
@@ -141,8 +143,8 @@ export function walk(bucket: BucketDir, base: string, shallow: boolean, stretch 
     for (;;) {
       const { names } = level;
       if (names) {
-        while (level.index < names.items.length) {
-          const item = names.items[level.index++]!;
+        while (level.index < names.items.count) {
+          const item = names.items.at(level.index++);
           if (before(level, item)) continue;
           level.from = item;
           level.exclusive = true;
@@ -162,11 +164,12 @@ export function walk(bucket: BucketDir, base: string, shallow: boolean, stretch 
       [level.fd, level.stat] = [again, undefined];
       if (again < 0) return false;
     }
-    level.names = tolerant(() => namesFrom(level.fd, level.from, stretch, level.stat));
+    level.names = tolerant(() => namesFrom(level.fd, level.from, stretch, level.stat, level.more));
+    level.more = true;
     level.stat = undefined;
     level.read = true;
     if (!level.names) return false;
-    level.index = lowerBound(level.names.items, level.from, 0);
+    level.index = level.names.items.lowerBound(level.from, 0);
     return true;
   };
 
@@ -293,17 +296,6 @@ export function walk(bucket: BucketDir, base: string, shallow: boolean, stretch 
       while (levels.length > 0) leave();
     },
   };
-}
-
-/** Index of the first item >= `wanted`, from `low` on. */
-function lowerBound(items: readonly string[], wanted: string, low: number): number {
-  let high = items.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if (items[middle]! < wanted) low = middle + 1;
-    else high = middle;
-  }
-  return low;
 }
 
 const probeBuffer = Buffer.allocUnsafeSlow(8 << 10);

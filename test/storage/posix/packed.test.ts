@@ -1,0 +1,88 @@
+/** Names in one piece of memory are in the order of their bytes. */
+import fc from 'fast-check';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { createNameBag, type PackedNames } from '../../../gateway/storage/posix/packed.js';
+
+const test = suite('packed names');
+
+const listOf = (names: PackedNames): string[] => Array.from({ length: names.count }, (_, i) => names.at(i));
+
+function bagOf(items: readonly string[]) {
+  const bag = createNameBag();
+  for (const item of items) {
+    const slash = item.endsWith('/');
+    const bytes = Buffer.from(`..${item}`, 'latin1');
+    bag.add(bytes, 2, item.length - (slash ? 1 : 0), slash);
+  }
+  return bag;
+}
+
+/** Bytes as latin1: few of them, so that many names begin alike, and some up to the greatest length. */
+const piece = fc.string({ unit: fc.constantFrom('a', 'b', '!', '-', '0', '\x01', '\xff', '\x80'), maxLength: 7 });
+const name = fc
+  .tuple(
+    fc.constantFrom('', 'station-', 'x'.repeat(5), 'y'.repeat(248), '\xff\xff\xff\xff\xff'),
+    piece,
+    fc.constantFrom('', '/'),
+  )
+  .map(([common, rest, slash]) => `${common}${rest || 'z'}${slash}`);
+const many = fc.uniqueArray(name, { minLength: 1, maxLength: 400 });
+
+test('as the plain sort', () => {
+  fc.assert(
+    fc.property(many, name, fc.nat(), (items, wanted, low) => {
+      const names = bagOf(items).sorted();
+      const expected = [...items].sort();
+      assert.equal(listOf(names), expected);
+      const from = low % (items.length + 1);
+      const behind = expected.findIndex((item, i) => i >= from && item >= wanted);
+      assert.is(names.lowerBound(wanted, from), behind < 0 ? items.length : behind);
+    }),
+    { numRuns: 300 },
+  );
+});
+
+test('a hundred thousand, of which many begin alike', () => {
+  const all = new Set<string>();
+  for (let i = 0; all.size < 100_000; i++) {
+    const mixed = (Math.imul(i, 0x9e3779b1) >>> 0).toString(i % 3 === 0 ? 36 : 16);
+    all.add(i % 2 ? `station-00${i % 7}-2024-${mixed}` : mixed);
+  }
+  const items = [...all];
+  assert.equal(listOf(bagOf(items).sorted()), items.sort());
+});
+
+test('what is left is the smallest, and more can be added', () => {
+  fc.assert(
+    fc.property(many, many, fc.integer({ min: 1, max: 50 }), name, (first, second, most, floor) => {
+      const bag = bagOf(first);
+      const sorted = [...first].sort();
+      const last = bag.shrink(most, 1e9);
+      const left = sorted.slice(0, Math.max(2, most));
+      assert.is(last, left.at(-1));
+      assert.is(bag.count, left.length);
+      bag.dropBelow(floor);
+      const kept = left.filter((item) => item >= floor);
+      const more = second.filter((item) => !kept.includes(item));
+      for (const item of more) {
+        const slash = item.endsWith('/');
+        bag.add(Buffer.from(item, 'latin1'), 0, item.length - (slash ? 1 : 0), slash);
+      }
+      assert.equal(listOf(bag.sorted()), [...kept, ...more].sort());
+    }),
+    { numRuns: 200 },
+  );
+});
+
+test('what a bag says that it takes, it takes', () => {
+  const items = Array.from({ length: 1000 }, (_, i) => `name-${i}`);
+  const bag = bagOf(items);
+  const expected = items.reduce((sum, { length }) => sum + length + 5, 0);
+  assert.is(bag.bytes, expected);
+  assert.is(bag.sorted().bytes, expected);
+  bag.shrink(1e9, expected / 2);
+  assert.ok(bag.bytes <= expected / 2 + 20 && bag.bytes > expected / 2 - 20);
+});
+
+test.run();
