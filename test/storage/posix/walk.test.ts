@@ -8,6 +8,7 @@ import {
   readdirSync,
   rmSync,
   symlinkSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs';
 import { createServer } from 'node:net';
@@ -195,6 +196,21 @@ test('a stretch holds the smallest names from a point on', () => {
     assert.ok(found.length > 0 || expected.length === 0);
     assert.ok(names.complete === (all.at(-1) === sorted.at(-1) || expected.length === 0));
     assert.ok(names.items.bytes <= 4000);
+  }
+});
+
+test('a stretch that ends between a file and a directory that begin alike holds nothing behind a gap', () => {
+  const ends = ['!', '-', '.', '/', '.y', '~'];
+  // A directory sorts behind what has such a byte where its name ends.
+  const sorted = Array.from({ length: 180 }, (_, i) => `n${i % 30}${ends[Math.floor(i / 30)]}`).sort();
+  const ground = bucketOf(sorted.map((item) => (item.endsWith('/') ? `${item}x` : item)));
+  for (let limit = 40; limit < 1600; limit += 7) {
+    // What is known of it must not answer instead.
+    utimesSync(ground.path, limit, limit);
+    const fd = openSync(ground.path, 'r');
+    const found = listOf(namesFrom(fd, '', limit));
+    closeSync(fd);
+    assert.equal(found, sorted.slice(0, found.length), `${limit}`);
   }
 });
 
