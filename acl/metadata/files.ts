@@ -32,7 +32,7 @@ export interface MetaGround {
   };
   /** Of the bucket's own directory, and its filesystem. */
   readonly fd: number;
-  readonly dev: number;
+  dev(): number;
   area(name: 'meta' | 'staging'): number;
   /** Several users share the bucket: `meta` is closed to them. */
   readonly shared: boolean;

@@ -22,7 +22,7 @@ import { type MetaGround, readWhole, writeWhole } from './files.js';
  * directory nothing but the inode number is stamped (and its birth, where that is told), and the number is given again.
  */
 export const sidecarName = (bucket: MetaGround, fd: number, stat: Stat): string => {
-  const name = stat.dev === bucket.dev ? `i${stat.ino}` : `i${stat.ino}-${stat.dev.toString(16)}`;
+  const name = stat.dev === bucket.dev() ? `i${stat.ino}` : `i${stat.ino}-${stat.dev.toString(16)}`;
   if ((stat.mode & S_IFMT) !== S_IFDIR) return name;
   const path = pathOf(fd).slice(pathOf(bucket.fd).length);
   return `${name}-${createHash('sha256').update(path).digest('hex').slice(0, 16)}`;

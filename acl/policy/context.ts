@@ -17,7 +17,7 @@ export interface RequestFacts {
   header: (name: string) => string | undefined;
   query: (name: string) => string | undefined;
   /** Decoded source of a copy, `bucket/key`: conditions must not be evaded by percent signs. */
-  copySource?: string | undefined;
+  copySource?: (() => string | undefined) | undefined;
   signature?: {
     version: 'AWS4-HMAC-SHA256' | 'AWS';
     type: 'REST-HEADER' | 'REST-QUERY-STRING' | 'POST';
@@ -27,9 +27,18 @@ export interface RequestFacts {
   /** Puts an object in its place (PutObject, CopyObject, CompleteMultipartUpload); false where that is only prepared. */
   createsObject?: boolean | undefined;
   /** Of the object as it is. Needed only if a policy's `keys` ask (`asksForTags`). */
-  existingTags?: Readonly<Record<string, string>> | undefined;
+  existingTags?: ConditionTags | undefined;
   /** That the request would set. */
-  requestTags?: Readonly<Record<string, string>> | undefined;
+  requestTags?: (() => ConditionTags | undefined) | undefined;
+}
+
+/** Values by key. */
+export type ConditionTags = Readonly<Record<string, string>>;
+
+/** Tags that are not in the request itself. */
+export interface KnownTags {
+  existingTags?: ConditionTags | undefined;
+  requestTags?: ConditionTags | undefined;
 }
 
 /**
@@ -42,10 +51,14 @@ const MAX_VALUE = 4096;
 export function contextOf(facts: RequestFacts): Context {
   return {
     get(key) {
-      if (key === 's3:requestobjecttagkeys') return facts.requestTags && Object.keys(facts.requestTags);
+      if (key === 's3:requestobjecttagkeys') {
+        const tags = facts.requestTags?.();
+        return tags && Object.keys(tags);
+      }
       if (key === 's3:x-amz-copy-source') {
         // AWS's examples write the pattern with and without the leading slash: either form fits.
-        return facts.copySource === undefined ? undefined : [facts.copySource, `/${facts.copySource}`];
+        const source = facts.copySource?.();
+        return source === undefined ? undefined : [source, `/${source}`];
       }
       const value = single(facts, key);
       if (value === undefined) return undefined;
@@ -65,7 +78,7 @@ function single(facts: RequestFacts, key: string): string | undefined {
   const parameter = queryKeys.get(key);
   if (parameter !== undefined) return facts.query(parameter);
   if (key.startsWith(EXISTING_TAG)) return own(facts.existingTags, key.slice(EXISTING_TAG.length));
-  if (key.startsWith(REQUEST_TAG)) return own(facts.requestTags, key.slice(REQUEST_TAG.length));
+  if (key.startsWith(REQUEST_TAG)) return own(facts.requestTags?.(), key.slice(REQUEST_TAG.length));
   switch (key) {
     case 'aws:sourceip':
       return facts.sourceIp === undefined ? undefined : plainAddress(facts.sourceIp);

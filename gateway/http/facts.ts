@@ -1,7 +1,7 @@
 /** What the conditions of policies ask about a request. */
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
-import type { RequestFacts } from '../../acl/policy/context.js';
+import type { ConditionTags, KnownTags, RequestFacts } from '../../acl/policy/context.js';
 import type { Authenticated } from '../auth/types.js';
 import { parseCopySource } from '../s3/copy-source.js';
 import { decodeHeader } from '../s3/header-text.js';
@@ -23,7 +23,7 @@ export interface FactsInput {
 }
 
 /** Everything that costs something is worked out when a condition asks for it. */
-export function factsOf(input: FactsInput, known: Pick<RequestFacts, 'existingTags' | 'requestTags'>): RequestFacts {
+export function factsOf(input: FactsInput, known: KnownTags): RequestFacts {
   const { wire, headers, socket, now, form } = input;
   return {
     sourceIp: wire.remoteAddress,
@@ -36,7 +36,7 @@ export function factsOf(input: FactsInput, known: Pick<RequestFacts, 'existingTa
       return name === 'if-none-match' && creates.get(input.operation) && value !== '*' ? undefined : value;
     },
     query: (name) => wire.query.get(name),
-    get copySource() {
+    copySource() {
       const value = headers.get('x-amz-copy-source');
       if (value === undefined) return undefined;
       const { bucket, key } = parseCopySource(value);
@@ -45,9 +45,7 @@ export function factsOf(input: FactsInput, known: Pick<RequestFacts, 'existingTa
     signature: signatureOf(input),
     createsObject: creates.get(input.operation),
     existingTags: known.existingTags,
-    get requestTags() {
-      return known.requestTags ?? requestTags(input);
-    },
+    requestTags: () => known.requestTags ?? requestTags(input),
   };
 }
 
@@ -74,7 +72,7 @@ function field(fields: ReadonlyMap<string, string>, name: string): string | unde
 }
 
 /** The tags of an upload. A copy has those of its source, unless it replaces them. */
-function requestTags({ headers, form }: FactsInput): RequestFacts['requestTags'] {
+function requestTags({ headers, form }: FactsInput): ConditionTags | undefined {
   if (form) {
     const tagging = form.fields.get('tagging');
     return tagging ? readTagging(Buffer.from(tagging, 'utf8'), objectTags) : undefined;

@@ -307,6 +307,13 @@ async function actorOf(
 
 // ---- what a handler gets -----------------------------------------------------------------------------------------
 
+/** Rows without a place do not look at it; reading it there is a mistake that shall not go unnoticed. */
+const nowhere = new Proxy({} as Place, {
+  get: () => {
+    throw new Error('this operation has no place');
+  },
+});
+
 function createContext(
   request: Request,
   caller: Caller,
@@ -339,11 +346,7 @@ function createContext(
     query: wire.query,
     bucketName: target.bucket ?? '',
     key: target.key ?? '',
-    // Rows without a place do not look at it; reading it there is a mistake that shall not go unnoticed.
-    get place(): Place {
-      if (!place) throw new Error(`${operation.name} has no place`);
-      return place;
-    },
+    place: place ?? nowhere,
     async otherPlace(bucketName, key, action) {
       const other = await placeOf(request, caller, bucketName);
       permission.permitWhenOpened(other, key, [action]);

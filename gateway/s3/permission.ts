@@ -9,7 +9,14 @@ import { aclNeeded } from '../../acl/grants.js';
 import type { Account, Identity } from '../../acl/identity.js';
 import { contentActions } from '../../acl/policy/actions.js';
 import { REQUEST_TAG } from '../../acl/policy/condition-keys.js';
-import { asksForTags, contextOf, type RequestFacts, withValues } from '../../acl/policy/context.js';
+import {
+  asksForTags,
+  type ConditionTags,
+  contextOf,
+  type KnownTags,
+  type RequestFacts,
+  withValues,
+} from '../../acl/policy/context.js';
 import type { Policy, Context as PolicyContext } from '../../acl/policy/types.js';
 import { S3Error } from '../errors.js';
 import type { Bucket, ObjectInfo, Place, Storage } from '../storage/types.js';
@@ -23,10 +30,8 @@ export interface Asker {
   /** The account of a bucket's owner, where `policies` could open the bucket. */
   ownerOf: (bucket: Bucket) => Account | undefined;
   /** What conditions ask about; called only when there is a policy. `known`: what is not in the request itself. */
-  facts: (known: Tags) => RequestFacts;
+  facts: (known: KnownTags) => RequestFacts;
 }
-
-type Tags = Pick<RequestFacts, 'existingTags' | 'requestTags'>;
 
 export interface Permission {
   /** Of actions without a bucket, or on one that is to be made. @throws S3Error AccessDenied */
@@ -49,7 +54,7 @@ export interface Permission {
    * @param tags that it gets, when the request does not name them itself
    * @throws S3Error AccessDenied
    */
-  permitNew(at: Place, key: string, action: string, owner: string, tags?: Tags['requestTags']): void;
+  permitNew(at: Place, key: string, action: string, owner: string, tags?: ConditionTags): void;
   /** The store, which asks for what `permitWhenOpened` has left open. */
   storage: Storage;
 }
@@ -77,14 +82,14 @@ export function createPermission({ storage, identity, policies, ownerOf, facts }
     const identityPolicies = policies();
     return identityPolicies.length === 0 ? accessOf(bucket) : { ...accessOf(bucket), identityPolicies };
   };
-  const conditions = (known: Tags): PolicyContext => contextOf(facts(known));
+  const conditions = (known: KnownTags): PolicyContext => contextOf(facts(known));
 
   function ask(
     bucket: Bucket,
     key: string | undefined,
     action: string,
     object?: Pick<ObjectInfo, 'meta'>,
-    requestTags?: Tags['requestTags'],
+    requestTags?: ConditionTags,
   ): Decision {
     const access = documentsOf(bucket);
     const owner = object?.meta.owner ?? bucket.owner;
@@ -174,7 +179,7 @@ export function createPermission({ storage, identity, policies, ownerOf, facts }
     guards.set(at, { key, actions, granted });
   }
 
-  function permitNew({ bucket }: Place, key: string, action: string, owner: string, tags?: Tags['requestTags']): void {
+  function permitNew({ bucket }: Place, key: string, action: string, owner: string, tags?: ConditionTags): void {
     const object = { meta: { etag: '', headers: {}, user: {}, owner } };
     const decision = ask(bucket, key, action, object, tags);
     // WRITE on a bucket is for objects with all that belongs to them; of the anonymous they are the bucket owner's.
@@ -182,7 +187,7 @@ export function createPermission({ storage, identity, policies, ownerOf, facts }
     if (!whole) demand(decision);
   }
 
-  function check({ bucket }: Place, guard: Guard, object: ObjectInfo, requestTags?: Tags['requestTags']): void {
+  function check({ bucket }: Place, guard: Guard, object: ObjectInfo, requestTags?: ConditionTags): void {
     // An ACL only gives: what is allowed without one is allowed with any.
     const others = object.meta.owner !== undefined && object.meta.owner !== bucket.owner;
     if (!guard.granted || others) {

@@ -77,7 +77,7 @@ export const isHot = (bucket: BucketDir, stat: Stat): boolean => {
 
 /** Nanoseconds, for a file that others know. */
 export const tickFor = (bucket: BucketDir, dev: number): bigint =>
-  ticks.get(dev) ?? (dev === bucket.dev ? measureIn(bucket, dev) : undefined) ?? COARSE;
+  ticks.get(dev) ?? (dev === bucket.dev() ? measureIn(bucket, dev) : undefined) ?? COARSE;
 
 /** How far a filesystem's clock is from ours, in ns, and until when that holds (`performance.now()`). */
 const offsets = new Map<number, { ns: bigint; until: number }>();
@@ -87,7 +87,7 @@ const OFFSET_MS = 10_000;
 export const filesystemNow = (bucket: BucketDir, dev: number): bigint => {
   const known = offsets.get(dev);
   if (known && performance.now() < known.until) return clockGettime() + known.ns;
-  const ns = (dev === bucket.dev ? inStaging(bucket, (fd) => fstat(fd).ctimeNs - clockGettime()) : undefined) ?? 0n;
+  const ns = (dev === bucket.dev() ? inStaging(bucket, (fd) => fstat(fd).ctimeNs - clockGettime()) : undefined) ?? 0n;
   offsets.set(dev, { ns, until: performance.now() + OFFSET_MS });
   return clockGettime() + ns;
 };

@@ -55,7 +55,7 @@ export interface BucketDir {
   readonly ground: Ground;
   readonly fd: number;
   /** The filesystem of the bucket's own directory. */
-  readonly dev: number;
+  dev(): number;
   /** A directory of `.tidegate`, opened (and made, where missing) at first use, closed with the bucket. */
   area(name: Area): number;
   /** Where several users share the bucket: `staging` and `uploads` are the actor's own, the rest is nobody's of them. */
@@ -116,9 +116,7 @@ const bucketDir = (ground: Ground, fd: number): { bucket: BucketDir; opened(): n
     ground,
     fd,
     shared,
-    get dev() {
-      return (dev ??= fstat(fd).dev);
-    },
+    dev: () => (dev ??= fstat(fd).dev),
     area(name) {
       let area = areas.get(name);
       if (area === undefined) areas.set(name, (area = open(name)));

@@ -330,7 +330,7 @@ const onSameFilesystem = (bucket: BucketDir, key: string): boolean => {
     const parent = findParent(bucket, at);
     if (!parent) continue; // the directories that will be made are where the last one is that exists
     try {
-      return fstat(parent.fd).dev === bucket.dev;
+      return fstat(parent.fd).dev === bucket.dev();
     } finally {
       parent.close();
     }

@@ -12,11 +12,11 @@ const facts: RequestFacts = {
   tlsVersion: '1.3',
   header: (name) => `header ${name}`,
   query: (name) => `query ${name}`,
-  copySource: 'src/a b',
+  copySource: () => 'src/a b',
   signature: { version: 'AWS4-HMAC-SHA256', type: 'REST-QUERY-STRING', age: 1500 },
   createsObject: true,
   existingTags: { Project: 'x' },
-  requestTags: { a: '1', b: '2' },
+  requestTags: () => ({ a: '1', b: '2' }),
 };
 
 test('every key that policies may use has a value', () => {
