@@ -63,9 +63,20 @@ const readCached = (fd: number, length: number): Uint8Array | undefined => {
 
 const rest = createRest();
 
+interface Look {
+  ground: Ground;
+  actor: Actor | undefined;
+  key: string;
+  inline: number | undefined;
+  resolve(opened: Opened | undefined): void;
+  reject(error: unknown): void;
+}
+let waiting: Look[] = [];
+
 /**
  * As `headObject` and `openObject` of the workers, of what needs no more than a look; undefined for all else, also when nothing
- * is there or it may not be read: then ask a worker.
+ * is there or it may not be read: then ask a worker. Requests that go on in one turn look together (`turn.ts`): to become
+ * another costs as much as the rest.
  * @param inline as for `openObject`; undefined: nothing is to be read, and nothing stays open
  */
 export const lookCached = (
@@ -73,22 +84,52 @@ export const lookCached = (
   actor: Actor | undefined,
   key: string,
   inline: number | undefined,
-): Opened | undefined => {
-  if (ground.shared || ground.sidecars || key.endsWith('/') || rest.resting) return undefined;
-  try {
-    return rest.during(() => as(actor, () => look(ground.path, key, inline)));
-  } catch (error) {
-    if (isErrno(error)) return undefined;
-    throw error;
+): Promise<Opened | undefined> => {
+  if (ground.shared || ground.sidecars || key.endsWith('/') || rest.resting) return nothing;
+  return new Promise((resolve, reject) => {
+    // Behind all that goes on in this turn without waiting.
+    if (waiting.push({ ground, actor, key, inline, resolve, reject }) === 1) process.nextTick(lookAll);
+  });
+};
+const nothing = Promise.resolve(undefined);
+
+const lookAll = (): void => {
+  let left = waiting;
+  waiting = [];
+  while (left.length > 0) {
+    const { actor, ground } = left[0]!;
+    const alike: Look[] = [];
+    const others: Look[] = [];
+    for (const one of left) (one.actor === actor && one.ground.path === ground.path ? alike : others).push(one);
+    try {
+      rest.during(() => as(actor, () => lookIn(ground.path, alike)));
+    } catch (error) {
+      // As whoever it was to be, that was refused: a worker says so to each.
+      for (const { resolve, reject } of alike) isErrno(error) ? resolve(undefined) : reject(error);
+    }
+    left = others;
   }
 };
 
-const look = (path: string, key: string, inline: number | undefined): Opened | undefined => {
+const lookIn = (path: string, looks: readonly Look[]): void => {
   const bucket = openCached(AT_FDCWD, path, O_PATH | O_DIRECTORY, RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
-  if (bucket < 0) return undefined;
+  try {
+    for (const { key, inline, resolve, reject } of looks) {
+      try {
+        resolve(bucket < 0 ? undefined : look(bucket, key, inline));
+      } catch (error) {
+        if (isErrno(error)) resolve(undefined);
+        else reject(error);
+      }
+    }
+  } finally {
+    if (bucket >= 0) close(bucket);
+  }
+};
+
+const look = (bucket: number, key: string, inline: number | undefined): Opened | undefined => {
   // What is mounted below may be no local filesystem: whether it is, is known of a moment ago.
   const fd = openCached(bucket, key, O_RDONLY | O_NONBLOCK, RESOLVE_INSIDE | RESOLVE_NO_XDEV);
-  close(bucket);
   if (fd < 0) return undefined;
   let kept = false;
   try {

@@ -98,7 +98,7 @@ export const createPosixStorage = async (options: PosixOptions): Promise<Storage
   const missing = () => new S3Error('NoSuchKey');
 
   /** What needs no worker: see `cached.ts`. */
-  const lookAt = ({ bucket, actor }: Place, key: string, inline?: number): Opened | undefined =>
+  const lookAt = async ({ bucket, actor }: Place, key: string, inline?: number): Promise<Opened | undefined> =>
     canLookCached() && filesystems.isLocal(bucket.path) ? lookCached(groundOf(bucket), actor, key, inline) : undefined;
 
   const putSmall = async (at: Place, key: string, bytes: Uint8Array, request: PutRequest): Promise<ObjectInfo> => {
@@ -171,7 +171,7 @@ export const createPosixStorage = async (options: PosixOptions): Promise<Storage
       if (descriptor >= 0) void release(descriptor).catch(() => {});
     };
     const opened =
-      lookAt(at, key, INLINE_BYTES) ??
+      (await lookAt(at, key, INLINE_BYTES)) ??
       (await inBucket(at, (ground, pool) =>
         pool.run('openObject', [ground, key, INLINE_BYTES], {
           actor,
@@ -213,7 +213,7 @@ export const createPosixStorage = async (options: PosixOptions): Promise<Storage
     ...buckets,
     head: async (at, key) => {
       if (!isStorableKey(key)) throw missing();
-      const seen = lookAt(at, key);
+      const seen = await lookAt(at, key);
       if (seen) return seen.info;
       return inBucket(at, (ground, pool) =>
         pool.run('headObject', [ground, key], { actor: at.actor, context: 'read' }),

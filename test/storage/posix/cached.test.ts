@@ -67,15 +67,15 @@ test(
     const { storage, at } = bench;
     await putInto(bench, 'a/small', small);
     await putInto(bench, 'a/empty', Buffer.alloc(0));
-    const seen = lookCached(groundOf(bench), me, 'a/small', 65_536);
+    const seen = await lookCached(groundOf(bench), me, 'a/small', 65_536);
     assert.equal(seen?.info, await storage.head(at, 'a/small'));
     assert.equal(Buffer.from(seen!.bytes!).toString(), small.toString());
     assert.is(seen!.fd, -1);
-    assert.equal(lookCached(groundOf(bench), me, 'a/small', undefined)?.info, seen!.info);
-    assert.is(lookCached(groundOf(bench), me, 'a/empty', 65_536)?.bytes?.length, 0);
+    assert.equal((await lookCached(groundOf(bench), me, 'a/small', undefined))?.info, seen!.info);
+    assert.is((await lookCached(groundOf(bench), me, 'a/empty', 65_536))?.bytes?.length, 0);
     // The bytes of one answer are not those of the next.
     await putInto(bench, 'a/other', Buffer.alloc(small.length, '!'));
-    lookCached(groundOf(bench), me, 'a/other', 65_536);
+    await lookCached(groundOf(bench), me, 'a/other', 65_536);
     assert.equal(Buffer.from(seen!.bytes!).toString(), small.toString());
   }),
 );
@@ -84,7 +84,7 @@ test(
   'a large one is handed out open',
   withBench(async (bench) => {
     await putInto(bench, 'large', large);
-    const seen = lookCached(groundOf(bench), me, 'large', 65_536)!;
+    const seen = (await lookCached(groundOf(bench), me, 'large', 65_536))!;
     assert.is(seen.bytes, undefined);
     assert.ok(seen.fd >= 0);
     close(seen.fd);
@@ -105,11 +105,11 @@ test(
     fadvise(handle.fd, 0, 0, POSIX_FADV_DONTNEED);
     await handle.close();
     // tmpfs has nothing but memory.
-    if (types[0] !== 'tmpfs') assert.is(lookCached(groundOf(bench), me, 'cold', 65_536), undefined);
+    if (types[0] !== 'tmpfs') assert.is(await lookCached(groundOf(bench), me, 'cold', 65_536), undefined);
     const object = await bench.storage.open(bench.at, 'cold');
     assert.equal(Buffer.from(object.bytes!).toString(), small.toString());
     await object.close();
-    assert.ok(lookCached(groundOf(bench), me, 'cold', 65_536), 'now they are');
+    assert.ok(await lookCached(groundOf(bench), me, 'cold', 65_536), 'now they are');
   }),
 );
 
@@ -119,29 +119,29 @@ test(
     const look = (key: string, more: Partial<Ground> = {}) =>
       lookCached({ ...groundOf(bench), ...more }, me, key, 65_536);
     await putInto(bench, 'd/plain', small);
-    assert.ok(look('d/plain'));
-    assert.is(look('d/plain', { sidecars: true }), undefined);
-    assert.is(look('d/plain', { shared: true }), undefined);
-    assert.is(look('missing'), undefined);
-    assert.is(look('d'), undefined);
-    assert.is(look('d/'), undefined);
-    assert.is(look('../bucket/d/plain'), undefined);
+    assert.ok(await look('d/plain'));
+    assert.is(await look('d/plain', { sidecars: true }), undefined);
+    assert.is(await look('d/plain', { shared: true }), undefined);
+    assert.is(await look('missing'), undefined);
+    assert.is(await look('d'), undefined);
+    assert.is(await look('d/'), undefined);
+    assert.is(await look('../bucket/d/plain'), undefined);
 
     writeFileSync(bench.file('d/job'), small);
-    assert.is(look('d/job'), undefined);
+    assert.is(await look('d/job'), undefined);
     await putInto(bench, 'd/changed', small);
     writeFileSync(bench.file('d/changed'), 'what the job brings!');
-    assert.is(look('d/changed'), undefined);
+    assert.is(await look('d/changed'), undefined);
     await putInto(bench, 'd/touched', small);
     utimesSync(bench.file('d/touched'), 1, 1);
-    assert.is(look('d/touched'), undefined);
+    assert.is(await look('d/touched'), undefined);
 
     symlinkSync('plain', bench.file('d/link'));
-    assert.is(look('d/link'), undefined);
+    assert.is(await look('d/link'), undefined);
     mkdirSync(bench.file('real'));
     renameSync(bench.file('d/plain'), bench.file('real/plain'));
     symlinkSync('real', bench.file('way'));
-    assert.is(look('way/plain'), undefined);
+    assert.is(await look('way/plain'), undefined);
     assert.is((await bench.storage.head(bench.at, 'd/changed')).meta.etag.endsWith('-0'), true);
   }),
 );
@@ -229,14 +229,14 @@ test(
   'whatever stands there, it is what a worker would tell, or is left to one',
   withBench(async (bench) => {
     let [number, seen] = [0, 0];
-    const check = (one: World) => {
+    const check = async (one: World) => {
       const key = `d/${number++}`;
       const path = bench.file(key);
       mkdirSync(bench.file('d'), { recursive: true });
       prepare(path, one);
       act(path, one.job);
       const ground = { ...groundOf(bench), synced: one.synced };
-      const cached = told(lookCached(ground, me, key, one.inline));
+      const cached = told(await lookCached(ground, me, key, one.inline));
       if (!cached) return;
       seen++;
       const { inline } = one;
@@ -248,8 +248,33 @@ test(
       const idle = one.job === 'cuts' && one.size === 0;
       assert.ok(idle || ['nothing', 'links'].includes(one.job), `a job ${one.job}`);
     };
-    fc.assert(fc.property(world, check), { numRuns: 600 });
+    await fc.assert(fc.asyncProperty(world, check), { numRuns: 600 });
     assert.ok(seen > 60, `${seen} of ${number} were looked at`);
+  }),
+);
+
+test(
+  'those of one turn look together: each is told of its own, in its own bucket, and only the one that fails is left to a worker',
+  withBench(async (bench) => {
+    const other = await bench.storage.createBucket({ name: 'other', owner: 'me' }, me);
+    const keys = Array.from({ length: 20 }, (_, at) => `d/${at}`);
+    for (const key of keys) await putInto(bench, key, Buffer.from(key));
+    await putInto({ ...bench, at: { ...bench.at, bucket: other } }, 'd/3', Buffer.from('of the other bucket'));
+    writeFileSync(bench.file('d/7'), 'of a job');
+    const elsewhere = { ...groundOf(bench), path: other.path };
+    const all = [
+      ...keys.map((key) => lookCached(groundOf(bench), me, key, 65_536)),
+      lookCached(elsewhere, me, 'd/3', 65_536),
+      lookCached({ ...elsewhere, path: `${other.path}-gone` }, me, 'd/3', 65_536),
+      lookCached(elsewhere, { ...me }, 'd/3', undefined),
+    ];
+    const told = (await Promise.all(all)).map((seen) => seen && (seen.bytes ? `${seen.bytes}` : seen.info.size));
+    assert.equal(told, [
+      ...keys.map((key) => (key === 'd/7' ? undefined : key)),
+      'of the other bucket',
+      undefined,
+      'of the other bucket'.length,
+    ]);
   }),
 );
 
@@ -267,20 +292,19 @@ asRoot('the kernel checks as the user, and the thread is itself again', async ()
     chmodSync(bucket.path, 0o755);
     await putInto({ ...bench, at: { bucket, actor: anna } }, 'private', small);
     const ground = { ...groundOf(bench), path: bucket.path };
-    const look = (actor: Actor) => {
-      const seen = lookCached(ground, actor, 'private', 65_536);
+    const look = async (actor: Actor) => {
+      const seen = await lookCached(ground, actor, 'private', 65_536);
       assert.is(acting(), undefined);
       assert.equal(identity(), own, 'all of it is back');
       return seen !== undefined;
     };
     const own = identity();
-    assert.equal([anna, as(60_102), as(60_102, [60_101]), as(60_102, [60_103]), anna].map(look), [
-      true,
-      false,
-      true,
-      false,
-      true,
-    ]);
+    const users = [anna, as(60_102), as(60_102, [60_101]), as(60_102, [60_103]), anna];
+    const expected = [true, false, true, false, true];
+    for (const [at, user] of users.entries()) assert.is(await look(user), expected[at], `${at}`);
+    // Of one turn: each as himself all the same, whoever looks with him.
+    const together = [...users, ...users.reverse()];
+    assert.equal(await Promise.all(together.map(look)), [...expected, ...expected.reverse()]);
   } finally {
     await storage.close();
   }
@@ -292,12 +316,12 @@ asRoot(
     await putInto(bench, 'd/plain', small);
     await mustRun('mount', ['--bind', bench.file('d'), bench.file('d')]);
     try {
-      assert.is(lookCached(groundOf(bench), me, 'd/plain', undefined), undefined);
+      assert.is(await lookCached(groundOf(bench), me, 'd/plain', undefined), undefined);
       assert.equal((await bench.storage.head(bench.at, 'd/plain')).meta, meta);
     } finally {
       await mustRun('umount', [bench.file('d')]);
     }
-    assert.ok(lookCached(groundOf(bench), me, 'd/plain', undefined));
+    assert.ok(await lookCached(groundOf(bench), me, 'd/plain', undefined));
   }),
 );
 
