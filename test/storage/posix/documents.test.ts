@@ -134,6 +134,9 @@ test('a change that throws changes nothing and keeps no lock; an equal value doe
   assert.is(statSync(join(root, '.tidegate/keys/a.json')).ino, ino);
 });
 
+/** Changes are told of until the turn of the loop began in which somebody asks. */
+const nextTurn = () => new Promise((resolve) => setImmediate(resolve));
+
 test('the cache does not survive an exchange that keeps size and mtime', async ({ root, documents }) => {
   await documents.create<Doc>('keys', 'a', { n: 1 });
   const path = join(root, '.tidegate/keys/a.json');
@@ -142,10 +145,12 @@ test('the cache does not survive an exchange that keeps size and mtime', async (
   assert.equal(await documents.get('keys', 'a'), { n: 1 });
   writeFileSync(path, readFileSync(path, 'utf8').replace('1', '2'));
   utimesSync(path, past, past);
+  await nextTurn();
   assert.equal(await documents.get('keys', 'a'), { n: 2 });
   writeFileSync(`${path}.new`, readFileSync(path, 'utf8').replace('2', '3'));
   utimesSync(`${path}.new`, past, past);
   renameSync(`${path}.new`, path);
+  await nextTurn();
   assert.equal(await documents.get('keys', 'a'), { n: 3 });
 });
 
@@ -181,6 +186,7 @@ test('what did not change is not looked at again, until any process changes it i
   ];
   for (const [command, expected] of changes) {
     execFileSync('sh', ['-ec', command], { cwd: area });
+    await nextTurn();
     assert.is(await n(), expected, command);
     if (expected !== undefined) assert.ok((await looksOf(100)) < 10, `after ${command} each get asks a worker`);
   }
