@@ -1,7 +1,10 @@
 /** What requests of every kind have in common, through the whole gateway over the memory store. */
+import { setFlagsFromString } from 'node:v8';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { S3Error } from '../../gateway/errors.js';
+import { operations } from '../../gateway/s3/operations.js';
+import type { Context } from '../../gateway/s3/types.js';
 import { createMemoryStorage } from '../../gateway/storage/memory.js';
 import type { Storage } from '../../gateway/storage/types.js';
 import { hmacV2 } from '../auth/signer.js';
@@ -93,5 +96,27 @@ test('a key that DeleteObjects cannot delete is logged with the cause, and told 
     { storage },
   );
 });
+
+/** V8 puts the accessors of an object into old memory, and they hold the request until that is collected. */
+test('what handlers get for each request has no accessors, nor another hidden class for each', () =>
+  staged(async (stage) => {
+    setFlagsFromString('--allow-natives-syntax');
+    const alike = new Function('a', 'b', 'return %HasFastProperties(a) && %HaveSameMap(a, b)');
+    await stage.send('/bkt/key', { method: 'PUT', body: 'x' });
+    const row: { handler?: unknown } = operations.find(({ name }) => name === 'HeadObject')!;
+    const { handler } = row;
+    const seen: unknown[] = [];
+    row.handler = (context: Context) => {
+      seen.push(context, context.storage, context.place);
+      return (handler as (context: Context) => unknown)(context);
+    };
+    try {
+      for (let times = 0; times < 3; times++) await stage.send('/bkt/key', { method: 'HEAD' });
+    } finally {
+      row.handler = handler;
+    }
+    assert.is(seen.length, 9);
+    for (const at of [0, 1, 2]) assert.ok(alike(seen[at + 3], seen[at + 6]), `${at}`);
+  }));
 
 test.run();
