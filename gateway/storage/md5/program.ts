@@ -5,21 +5,20 @@
 import {
   createModule,
   type Definition,
-  type Emit,
-  get,
+  INTEGER,
   int,
   integers,
+  type Output,
   repeat,
-  sequence,
-  set,
   shuffle,
+  VECTOR,
   vectors,
   type Words,
 } from './wasm.js';
 
 /** Bytes of a block. */
 export const BLOCK = 64;
-/** What one call takes at most. */
+/** Streams that one call takes at most. */
 export const MOST = 8;
 
 /**
@@ -47,165 +46,142 @@ const SHIFTS = [
 /** Which word of the block a step takes. */
 const wordOf = (step: number): number => [step, 5 * step + 1, 3 * step + 5, 7 * step][step >> 4]! % 16;
 
-interface Step {
-  words: Words;
-  /** Locals of the state before the step. */
-  a: number;
-  b: number;
-  c: number;
-  d: number;
-  spare: number;
-  constant: Emit;
-  word: Emit;
-}
+/** Locals that hold A, B, C and D, in the order that they have before the first step. */
+type State = readonly [number, number, number, number];
 
-/** One step of one stream (or of four): a = b + ((a + f(b, c, d) + word + constant) <<< shift). */
-const step = (number: number, { words, a, b, c, d, spare, constant, word }: Step): Emit => {
-  const { add, and, or, xor, not } = words;
-  const [B, C, D] = [get(b), get(c), get(d)];
-  const sum = add(add(get(a), constant), word);
-  // `b` is the latest: what needs it comes last. G's two halves have no bit in common, so that their sum will do.
-  const mixed = [
-    () => add(sum, xor(and(xor(C, D), B), D)),
-    () => add(add(sum, and(not(D), C)), and(B, D)),
-    () => add(sum, xor(xor(C, D), B)),
-    () => add(sum, xor(or(not(D), B), C)),
-  ][number >> 4]!();
-  return set(a, add(words.rotateLeft(mixed, SHIFTS[number >> 4]![number % 4]!, spare), B));
-};
-
-/** Locals a, b, c and d in the roles that they have in a step: they move on by one in each. */
-const roles = (state: readonly number[], number: number) => {
-  const [a, b, c, d] = [0, 1, 2, 3].map((role) => state[(role + 4 - (number % 4)) % 4]!);
-  return { a: a!, b: b!, c: c!, d: d! };
+/**
+ * One step: a = b + ((a + f(b, c, d) + constant + word) <<< shift).
+ * @param constant puts it on the stack, as `word` does
+ */
+const step = (number: number, w: Words, state: State, spare: number, constant: () => void, word: () => void): void => {
+  // The roles go round by one in each step.
+  const role = (index: number): number => state[(index + 64 - number) % 4]!;
+  const [a, b, c, d] = [role(0), role(1), role(2), role(3)];
+  w.get(a);
+  constant();
+  w.add();
+  word();
+  w.add();
+  // `b` is the latest: what needs it comes last. The two halves of G have no bit in common, so that their sum will do.
+  const round = number >> 4;
+  if (round === 0) w.get(c).get(d).xor().get(b).and().get(d).xor().add();
+  else if (round === 1) w.get(d).not().get(c).and().add().get(b).get(d).and().add();
+  else if (round === 2) w.get(c).get(d).xor().get(b).xor().add();
+  else w.get(d).not().get(b).or().get(c).xor().add();
+  w.rotateLeft(SHIFTS[round]![number % 4]!, spare)
+    .get(b)
+    .add()
+    .set(a);
 };
 
 const range = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
+const stateFrom = (local: number): State => [local, local + 1, local + 2, local + 3];
 
-/** Parameters: base, where the bytes of each stream are, how many blocks (not none). */
-const parametersOf = (streams: number) => ({
-  base: get(0),
-  at: (stream: number) => 1 + stream,
-  blocks: 1 + streams,
-  parameters: 2 + streams,
-});
+/** The parameters: base, where the bytes of each stream are, how many blocks (not none). */
+const base = 0;
+const at = (stream: number): number => 1 + stream;
 
-/** Goes on to the next block; not zero when there is one. */
-const onward = (streams: number): { next: Emit; more: Emit } => {
-  const { at, blocks } = parametersOf(streams);
-  const { add } = integers;
-  const ahead = range(streams).map((i) => set(at(i), add(get(at(i)), int(BLOCK))));
-  return {
-    next: sequence([...ahead, set(blocks, add(get(blocks), int(-1)))]),
-    more: get(blocks),
+/** Goes on to the next block, and leaves how many there are. */
+const onward = (out: Output, streams: number): void => {
+  const w = integers(out);
+  const add = (local: number, value: number): void => {
+    w.get(local);
+    int(out, value);
+    w.add().set(local);
   };
+  for (let i = 0; i < streams; i++) add(at(i), BLOCK);
+  const blocks = at(streams);
+  add(blocks, -1);
+  w.get(blocks);
 };
 
 /** A few streams, one instruction for each. */
 const inTurns = (name: string, streams: number): Definition => {
-  const { base, at, parameters } = parametersOf(streams);
-  const { add, load, store } = integers;
-  const all = range(streams);
-  const state = all.map((stream) => range(4).map((word) => parameters + 8 * stream + word));
-  const before = all.map((stream) => range(4).map((word) => parameters + 8 * stream + 4 + word));
-  const each = (emit: (stream: number, word: number) => Emit) =>
-    sequence(all.flatMap((stream) => range(4).map((word) => emit(stream, word))));
-  const { next, more } = onward(streams);
-  const steps = range(64).flatMap((number) =>
-    all.map((stream) =>
-      step(number, {
-        words: integers,
-        ...roles(state[stream]!, number),
-        spare: 0,
-        constant: int(constants[number]!),
-        word: load(get(at(stream)), 4 * wordOf(number)),
-      }),
-    ),
-  );
-  const body = sequence([
-    each((i, word) => set(state[i]![word]!, load(base, layout.state(i, word)))),
-    repeat(
-      sequence([
-        each((i, word) => set(before[i]![word]!, get(state[i]![word]!))),
-        ...steps,
-        each((i, word) => set(state[i]![word]!, add(get(state[i]![word]!), get(before[i]![word]!)))),
-        next,
-      ]),
-      more,
-    ),
-    each((i, word) => store(base, layout.state(i, word), get(state[i]![word]!))),
-  ]);
-  return { name, parameters, locals: [{ count: 8 * streams, type: integers.type }], body };
+  const parameters = streams + 2;
+  const states = range(streams).map((i) => stateFrom(parameters + 8 * i));
+  /** What a state was before the block. */
+  const before = range(streams).map((i) => stateFrom(parameters + 8 * i + 4));
+  const body = (out: Output): void => {
+    const w = integers(out);
+    const each = (work: (stream: number, word: number) => void): void => {
+      for (let i = 0; i < streams; i++) for (let word = 0; word < 4; word++) work(i, word);
+    };
+    each((i, word) => w.get(base).load(layout.state(i, word)).set(states[i]![word]!));
+    repeat(out, () => {
+      each((i, word) => w.get(states[i]![word]!).set(before[i]![word]!));
+      for (let number = 0; number < 64; number++) {
+        for (const [i, state] of states.entries()) {
+          const constant = () => int(out, constants[number]!);
+          step(number, w, state, 0, constant, () => w.get(at(i)).load(4 * wordOf(number)));
+        }
+      }
+      each((i, word) => w.get(states[i]![word]!).get(before[i]![word]!).add().set(states[i]![word]!));
+      onward(out, streams);
+    });
+    each((i, word) => w.get(base).get(states[i]![word]!).store(layout.state(i, word)));
+  };
+  return { name, parameters, locals: { count: 8 * streams, type: INTEGER }, body };
 };
 
 /** Four streams in each vector; two vectors in turns do eight. */
 const inLanes = (name: string, groups: number): Definition => {
   const streams = 4 * groups;
-  const { base, at, parameters } = parametersOf(streams);
-  const { add, load, store } = vectors;
-  const all = range(groups);
-  const state = all.map((group) => range(4).map((word) => parameters + 4 * group + word));
-  const spare = range(8).map((i) => parameters + streams + i);
+  const parameters = streams + 2;
+  const states = range(groups).map((group) => stateFrom(parameters + 4 * group));
+  const spare = parameters + 4 * groups;
   const wordAt = (group: number, word: number) => layout.words + 256 * group + 16 * word;
   const stateAt = (group: number, word: number) => layout.state(4 * group, word);
-  const each = (emit: (group: number, word: number) => Emit) =>
-    sequence(all.flatMap((group) => range(4).map((word) => emit(group, word))));
-  const { next, more } = onward(streams);
-
-  /** Four words of each of four streams become four vectors of a word of each. */
-  const transposed = (group: number, quarter: number): Emit => {
-    const [p, q, r, s, lowPQ, lowRS, highPQ, highRS] = spare as [
-      number,
-      number,
-      number,
-      number,
-      number,
-      number,
-      number,
-      number,
-    ];
-    const word = (number: number, x: number, y: number, of: readonly [number, number, number, number]) =>
-      store(base, wordAt(group, 4 * quarter + number), shuffle(get(x), get(y), of));
-    return sequence([
-      ...[p, q, r, s].map((local, i) => set(local, load(get(at(4 * group + i)), 16 * quarter))),
-      set(lowPQ, shuffle(get(p), get(q), [0, 4, 1, 5])),
-      set(lowRS, shuffle(get(r), get(s), [0, 4, 1, 5])),
-      set(highPQ, shuffle(get(p), get(q), [2, 6, 3, 7])),
-      set(highRS, shuffle(get(r), get(s), [2, 6, 3, 7])),
-      word(0, lowPQ, lowRS, [0, 1, 4, 5]),
-      word(1, lowPQ, lowRS, [2, 3, 6, 7]),
-      word(2, highPQ, highRS, [0, 1, 4, 5]),
-      word(3, highPQ, highRS, [2, 3, 6, 7]),
-    ]);
+  const body = (out: Output): void => {
+    const w = vectors(out);
+    const each = (work: (group: number, word: number) => void): void => {
+      for (let group = 0; group < groups; group++) for (let word = 0; word < 4; word++) work(group, word);
+    };
+    /** Four words of each of four streams become four vectors of a word of each. */
+    const transpose = (group: number, quarter: number): void => {
+      const [p, q, r, s] = stateFrom(spare);
+      const [lowPQ, lowRS, highPQ, highRS] = stateFrom(spare + 4);
+      for (const [i, local] of [p, q, r, s].entries()) {
+        w.get(at(4 * group + i))
+          .load(16 * quarter)
+          .set(local);
+      }
+      const pairs = (x: number, y: number, words: readonly [number, number, number, number], into: number) => {
+        w.get(x).get(y);
+        shuffle(out, words);
+        w.set(into);
+      };
+      pairs(p, q, [0, 4, 1, 5], lowPQ);
+      pairs(r, s, [0, 4, 1, 5], lowRS);
+      pairs(p, q, [2, 6, 3, 7], highPQ);
+      pairs(r, s, [2, 6, 3, 7], highRS);
+      const four = (x: number, y: number, words: readonly [number, number, number, number], word: number) => {
+        w.get(base).get(x).get(y);
+        shuffle(out, words);
+        w.store(wordAt(group, 4 * quarter + word));
+      };
+      four(lowPQ, lowRS, [0, 1, 4, 5], 0);
+      four(lowPQ, lowRS, [2, 3, 6, 7], 1);
+      four(highPQ, highRS, [0, 1, 4, 5], 2);
+      four(highPQ, highRS, [2, 3, 6, 7], 3);
+    };
+    each((group, word) => w.get(base).load(stateAt(group, word)).set(states[group]![word]!));
+    repeat(out, () => {
+      each(transpose);
+      for (let number = 0; number < 64; number++) {
+        for (const [group, state] of states.entries()) {
+          const constant = () => w.get(base).load(layout.constants + 16 * number);
+          step(number, w, state, spare, constant, () => w.get(base).load(wordAt(group, wordOf(number))));
+        }
+      }
+      // What it was before the block still lies in memory.
+      each((group, word) =>
+        w.get(states[group]![word]!).get(base).load(stateAt(group, word)).add().set(states[group]![word]!),
+      );
+      each((group, word) => w.get(base).get(states[group]![word]!).store(stateAt(group, word)));
+      onward(out, streams);
+    });
   };
-  const steps = range(64).flatMap((number) =>
-    all.map((group) =>
-      step(number, {
-        words: vectors,
-        ...roles(state[group]!, number),
-        spare: spare[0]!,
-        constant: load(base, layout.constants + 16 * number),
-        word: load(base, wordAt(group, wordOf(number))),
-      }),
-    ),
-  );
-  const body = sequence([
-    each((group, word) => set(state[group]![word]!, load(base, stateAt(group, word)))),
-    repeat(
-      sequence([
-        ...all.flatMap((group) => range(4).map((quarter) => transposed(group, quarter))),
-        ...steps,
-        // What it was before the block still lies in memory.
-        each((group, word) =>
-          set(state[group]![word]!, add(get(state[group]![word]!), load(base, stateAt(group, word)))),
-        ),
-        each((group, word) => store(base, stateAt(group, word), get(state[group]![word]!))),
-        next,
-      ]),
-      more,
-    ),
-  ]);
-  return { name, parameters, locals: [{ count: streams + spare.length, type: vectors.type }], body };
+  return { name, parameters, locals: { count: 4 * groups + 8, type: VECTOR }, body };
 };
 
 /** Functions by how many streams they take. Parameters: base, where the bytes of each are, how many blocks (not none). */

@@ -1,192 +1,165 @@
 /**
  * Writes WebAssembly modules: as much of the binary format (WebAssembly Core Specification 2.0, chapter 5) as a hash takes,
- * with the 128 bit vectors. An expression is a function that writes its code.
+ * with the 128 bit vectors. It is a stack machine: `get(a).get(b).add()` is a + b.
  */
 
-/** Writes instructions. What it leaves on the stack is up to it. */
-export type Emit = (out: Output) => void;
-
+/** Bytes that grow. */
 export interface Output {
-  byte(value: number): void;
+  byte(...values: number[]): void;
   /** Unsigned LEB128. */
   unsigned(value: number): void;
   /** Signed LEB128, 32 bit. */
   signed(value: number): void;
-  bytes(values: Uint8Array): void;
-  /** What was written, once all is. */
-  result(): Uint8Array;
+  /** Bytes behind their number. */
+  sized(bytes: Uint8Array): void;
+  written(): Uint8Array;
 }
 
 const createOutput = (): Output => {
-  let memory = new Uint8Array(1 << 16);
+  let memory = new Uint8Array(1 << 12);
   let length = 0;
-  const byte = (value: number): void => {
-    if (length === memory.length) {
-      const larger = new Uint8Array(memory.length * 2);
-      larger.set(memory);
-      memory = larger;
-    }
+  const reserve = (count: number): void => {
+    if (length + count <= memory.length) return;
+    const larger = new Uint8Array(2 * memory.length + count);
+    larger.set(memory);
+    memory = larger;
+  };
+  const put = (value: number): void => {
+    reserve(1);
     memory[length++] = value;
   };
+  const unsigned = (value: number): void => {
+    let rest = value;
+    for (; rest >= 0x80; rest >>>= 7) put((rest & 0x7f) | 0x80);
+    put(rest);
+  };
   return {
-    byte,
-    unsigned: (value) => {
-      for (let rest = value; ; rest >>>= 7) {
-        if (rest < 0x80) return byte(rest);
-        byte((rest & 0x7f) | 0x80);
-      }
+    byte: (...values) => {
+      for (const value of values) put(value);
     },
+    unsigned,
     signed: (value) => {
-      for (let rest = value | 0; ; rest >>= 7) {
-        if (rest >= -0x40 && rest < 0x40) return byte(rest & 0x7f);
-        byte((rest & 0x7f) | 0x80);
-      }
+      let rest = value | 0;
+      for (; rest < -0x40 || rest >= 0x40; rest >>= 7) put((rest & 0x7f) | 0x80);
+      put(rest & 0x7f);
     },
-    bytes: (values) => {
-      for (const value of values) byte(value);
+    sized: (bytes) => {
+      unsigned(bytes.length);
+      reserve(bytes.length);
+      memory.set(bytes, length);
+      length += bytes.length;
     },
-    result: () => memory.slice(0, length),
+    written: () => memory.subarray(0, length),
   };
 };
-
-const written = (emit: Emit): Uint8Array => {
-  const out = createOutput();
-  emit(out);
-  return out.result();
-};
-
-/** Bytes behind their number. */
-const sized = (out: Output, bytes: Uint8Array): void => {
-  out.unsigned(bytes.length);
-  out.bytes(bytes);
-};
-const name = (out: Output, text: string): void => sized(out, new TextEncoder().encode(text));
 
 // ---- instructions ------------------------------------------------------------------------------------------------
 
-export const get =
-  (local: number): Emit =>
-  (out) => {
-    out.byte(0x20);
-    out.unsigned(local);
-  };
-
-/** Takes a value into a local. */
-export const set =
-  (local: number, value: Emit): Emit =>
-  (out) => {
-    value(out);
-    out.byte(0x21);
-    out.unsigned(local);
-  };
-
-/** The same, and leaves it on the stack. */
-export const tee =
-  (local: number, value: Emit): Emit =>
-  (out) => {
-    value(out);
-    out.byte(0x22);
-    out.unsigned(local);
-  };
-
-export const int =
-  (value: number): Emit =>
-  (out) => {
-    out.byte(0x41);
-    out.signed(value);
-  };
-
-/** All of them, one behind the other. */
-export const sequence =
-  (parts: readonly Emit[]): Emit =>
-  (out) => {
-    for (const part of parts) part(out);
-  };
-
-/** Runs the body, and again as long as the condition, which comes after it, is not zero. */
-export const repeat =
-  (body: Emit, condition: Emit): Emit =>
-  (out) => {
-    // loop, of no result … br_if to its beginning, end.
-    out.bytes(Uint8Array.of(0x03, 0x40));
-    body(out);
-    condition(out);
-    out.bytes(Uint8Array.of(0x0d, 0x00, 0x0b));
-  };
-
-/** An instruction for 32 bit numbers is one byte; one for vectors has a prefix, and a number. */
-const INTEGERS = 0;
-const VECTORS = 0xfd;
-
-const op =
-  (prefix: number, code: number, ...operands: Emit[]): Emit =>
-  (out) => {
-    for (const operand of operands) operand(out);
-    if (prefix === INTEGERS) return out.byte(code);
-    out.byte(prefix);
-    out.unsigned(code);
-  };
-
-/** Of no more than the alignment promised, which is only a hint: addresses may be odd. */
-const access = (prefix: number, code: number, alignment: number, offset: number, ...operands: Emit[]): Emit =>
-  sequence([
-    op(prefix, code, ...operands),
-    (out) => {
-      out.unsigned(alignment);
-      out.unsigned(offset);
-    },
-  ]);
-
-/** What can be done with 32 bit words: with one, or with four at once, each on its own. */
+/** What can be done with 32 bit words, with one, or with four at once, each on its own. Each takes from the stack and puts there. */
 export interface Words {
-  /** As the type of a local. */
-  type: number;
-  load(address: Emit, offset: number): Emit;
-  store(address: Emit, offset: number, value: Emit): Emit;
-  add(a: Emit, b: Emit): Emit;
-  and(a: Emit, b: Emit): Emit;
-  or(a: Emit, b: Emit): Emit;
-  xor(a: Emit, b: Emit): Emit;
-  not(a: Emit): Emit;
+  get(local: number): Words;
+  set(local: number): Words;
+  /** From the address on the stack, plus the offset. Addresses may be odd. */
+  load(offset: number): Words;
+  /** The value above its address. */
+  store(offset: number): Words;
+  add(): Words;
+  and(): Words;
+  or(): Words;
+  xor(): Words;
+  not(): Words;
   /** @param spare a local that it may use */
-  rotateLeft(a: Emit, bits: number, spare: number): Emit;
+  rotateLeft(bits: number, spare: number): Words;
 }
 
-export const integers: Words = {
-  type: 0x7f,
-  load: (address, offset) => access(INTEGERS, 0x28, 2, offset, address),
-  store: (address, offset, value) => access(INTEGERS, 0x36, 2, offset, address, value),
-  add: (a, b) => op(INTEGERS, 0x6a, a, b),
-  and: (a, b) => op(INTEGERS, 0x71, a, b),
-  or: (a, b) => op(INTEGERS, 0x72, a, b),
-  xor: (a, b) => op(INTEGERS, 0x73, a, b),
-  not: (a) => op(INTEGERS, 0x73, a, int(-1)),
-  rotateLeft: (a, bits) => op(INTEGERS, 0x77, a, int(bits)),
+/** The types of locals. */
+export const INTEGER = 0x7f;
+export const VECTOR = 0x7b;
+
+/** A number of 32 bits on the stack. */
+export const int = (out: Output, value: number): void => {
+  out.byte(0x41);
+  out.signed(value);
 };
 
-export const vectors: Words = {
-  type: 0x7b,
-  load: (address, offset) => access(VECTORS, 0, 4, offset, address),
-  store: (address, offset, value) => access(VECTORS, 11, 4, offset, address, value),
-  add: (a, b) => op(VECTORS, 174, a, b),
-  and: (a, b) => op(VECTORS, 78, a, b),
-  or: (a, b) => op(VECTORS, 80, a, b),
-  xor: (a, b) => op(VECTORS, 81, a, b),
-  not: (a) => op(VECTORS, 77, a),
-  rotateLeft: (a, bits, spare) => {
-    const left = op(VECTORS, 171, tee(spare, a), int(bits));
-    return op(VECTORS, 80, left, op(VECTORS, 173, get(spare), int(32 - bits)));
-  },
-};
-
-/** A vector of words of two others. @param words 0–3 are those of `a`, 4–7 those of `b` */
-export const shuffle = (a: Emit, b: Emit, words: readonly [number, number, number, number]): Emit =>
-  sequence([
-    op(VECTORS, 13, a, b),
-    (out) => {
-      for (const word of words) for (let byte = 0; byte < 4; byte++) out.byte(4 * word + byte);
+/** One word each. */
+export const integers = (out: Output): Words => {
+  const op = (code: number, ...immediates: number[]) => {
+    out.byte(code);
+    for (const value of immediates) out.unsigned(value);
+    return words;
+  };
+  const words: Words = {
+    get: (local) => op(0x20, local),
+    set: (local) => op(0x21, local),
+    // The alignment is a power of two, and only a hint.
+    load: (offset) => op(0x28, 2, offset),
+    store: (offset) => op(0x36, 2, offset),
+    add: () => op(0x6a),
+    and: () => op(0x71),
+    or: () => op(0x72),
+    xor: () => op(0x73),
+    not: () => {
+      int(out, -1);
+      return op(0x73);
     },
-  ]);
+    rotateLeft: (bits) => {
+      int(out, bits);
+      return op(0x77);
+    },
+  };
+  return words;
+};
+
+/** Four words each. */
+export const vectors = (out: Output): Words => {
+  const op = (code: number, ...immediates: number[]) => {
+    out.byte(0xfd);
+    for (const value of [code, ...immediates]) out.unsigned(value);
+    return words;
+  };
+  const local = (code: number, number: number) => {
+    out.byte(code);
+    out.unsigned(number);
+    return words;
+  };
+  const words: Words = {
+    get: (number) => local(0x20, number),
+    set: (number) => local(0x21, number),
+    load: (offset) => op(0, 4, offset),
+    store: (offset) => op(11, 4, offset),
+    add: () => op(174),
+    and: () => op(78),
+    or: () => op(80),
+    xor: () => op(81),
+    not: () => op(77),
+    rotateLeft: (bits, spare) => {
+      // There is no such instruction: two shifts.
+      local(0x22, spare);
+      int(out, bits);
+      op(171).get(spare);
+      int(out, 32 - bits);
+      return op(173).or();
+    },
+  };
+  return words;
+};
+
+/** Of the two vectors on the stack, one of their words. @param words 0–3 are those of the lower one, 4–7 those of the upper */
+export const shuffle = (out: Output, words: readonly [number, number, number, number]): void => {
+  out.byte(0xfd);
+  out.unsigned(13);
+  for (const word of words) out.byte(4 * word, 4 * word + 1, 4 * word + 2, 4 * word + 3);
+};
+
+/** Runs the body, and again as long as it leaves a number that is not zero. */
+export const repeat = (out: Output, body: () => void): void => {
+  // A loop without a result.
+  out.byte(0x03, 0x40);
+  body();
+  // A branch to its beginning; its end.
+  out.byte(0x0d, 0x00, 0x0b);
+};
 
 // ---- a module ----------------------------------------------------------------------------------------------------
 
@@ -196,65 +169,64 @@ export interface Definition {
   /** How many; they are the first locals. */
   parameters: number;
   /** How many of which type follow. */
-  locals: readonly { count: number; type: number }[];
-  body: Emit;
+  locals: { count: number; type: number };
+  body(out: Output): void;
 }
 
 /** The bytes of a module that exports these functions, over the shared memory `env.memory` of so many pages. */
 export const createModule = (pages: number, functions: readonly Definition[]): Uint8Array => {
-  const section = (out: Output, id: number, count: number, content: Emit): void => {
+  const out = createOutput();
+  const name = (inner: Output, text: string): void => inner.sized(new TextEncoder().encode(text));
+  const part = (write: (inner: Output) => void): Uint8Array => {
+    const inner = createOutput();
+    write(inner);
+    return inner.written();
+  };
+  /** As many entries as there are functions. */
+  const section = (id: number, write: (inner: Output, definition: Definition, index: number) => void): void => {
     out.byte(id);
-    sized(
-      out,
-      written((inner) => {
-        inner.unsigned(count);
-        content(inner);
+    out.sized(
+      part((inner) => {
+        inner.unsigned(functions.length);
+        for (const [index, definition] of functions.entries()) write(inner, definition, index);
       }),
     );
   };
-  return written((out) => {
-    // "\0asm", version 1.
-    out.bytes(Uint8Array.of(0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0));
-    section(out, 1, functions.length, (types) => {
-      for (const { parameters } of functions) {
-        types.byte(0x60);
-        sized(types, new Uint8Array(parameters).fill(integers.type));
-        types.unsigned(0);
-      }
-    });
-    section(out, 2, 1, (imports) => {
+  // "\0asm", version 1.
+  out.byte(0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0);
+  section(1, (types, { parameters }) => {
+    types.byte(0x60);
+    types.sized(new Uint8Array(parameters).fill(INTEGER));
+    types.unsigned(0);
+  });
+  out.byte(2);
+  out.sized(
+    part((imports) => {
+      imports.unsigned(1);
       name(imports, 'env');
       name(imports, 'memory');
       // A memory, shared, that does not grow.
-      imports.bytes(Uint8Array.of(0x02, 0x03));
+      imports.byte(0x02, 0x03);
       imports.unsigned(pages);
       imports.unsigned(pages);
-    });
-    section(out, 3, functions.length, (indices) => {
-      for (let i = 0; i < functions.length; i++) indices.unsigned(i);
-    });
-    section(out, 7, functions.length, (exports) => {
-      for (const [i, definition] of functions.entries()) {
-        name(exports, definition.name);
-        exports.byte(0x00);
-        exports.unsigned(i);
-      }
-    });
-    section(out, 10, functions.length, (codes) => {
-      for (const { locals, body } of functions) {
-        sized(
-          codes,
-          written((code) => {
-            code.unsigned(locals.length);
-            for (const { count, type } of locals) {
-              code.unsigned(count);
-              code.byte(type);
-            }
-            body(code);
-            code.byte(0x0b);
-          }),
-        );
-      }
-    });
+    }),
+  );
+  section(3, (indices, _, index) => indices.unsigned(index));
+  section(7, (exports, definition, index) => {
+    name(exports, definition.name);
+    exports.byte(0x00);
+    exports.unsigned(index);
   });
+  section(10, (codes, { locals, body }) => {
+    codes.sized(
+      part((code) => {
+        code.unsigned(1);
+        code.unsigned(locals.count);
+        code.byte(locals.type);
+        body(code);
+        code.byte(0x0b);
+      }),
+    );
+  });
+  return out.written();
 };
