@@ -37,7 +37,7 @@ function countPrograms(to: string): void {
     exports: object;
     constructor(...args: unknown[]) {
       this.exports = new Instance(...args).exports;
-      if (!('eight' in this.exports)) return;
+      if (!('two' in this.exports)) return;
       const counting = Object.entries(this.exports as Functions).map(([name, run]) => [
         name,
         // A base, where the bytes of each stream are, how many blocks.

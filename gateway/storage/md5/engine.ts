@@ -1,6 +1,6 @@
 /** MD5 of many streams in one thread: each stream's state, and up to eight of them at once through the program. */
 import { instantiate, PAGE, type SharedMemory } from './memory.js';
-import { BLOCK, constants, layout, MOST, md5Module, type Program } from './program.js';
+import { BLOCK, constants, layout, MOST, md5Module, md5ModuleOfIntegers, type Program } from './program.js';
 
 /** One MD5 on its way. */
 export interface Md5 {
@@ -32,36 +32,33 @@ export interface Engine {
 /**
  * An engine over a memory.
  * @param page one that this engine has for itself
+ * @param vectors whether it may use them, where the machine has them; without, it is slower with many streams
  */
-export const createEngine = (memory: SharedMemory, page: number): Engine => {
+export const createEngine = (memory: SharedMemory, page: number, vectors = true): Engine => {
   const base = page * PAGE;
   const bytes = new Uint8Array(memory.buffer);
   const words = new Uint32Array(memory.buffer, base, PAGE / 4);
-  const program = instantiate<Program>(memory, md5Module);
+  const program = instantiate<Program>(memory, vectors ? [md5Module, md5ModuleOfIntegers] : [md5ModuleOfIntegers]);
   for (const [step, constant] of constants.entries()) words.fill(constant, 4 * step, 4 * step + 4);
   /** A block that is put together of pieces. */
   const block = base + layout.free;
-  const at: number[] = [];
 
-  const run = (all: readonly Md5[], blocks: number): void => {
+  const run = (all: readonly Md5[], at: readonly number[], blocks: number): void => {
+    const { one, two, four, eight } = program;
     const count = all.length;
+    if (count > 2 && !(four && eight)) {
+      for (let i = 0; i < count; i += 2) run(all.slice(i, i + 2), at.slice(i, i + 2), blocks);
+      return;
+    }
     for (let i = 0; i < count; i++) {
       for (let word = 0; word < 4; word++) words[layout.state(i, word) / 4] = all[i]!.state[word]!;
     }
     // Lanes that nobody needs work on what the first one does, and nobody looks.
-    const filled = (lanes: number) => {
-      for (let i = count; i < lanes; i++) at[i] = at[0]!;
-      return at;
-    };
-    if (count === 1) program.one(base, at[0]!, blocks);
-    else if (count === 2) program.two(base, at[0]!, at[1]!, blocks);
-    else if (count <= 4) {
-      const [a, b, c, d] = filled(4);
-      program.four(base, a!, b!, c!, d!, blocks);
-    } else {
-      const [a, b, c, d, e, f, g, h] = filled(8);
-      program.eight(base, a!, b!, c!, d!, e!, f!, g!, h!, blocks);
-    }
+    const [a, b = a!, c = a!, d = a!, e = a!, f = a!, g = a!, h = a!] = at;
+    if (count === 1) one(base, a!, blocks);
+    else if (count === 2) two(base, a!, b, blocks);
+    else if (count <= 4) four!(base, a!, b, c, d, blocks);
+    else eight!(base, a!, b, c, d, e, f, g, h, blocks);
     for (let i = 0; i < count; i++) {
       for (let word = 0; word < 4; word++) all[i]!.state[word] = words[layout.state(i, word) / 4]!;
     }
@@ -69,8 +66,7 @@ export const createEngine = (memory: SharedMemory, page: number): Engine => {
 
   const runBlock = (md5: Md5): void => {
     bytes.set(md5.rest, block);
-    at[0] = block;
-    run([md5], 1);
+    run([md5], [block], 1);
   };
 
   /** Into the stream's incomplete block, until that is full or the span ends. */
@@ -101,12 +97,15 @@ export const createEngine = (memory: SharedMemory, page: number): Engine => {
         whole.push(stream);
         count = Math.min(count, blocks);
       }
-      for (const [i, { span }] of whole.entries()) at[i] = span.at;
-      if (whole.length > 0)
+      if (whole.length === 0) count = 0;
+      else {
+        const at = whole.map(({ span }) => span.at);
         run(
           whole.map(({ md5 }) => md5),
+          at,
           count,
         );
+      }
       for (const { md5, span } of whole) {
         md5.length += count * BLOCK;
         span.at += count * BLOCK;

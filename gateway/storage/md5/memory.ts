@@ -8,6 +8,7 @@ export interface SharedMemory {
 /** TypeScript has the types of this only together with those of a browser. */
 declare const WebAssembly: {
   Memory: new (limits: { initial: number; maximum: number; shared: true }) => SharedMemory;
+  validate(bytes: Uint8Array): boolean;
   Module: new (bytes: Uint8Array) => object;
   Instance: new (module: object, imports: { env: { memory: SharedMemory } }) => { exports: unknown };
 };
@@ -21,8 +22,11 @@ export const createMemory = (bytes: number): SharedMemory => {
   return new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
 };
 
-/** What a module over this memory exports. @param moduleOf its bytes, for a memory of so many pages */
-export const instantiate = <T>(memory: SharedMemory, moduleOf: (pages: number) => Uint8Array): T => {
-  const module = new WebAssembly.Module(moduleOf(memory.buffer.byteLength / PAGE));
+/** What a module over this memory exports. @param modules bytes for a memory of so many pages; the first that runs here is taken */
+export const instantiate = <T>(memory: SharedMemory, modules: readonly ((pages: number) => Uint8Array)[]): T => {
+  const pages = memory.buffer.byteLength / PAGE;
+  let bytes = modules[0]!(pages);
+  for (const other of modules.slice(1)) if (!WebAssembly.validate(bytes)) bytes = other(pages);
+  const module = new WebAssembly.Module(bytes);
   return new WebAssembly.Instance(module, { env: { memory } }).exports as T;
 };
