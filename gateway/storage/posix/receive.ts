@@ -19,7 +19,7 @@ const TURN_MS = 4;
 /** Calls that receive just now. */
 let receiving = 0;
 
-/** Brings a body into a transfer. */
+/** Brings a body into a transfer. All of it is written then; of what is digested apart, `finish` tells the end. */
 export const receiveBody = async (
   { buffers }: StoreContext,
   actor: Actor,
@@ -31,6 +31,7 @@ export const receiveBody = async (
   let [at, used] = [0, 0];
   /** What each chunk was last used for: until then it must not be filled again. */
   const passed: Promise<unknown>[] = chunks.map(() => Promise.resolve());
+  const written: Promise<unknown>[] = [];
   const busy = createBusy();
   /** Our own descriptor of the connection: Node may close its, and give the number to another client, at any moment. */
   let connection = -1;
@@ -41,17 +42,18 @@ export const receiveBody = async (
     if (over) throw new S3Error('IncompleteBody');
   };
 
-  /** Hands on what is in the chunk, and waits for the next one. */
-  const pass = async (): Promise<void> => {
+  const handOn = (): void => {
     const full = chunks[at]!.subarray(0, used);
-    const done = Promise.all([
-      pool.run('transferWrite', [id, full], { actor, lane, context: 'write', ended: busy.begin() }),
-      apart?.update(full, busy.begin()),
-    ]);
+    const writing = pool.run('transferWrite', [id, full], { actor, lane, context: 'write', ended: busy.begin() });
+    const done = Promise.all([writing, apart?.update(full, busy.begin())]);
     // Looked at before the chunk is filled again, and at the end.
     done.catch(() => {});
-    passed[at] = done;
+    [written[at], passed[at]] = [writing, done];
     [at, used] = [(at + 1) % CHUNKS, 0];
+  };
+  /** Hands on what is in the chunk, and waits for the next one. */
+  const pass = async (): Promise<void> => {
+    handOn();
     await passed[at];
     requireOngoing();
   };
@@ -111,8 +113,8 @@ export const receiveBody = async (
   }
   try {
     await body.read(sink);
-    if (used > 0) await pass();
-    await Promise.all(passed);
+    if (used > 0) handOn();
+    await Promise.all(written);
   } finally {
     over = true;
     // Another stream's bytes must never be in a chunk that a worker is at, nor may it take those of another client: they come

@@ -26,6 +26,7 @@ export interface Arrived {
 export interface Apart {
   /** Takes a chunk, in the order of the calls. @param ended called once, when nobody reads it any more */
   update(chunk: Uint8Array, ended: () => void): Promise<unknown>;
+  /** Rejects when any of the chunks was not taken. */
   finish(): Promise<Received['digests']>;
   /** Nobody wants them any more. */
   drop(): Promise<unknown>;
@@ -76,16 +77,43 @@ export const transfer = async (
   });
   let apart: Apart | undefined;
   try {
-    if (separate) apart = separate === 'md5' ? md5Apart(hasher) : await laneApart(pool, separate);
+    if (separate) apart = whole(separate === 'md5' ? md5Apart(hasher) : await laneApart(pool, separate));
     filling += large ? 1 : 0;
     await fill({ pool, lane, id, ...(apart && { apart }) }).finally(() => (filling -= large ? 1 : 0));
-    const received = await pool.run('transferFinish', [id], options);
-    if (apart) Object.assign(received.digests, await apart.finish());
-    return { pool, lane, id, received };
+    // The disk need not wait for the digest.
+    const [received, digests] = await Promise.all([
+      pool.run('transferFinish', [id, length !== undefined], { ...options, bytes: length ?? 0 }),
+      apart?.finish(),
+    ]);
+    return { pool, lane, id, received: { ...received, digests: { ...received.digests, ...digests } } };
   } catch (error) {
     await abortTransfer({ pool, lane, id, actor, ...(apart && { apart }) }, error);
     throw error;
   }
+};
+
+/** Digests of all chunks, or none. */
+const whole = ({ update, finish, drop }: Apart): Apart => {
+  const open = new Set<Promise<unknown>>();
+  let failed: { error: unknown } | undefined;
+  return {
+    update: (chunk, ended) => {
+      const done = update(chunk, ended);
+      open.add(done);
+      const fail = (error: unknown) => {
+        failed ??= { error };
+      };
+      done.catch(fail).finally(() => open.delete(done));
+      return done;
+    },
+    finish: async () => {
+      const digests = await finish();
+      await Promise.allSettled(open);
+      if (failed) throw failed.error;
+      return digests;
+    },
+    drop,
+  };
 };
 
 const md5Apart = (hasher: Hasher): Apart => {

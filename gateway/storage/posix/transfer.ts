@@ -11,7 +11,7 @@ import { publishStaged } from './publish.js';
 import { copyBytes } from './restage.js';
 import { awaitBytes, receiveNow } from './sockets.js';
 import { discard, type Published, type Staged, stage } from './staged.js';
-import { beginWriting, close, E, errnoError, fstatfs, pread, pwrite } from './syscalls.js';
+import { beginWriting, close, E, errnoError, fdatasync, fstatfs, pread, pwrite } from './syscalls.js';
 
 export interface Transfer {
   ground: Ground;
@@ -150,9 +150,10 @@ export const transferOps = {
     return count;
   },
 
-  /** Nothing more comes. Once. */
-  transferFinish(id: number): Received {
-    const { size, digests } = transferOf(id);
+  /** Nothing more comes. Once. @param sync whether what must be on the disk in the end is to be there now */
+  transferFinish(id: number, sync: boolean): Received {
+    const { ground, staged, size, digests } = transferOf(id);
+    if (sync && ground.durability !== 'none') fdatasync(staged.fd);
     return { size, digests: digests?.finish() ?? {} };
   },
 

@@ -4,11 +4,14 @@ import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { S3Error } from '../../../gateway/errors.js';
+import type { Hasher, Hashing } from '../../../gateway/storage/md5/hasher.js';
 import { createBuffers } from '../../../gateway/storage/posix/buffers.js';
 import type { StoreContext } from '../../../gateway/storage/posix/context.js';
 import { moveBytes } from '../../../gateway/storage/posix/libc.js';
+import type { Ground } from '../../../gateway/storage/posix/paths.js';
 import type { Pool, RunOptions } from '../../../gateway/storage/posix/pool.js';
 import { receiveBody } from '../../../gateway/storage/posix/receive.js';
+import { transfer } from '../../../gateway/storage/posix/streams.js';
 import { closeReplaced } from '../../../gateway/storage/posix/syscalls.js';
 import type { Body, Sink } from '../../../gateway/storage/types.js';
 import { tempDir } from '../../support/temp.js';
@@ -149,6 +152,44 @@ for (const [what, bring] of Object.entries(still)) {
     assert.is(holders(), 0);
   });
 }
+
+test('a chunk that is not digested fails the upload, though all is written and there is a digest', async () => {
+  const done: string[] = [];
+  const run = async (op: string, _args: unknown, { ended }: RunOptions = {}) => {
+    done.push(op);
+    ended?.();
+    return { transferOpen: 7, transferFinish: { size: 4 * MiB, digests: {} } }[op];
+  };
+  const pool = { size: 4, lane: () => 0, run } as unknown as Pool;
+  let updates = 0;
+  const hashing: Hashing = {
+    update: async (_bytes, ended) => {
+      const last = ++updates === 4;
+      if (last) await new Promise((resolve) => setTimeout(resolve, 20));
+      ended();
+      if (last) throw new S3Error('InternalError');
+    },
+    finish: async () => new Uint8Array(16),
+    drop: async () => void done.push('drop'),
+  };
+  const hasher = { begin: () => hashing } as Hasher;
+  const context = { buffers: createBuffers({ tiers: [{ bytes: MiB, limit: 3 }] }) } as StoreContext;
+  const body: Body = {
+    length: 4 * MiB,
+    read: async (sink) => {
+      for (let i = 0; i < 4; i++) await sink(Buffer.alloc(MiB, 'a'));
+    },
+  };
+  const into = { ground: {} as Ground, pool, actor, hasher };
+  const options = { digests: ['md5'] as const, length: body.length, chunked: true };
+  const outcome = await transfer(into, options, (where) => receiveBody(context, actor, body, where)).catch(
+    (error) => error.code,
+  );
+  assert.is(outcome, 'InternalError');
+  assert.is(updates, 4);
+  assert.equal(done.slice(-3).sort(), ['drop', 'transferAbort', 'transferFinish']);
+  assert.is(context.buffers.stats().free, 3);
+});
 
 test('bytes are moved within shared memory, and never beyond', () => {
   const chunk = Buffer.from(new SharedArrayBuffer(64));
