@@ -23,10 +23,23 @@ export type BucketAccess = Pick<Documents, 'bucketPolicy' | 'bucketAcl' | 'publi
 /** Of a bucket that has none of them: most buckets. */
 const plain: BucketAccess = { ownership: defaultOwnership };
 
+/** By the configuration that it was read from, which is replaced as a whole when something of it changes. */
+const read = new WeakMap<Bucket['config'], { name: string; owner: string; access: BucketAccess }>();
+
 export function accessOf(bucket: Bucket): BucketAccess {
-  const { name, config } = bucket;
+  const { name, owner, config } = bucket;
   const { acl, policy, ownership, publicAccessBlock, roles } = config;
   if (!acl && !policy && !ownership && !publicAccessBlock && !roles) return plain;
+  const known = read.get(config);
+  if (known?.name === name && known.owner === owner) return known.access;
+  const access = readAccess(bucket);
+  if (Object.isFrozen(config)) read.set(config, { name, owner, access });
+  return access;
+}
+
+function readAccess(bucket: Bucket): BucketAccess {
+  const { name, config } = bucket;
+  const { acl, policy, ownership, publicAccessBlock, roles } = config;
   return {
     bucketAcl: acl === undefined ? undefined : readAcl(acl, bucket.owner),
     bucketPolicy: policy === undefined ? undefined : policyOf(policy, name),
