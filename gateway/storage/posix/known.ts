@@ -5,8 +5,9 @@
  */
 import { settledAfter } from './clock.js';
 import { actingNumber } from './identity.js';
-import { AT_STATX_FORCE_SYNC } from './linux.js';
+import { AT_STATX_FORCE_SYNC, S_IFMT, S_IFREG } from './linux.js';
 import { isOfLocal } from './mounts.js';
+import { foundPlain, type Times, timesFound } from './plain.js';
 import { fstat, lookAt, type Stat, seenDev, seenWords, WORD } from './status.js';
 
 /** The words of a status that are compared. */
@@ -53,18 +54,26 @@ const holds = (slot: number): boolean => {
 };
 
 let found = -1;
+/** Of what was seen last, if it is a file of which nothing else is known. */
+let plain: Times = 0;
 
-/** As `lookAt`, for `recall`. */
+/** As `lookAt`, for `recall` and `recallPlain`. */
 export const lookFor = (directory: number, name: string): boolean => {
-  found = -1;
+  [found, plain] = [-1, 0];
   if (!lookAt(directory, name)) return false;
-  found = find();
-  if (found < 0 || isOfLocal(seenDev())) return true;
+  search();
+  if ((found < 0 && plain === 0) || isOfLocal(seenDev())) return true;
   // What a network filesystem remembers must not vouch for what we remember.
-  found = -1;
+  [found, plain] = [-1, 0];
   if (!lookAt(directory, name, AT_STATX_FORCE_SYNC)) return false;
-  found = find();
+  search();
   return true;
+};
+
+const search = (): void => {
+  found = find();
+  const isFile = (seenWords[WORD.mode]! & S_IFMT) === S_IFREG;
+  plain = found < 0 && isFile ? timesFound(seenWords, words, actingNumber()) : 0;
 };
 
 /** What was seen of an open directory, and is known of it. */
@@ -88,19 +97,33 @@ export const lookForOpen = <Known>(fd: number): Look<Known> => {
 /** What is known of what `lookFor` saw last; undefined: nothing. */
 export const recall = (): unknown => (found < 0 ? undefined : values[found]);
 
-/**
- * What was seen last, to `remember` something about it; undefined when it has changed too recently for that.
- * To be asked for before what shall be remembered is read.
- */
-export const sight = (): Sight | undefined => {
+/** How often what `lookFor` saw last was found to be a file without a record. */
+export const recallPlain = (): Times => plain;
+
+/** Whether what was seen last changed so long ago that it can be remembered. To be asked for before more is read. */
+export const hasSettled = (): boolean => {
   const ms = (seenWords[WORD.ctime]! + seenWords[WORD.ctime + 1]! * 2 ** 32) * 1000 + seenWords[WORD.ctimeNs]! / 1e6;
   // The year 1969, as 64 bits without a sign, is in the far future.
-  if (!(Date.now() - ms > settledAfter(seenDev()))) return undefined;
-  const seen = new Uint32Array(width);
+  return Date.now() - ms > settledAfter(seenDev());
+};
+
+/** What was seen last, to `remember` something about it; undefined when it has changed too recently for that. */
+export const sight = (): Sight | undefined => (hasSettled() ? fill(new Uint32Array(width)) : undefined);
+
+const fill = (seen: Sight): Sight => {
   seen[0] = actingNumber();
   for (let i = 0; i < words.length; i++) seen[i + 1] = seenWords[words[i]!]!;
   return seen;
 };
+
+/** What was seen last, without memory of its own. */
+const scratch: Sight = new Uint32Array(width);
+
+/** Of what `lookFor` saw last: nothing else may have been looked at since. */
+export const rememberSeen = (value: unknown): void => remember(fill(scratch), value);
+
+/** The same, of a file without a record. */
+export const rememberPlain = (): void => foundPlain(plain === 0 ? 1 : 2);
 
 const [inoAt, devAt] = [1 + words.indexOf(WORD.ino), 1 + words.indexOf(WORD.dev + 1)];
 

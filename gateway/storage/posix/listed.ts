@@ -1,13 +1,13 @@
 /** Objects as a listing shows them: in the everyday case without opening the file, or even reading its record again. */
 import { decode } from '../../../acl/metadata/codec.js';
-import { believe, judge } from '../../../acl/metadata/stamp.js';
+import { believe, judge, syntheticEtag } from '../../../acl/metadata/stamp.js';
 import { type Loaded, loadRecord } from '../../../acl/metadata/store.js';
 import { readAttributeAt } from '../../../acl/metadata/xattr.js';
 import { S3Error } from '../../errors.js';
 import { fromBytes } from '../keys.js';
 import type { ListedObject, ObjectInfo } from '../types.js';
 import { isHot } from './clock.js';
-import { type Look, lookFor, recall, remember, type Sight, sight } from './known.js';
+import { hasSettled, type Look, lookFor, recall, recallPlain, remember, rememberPlain, rememberSeen } from './known.js';
 import { directoryObject, findObject, isFile, isPublished, LOOKS, lostItsName, milliseconds, READ } from './lookup.js';
 import type { BucketDir } from './paths.js';
 import {
@@ -30,16 +30,14 @@ const listed = ({ key, size, lastModified, meta }: ObjectInfo): ListedObject => 
   return entry;
 };
 
-/** What listings remember of a file (`known.ts`). */
-interface Known extends Omit<ListedObject, 'key'> {
-  /** It has no record. */
-  plain: boolean;
-  /**
-   * For certain the file's own. A record names its inode; that there is none may have been told of another file, which had
-   * the name for a moment, and is asked for a second time.
-   */
-  sure: boolean;
-}
+/** What listings remember of a file that has a record (`known.ts`). */
+type Known = Omit<ListedObject, 'key'>;
+
+/** Of what was looked at last. A directory may have taken the place of the file. */
+const recallFile = (): Known | undefined => {
+  const known = recall() as Partial<Known> | undefined;
+  return known?.etag === undefined ? undefined : (known as Known);
+};
 
 const shown = (key: string, { size, lastModified, etag, owner, checksum }: Known): ListedObject => {
   const entry: ListedObject = { key, size, lastModified, etag };
@@ -47,6 +45,14 @@ const shown = (key: string, { size, lastModified, etag, owner, checksum }: Known
   if (checksum) entry.checksum = checksum;
   return entry;
 };
+
+/** A file without a record: all is in its status. */
+const plainFile = (bucket: BucketDir, key: string, stat: Stat): ListedObject => ({
+  key,
+  size: stat.size,
+  lastModified: milliseconds(stat.mtimeNs),
+  etag: syntheticEtag(stat, isHot(bucket, stat)),
+});
 
 /** `value` itself, or what was equal to it last: files of one directory have the same owner, and checksums of one kind. */
 const same = <T>(value: T, equal: (a: T, b: T) => boolean, last: { value?: T }): T => {
@@ -56,18 +62,13 @@ const same = <T>(value: T, equal: (a: T, b: T) => boolean, last: { value?: T }):
 const owners: { value?: string } = {};
 const checksums: { value?: NonNullable<ListedObject['checksum']> } = {};
 
-const keep = (
-  seen: Sight,
-  { key: _, owner, checksum, ...entry }: ListedObject,
-  plain: boolean,
-  sure: boolean,
-): void => {
-  const known: Known = { ...entry, plain, sure };
+const keep = ({ size, lastModified, etag, owner, checksum }: ListedObject): void => {
+  const known: Known = { size, lastModified, etag };
   if (owner !== undefined) known.owner = same(owner, (a, b) => a === b, owners);
   if (checksum) {
     known.checksum = same(checksum, (a, b) => a.algorithm === b.algorithm && a.type === b.type, checksums);
   }
-  remember(seen, known);
+  rememberSeen(known);
 };
 
 /**
@@ -83,26 +84,26 @@ export const listedFile = (
   if (!lookFor(directory, name)) return undefined;
   const key = fromBytes(keyBytes);
   const { sidecars, synced } = bucket.ground;
-  const known = sidecars ? undefined : (recall() as Known | undefined);
-  if (known?.sure) return known.plain && synced ? undefined : shown(key, known);
+  const known = sidecars ? undefined : recallFile();
+  if (known) return shown(key, known);
   const stat = seenStat();
   if (!isFile(stat)) return undefined;
+  // A record names its inode. That there is none may have been told of another file, which had the name for a moment.
+  if (!sidecars && recallPlain() === 2) return synced ? undefined : plainFile(bucket, key, stat);
   if (!sidecars) {
-    const seen = sight();
+    const settled = hasSettled();
     // Two names are looked up, so the attribute may be another file's than the status: then the inode tells.
     const value = readAttributeAt(directory, name);
     // What jobs write has no attribute: as for an open file without one, at half the cost.
     if (value === -E.ENODATA) {
       if (synced) return undefined;
-      const meta = believe(undefined, undefined, stat, isHot(bucket, stat));
-      const entry = listed({ key, size: stat.size, lastModified: milliseconds(stat.mtimeNs), meta });
-      if (seen) keep(seen, entry, true, known?.plain === true);
-      return entry;
+      if (settled) rememberPlain();
+      return plainFile(bucket, key, stat);
     }
     const packed = typeof value === 'number' ? undefined : decode(value);
     if (packed?.meta && packed.meta.etag !== '' && judge(packed.stamp, stat) === 'whole') {
       const entry = listed({ key, size: stat.size, lastModified: milliseconds(stat.mtimeNs), meta: packed.meta });
-      if (seen) keep(seen, entry, false, true);
+      if (settled) keep(entry);
       return entry;
     }
   }
@@ -124,8 +125,8 @@ export const listedFile = (
 export const isShown = (bucket: BucketDir, directory: number, name: string): boolean => {
   if (!bucket.ground.sidecars) {
     const there = lookFor(directory, name);
-    const known = there ? (recall() as Known | undefined) : undefined;
-    if (known?.sure) return !known.plain;
+    if (there && recallFile()) return true;
+    if (there && recallPlain() === 2) return false;
     const stat = there ? seenStat() : undefined;
     const value = readAttributeAt(directory, name);
     if (value === -E.ENODATA) return false;
