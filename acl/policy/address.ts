@@ -37,6 +37,7 @@ const isMapped = (bytes: readonly number[]): boolean =>
 
 /** The usual spelling of an address: IPv4-mapped ones as IPv4. */
 export function plainAddress(text: string): string {
+  if (isIPv4(text)) return text;
   const bytes = parseAddress(text);
   return bytes?.length === 4 ? bytes.join('.') : text.split('%', 1)[0]!;
 }
