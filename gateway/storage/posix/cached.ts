@@ -9,9 +9,12 @@
  */
 import { decode } from '../../../acl/metadata/codec.js';
 import { judge } from '../../../acl/metadata/stamp.js';
+import type { ObjectMeta } from '../../../acl/metadata/types.js';
 import { readAttribute } from '../../../acl/metadata/xattr.js';
+import { freeze } from '../frozen.js';
 import type { Actor } from '../types.js';
 import { as } from './identity.js';
+import { lookForOpen, type Look as OpenLook, remember } from './known.js';
 import { addressOf, bind, cPath, nr, outcome, type Path } from './libc.js';
 import type { Opened } from './objects.js';
 import type { Ground } from './paths.js';
@@ -21,7 +24,6 @@ import {
   AT_FDCWD,
   close,
   E,
-  fstat,
   isErrno,
   O_CLOEXEC,
   O_DIRECTORY,
@@ -141,15 +143,27 @@ const look = (bucket: number, key: string, inline: number | undefined): Opened |
   }
 };
 
-const examine = (fd: number, key: string, inline: number | undefined): Opened | undefined => {
-  const stat = fstat(fd);
-  const { size, mtimeNs, ctimeNs, nlink } = stat;
-  if ((stat.mode & S_IFMT) !== S_IFREG || nlink === 0) return undefined;
+/** Longer records are not worth their place. Bytes. */
+const SHORT = 1024;
+
+/** The record of an open file as it is now; undefined where a worker has to look. */
+const recordOf = (fd: number, { stat, known, seen }: OpenLook<ObjectMeta>): ObjectMeta | undefined => {
+  if (known) return known;
   const value = readAttribute(fd);
   const packed = typeof value === 'number' ? undefined : decode(value);
   if (!packed?.meta || packed.overflow || packed.meta.etag === '') return undefined;
   if (judge(packed.stamp, stat) !== 'whole') return undefined;
-  const info = { key, size, lastModified: Number(mtimeNs / 1_000_000n), meta: packed.meta };
+  if (seen && (value as Buffer).length <= SHORT) remember(seen, freeze(packed.meta));
+  return packed.meta;
+};
+
+const examine = (fd: number, key: string, inline: number | undefined): Opened | undefined => {
+  const look = lookForOpen<ObjectMeta>(fd);
+  const { size, mtimeNs, ctimeNs, nlink, mode } = look.stat;
+  if ((mode & S_IFMT) !== S_IFREG || nlink === 0) return undefined;
+  const meta = recordOf(fd, look);
+  if (!meta) return undefined;
+  const info = { key, size, lastModified: Number(mtimeNs / 1_000_000n), meta };
   if (inline === undefined) return { info, fd: -1 };
   const seen = { digest: true, size, mtimeNs, ctimeNs, nlink };
   if (size > inline) return { info, fd, seen };

@@ -15,6 +15,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { open } from 'node:fs/promises';
+import { setTimeout as delay } from 'node:timers/promises';
 import fc from 'fast-check';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -22,6 +23,7 @@ import { encode, encodeReference, nameFor, type Packed } from '../../../acl/meta
 import type { ObjectMeta } from '../../../acl/metadata/types.js';
 import { fadvise, POSIX_FADV_DONTNEED } from '../../../gateway/storage/posix/background.js';
 import { canLookCached, lookCached } from '../../../gateway/storage/posix/cached.js';
+import { tickOf } from '../../../gateway/storage/posix/clock.js';
 import { acting } from '../../../gateway/storage/posix/identity.js';
 import { createMounts, isLocal } from '../../../gateway/storage/posix/mounts.js';
 import { type Opened, objectOps } from '../../../gateway/storage/posix/objects.js';
@@ -182,6 +184,8 @@ const world = fc.record({
     'replaces',
   ),
   synced: fc.boolean(),
+  /** It was looked at before the job came, so long after it was made that this was remembered. */
+  known: fc.oneof({ weight: 3, arbitrary: fc.constant(false) }, fc.constant(true)),
   inline: fc.constantFrom(65_536, 0, undefined),
 });
 type World = typeof world extends fc.Arbitrary<infer T> ? T : never;
@@ -234,8 +238,13 @@ test(
       const path = bench.file(key);
       mkdirSync(bench.file('d'), { recursive: true });
       prepare(path, one);
-      act(path, one.job);
       const ground = { ...groundOf(bench), synced: one.synced };
+      if (one.known) {
+        learnClock(path);
+        await delay(20);
+        told(await lookCached(ground, me, key, one.inline));
+      }
+      act(path, one.job);
       const cached = told(await lookCached(ground, me, key, one.inline));
       if (!cached) return;
       seen++;
@@ -275,6 +284,36 @@ test(
       undefined,
       'of the other bucket'.length,
     ]);
+  }),
+);
+
+/** So that what was looked at is remembered after milliseconds. */
+const learnClock = (path: string): void => {
+  const fd = openSync(path, 'r+');
+  tickOf(fd, fstat(fd).dev);
+  closeSync(fd);
+};
+
+test(
+  'what is known of a file holds as long as nothing of it changes',
+  withBench(async (bench) => {
+    const { storage, at } = bench;
+    await putInto(bench, 'd/f', small);
+    learnClock(bench.file('d/f'));
+    const tags = async () => (await lookCached(groundOf(bench), me, 'd/f', undefined))?.info.meta.tags;
+    for (let change = 0; change < 20; change++) {
+      await storage.updateMeta(at, 'd/f', { tags: { n: `${change}` } });
+      // Looked at within the tick of the clock as well as behind it.
+      for (const ms of [0, change, 20]) {
+        await delay(ms);
+        assert.equal(await tags(), { n: `${change}` }, `after ${ms} ms`);
+      }
+    }
+    const [first, second] = [await lookCached(groundOf(bench), me, 'd/f', 65_536), await storage.head(at, 'd/f')];
+    assert.equal(first?.info, second);
+    assert.ok(Object.isFrozen(first!.info.meta.tags), 'nobody can change what others are told');
+    writeFileSync(bench.file('d/f'), 'of a job, as long..');
+    assert.is(await tags(), undefined);
   }),
 );
 
