@@ -7,6 +7,8 @@ import type { ElementForm, ElementPage, ListedObject, ListPage } from './types.j
 
 /** Bytes for an element, with a key of common length. */
 const roughly = 384;
+/** Characters that are written at once. */
+const enough = 8 << 10;
 
 /** @param into memory for the objects, if it is enough */
 export function writeElements(page: ListPage, form: ElementForm, into?: ArrayBuffer): ElementPage {
@@ -17,6 +19,8 @@ export function writeElements(page: ListPage, form: ElementForm, into?: ArrayBuf
   const open = `<${form.name}><Key>`;
   const close = `<StorageClass>STANDARD</StorageClass></${form.name}>`;
   const out = createText((objects.length + 2) * roughly, into);
+  /** A write costs as much as some elements do. */
+  let gathered = '';
   // Files of one directory often have the same of these.
   let [seconds, between] = [Number.NaN, ''];
   let [sum, sumText]: [ListedObject['checksum'], string] = [undefined, ''];
@@ -29,7 +33,10 @@ export function writeElements(page: ListPage, form: ElementForm, into?: ArrayBuf
     if (checksum !== sum) [sum, sumText] = [checksum, checksum ? sumElements(checksum) : ''];
     const text = `${open}${name}${between}${escapeXml(etag)}&quot;</ETag>${sumText}<Size>${size}</Size>`;
     if (!form.owner) {
-      out.write(text + close);
+      gathered += text + close;
+      if (gathered.length < enough) continue;
+      out.write(gathered);
+      gathered = '';
       continue;
     }
     let index = owners.indexOf(owner);
@@ -38,11 +45,16 @@ export function writeElements(page: ListPage, form: ElementForm, into?: ArrayBuf
     ownerPlaces[i * 2 + 1] = index;
     out.write(close);
   }
+  out.write(gathered);
+  gathered = '';
   const below = createText(prefixes.length * (roughly / 4));
   for (const prefix of prefixes) {
-    const name = escapeXml(encode(prefix));
-    below.write(`<CommonPrefixes><Prefix>${name}</Prefix></CommonPrefixes>`);
+    gathered += `<CommonPrefixes><Prefix>${escapeXml(encode(prefix))}</Prefix></CommonPrefixes>`;
+    if (gathered.length < enough) continue;
+    below.write(gathered);
+    gathered = '';
   }
+  below.write(gathered);
   return {
     objects: out.bytes(),
     prefixes: below.bytes(),

@@ -4,12 +4,12 @@
  * from there. The main thread's, which is the process's for everybody who looks, stays where it is.
  */
 import { isMainThread } from 'node:worker_threads';
-import { bind, cName, nr, outcome } from './libc.js';
+import { bind, cName, nameAddress, nr, outcome } from './libc.js';
 import { closed, procPath } from './syscalls.js';
 
 const n1 = bind(', long a');
 const path = bind(', const char *path');
-const pathNameBuf = bind(', const char *path, const char *name, void *value, long size');
+const pathNameBuf = bind(', long path, const char *name, void *value, long size');
 
 /** include/uapi/linux/sched.h: the working directory, the root and the umask. */
 const CLONE_FS = 0x200;
@@ -19,8 +19,10 @@ let own = false;
 let inside: number | undefined;
 let since = 0;
 
-const lgetxattr = (where: string, attribute: string, into: Uint8Array): number =>
-  outcome(pathNameBuf(nr.lgetxattr, cName(where), attribute, into, into.byteLength));
+const lgetxattr = (where: string, attribute: string, into: Uint8Array): number => {
+  cName(where);
+  return outcome(pathNameBuf(nr.lgetxattr, nameAddress, attribute, into, into.byteLength));
+};
 
 /** Gives this thread a working directory of its own, where the system permits it (containers may forbid unshare). */
 export const ownWorkingDirectory = (): void => {
