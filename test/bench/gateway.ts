@@ -182,10 +182,12 @@ export function ask(
   return new Promise((resolve, reject) => {
     // Not fetch: it costs as much as a page of a listing.
     const asking = request({ agent, host, port, method, path: url, headers: signed }, (answer) => {
-      let text = '';
-      answer.setEncoding('utf8').on('data', (piece: string) => (text += piece));
+      const pieces: Buffer[] = [];
+      answer.on('data', (piece: Buffer) => pieces.push(piece));
       answer.on('error', reject);
       answer.on('end', () => {
+        // Names here are of ASCII, and to look for others costs as much as all the rest.
+        const text = Buffer.concat(pieces).toString('latin1');
         if (answer.statusCode! < 300) resolve(text);
         else reject(new Error(`${method} ${url}: ${answer.statusCode} ${text.slice(0, 500)}`));
       });

@@ -10,6 +10,8 @@ export interface PackedNames {
   readonly bytes: number;
   /** A name, latin1. */
   at(index: number): string;
+  /** Negative, 0 or positive: a name to a text (latin1). */
+  compare(index: number, text: string): number;
   /** Index of the first name >= `wanted` (latin1), from `low` on. */
   lowerBound(wanted: string, low: number): number;
 }
@@ -103,6 +105,7 @@ export function createNameBag(): NameBag {
         count,
         bytes: used + count * 4,
         at: (index) => textAt(names, places[index]!),
+        compare: (index, text) => compare(names, places[index]!, text),
         lowerBound(wanted, low) {
           let high = places.length;
           while (low < high) {

@@ -127,7 +127,10 @@ export function walk(bucket: BucketDir, base: string, shallow: boolean, stretch 
     level.from = slash < 0 ? rest : rest.slice(0, slash + 1);
     level.exclusive = slash < 0 && !inclusive;
     const items = level.names?.items;
-    if (items && level.index < items.count && !before(level, items.at(level.index))) return;
+    if (items && level.index < items.count) {
+      const ahead = items.compare(level.index, level.from);
+      if (ahead > 0 || (ahead === 0 && !level.exclusive)) return;
+    }
     level.index = items ? items.lowerBound(level.from, level.index) : 0;
   };
 
