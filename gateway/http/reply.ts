@@ -252,9 +252,16 @@ async function finish(exchange: Exchange, bytes: Uint8Array | undefined): Promis
   const { incoming, outgoing } = exchange;
   // What has arrived and was not read counts as unread: whoever stopped in the middle learns by it that it is over.
   if (!declaredBody(incoming) || incoming.readableEnded || exchange.awaitsContinue || incoming.destroyed) {
-    if (bytes && bytes.length <= oneWriteBytes)
-      outgoing.end(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1'), 'latin1');
-    else outgoing.end(bytes);
+    if (!bytes || bytes.length > oneWriteBytes) {
+      outgoing.end(bytes);
+      return;
+    }
+    if (bytes.length > 0) {
+      outgoing.write(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1'), 'latin1');
+      // Now: `end` would put an empty piece behind it, and both into a list.
+      outgoing.socket?.uncork();
+    }
+    outgoing.end();
     return;
   }
   if (bytes) outgoing.write(bytes);
