@@ -1,11 +1,6 @@
 /**
- * Two runs of the benchmark side by side, or two commits measured now by this benchmark.
- *
- *     npm run bench:compare -- A.json B.json [--fail PERCENT]
- *     npm run bench:compare -- COMMIT COMMIT [--fail PERCENT] [options of the benchmark]
- *
- * Compared is the ratio to the reference where there is one: it says the same on a machine that was busy. With `--fail` the
- * exit code is 1 when a row has become worse by more than that.
+ * Two runs of the benchmark side by side, or two commits measured now by this benchmark. Compared is the ratio to the
+ * reference where there is one: it says the same on a machine that was busy.
  */
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync, symlinkSync } from 'node:fs';
@@ -13,6 +8,17 @@ import { join } from 'node:path';
 import { tempDir } from '../support/temp.js';
 import type { Report, Row } from './row.js';
 import { align } from './table.js';
+
+const usage = `Usage: npm run bench:compare -- A.json B.json [--fail PERCENT]
+       npm run bench:compare -- COMMIT COMMIT [--fail PERCENT] [options of the benchmark]
+
+Two runs of the benchmark side by side, or two commits that are measured now.
+
+  --fail PERCENT     ends with 1 when a row has become worse by more than that
+  --help             this text
+
+Example: npm run bench:compare -- HEAD~10 HEAD --quick --only 'GET 1 KiB'
+`;
 
 const root = join(import.meta.dirname, '../../..');
 
@@ -73,11 +79,15 @@ function measureCommit(commit: string, options: readonly string[]): Report {
 }
 
 function main(args: string[]): number {
+  if (args.includes('--help')) {
+    console.log(usage);
+    return 0;
+  }
   const at = args.indexOf('--fail');
   const fail = at < 0 ? Number.POSITIVE_INFINITY : Number(args.splice(at, 2)[1]);
   const [a, b, ...options] = args;
   if (a === undefined || b === undefined || Number.isNaN(fail)) {
-    console.error('usage: bench:compare A.json B.json | COMMIT COMMIT [--fail PERCENT]');
+    console.error(usage);
     return 2;
   }
   const [first, second] = [a, b].map((name) =>

@@ -1,11 +1,4 @@
-/**
- * The benchmark: the real gateway beside what the machine can do.
- *
- *     npm run bench -- [--quick] [--json FILE] [--only TEXT,…] [--dir DIR] [--dist DIR] [--profile DIR] [--drop-caches] [--slow]
- *                      [--serve='FLAGS of tidegate serve'] [--against URL --key KEY --secret SECRET]
- *
- * Bounded in time and disk; what it makes is removed. Loopback only, but for --against.
- */
+/** The benchmark: the real gateway beside what the machine can do. `--help` tells its options. */
 import { execFileSync } from 'node:child_process';
 import { chmodSync, mkdirSync, statfsSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus, loadavg, release, totalmem } from 'node:os';
@@ -28,8 +21,30 @@ import { full, quick } from './scale.js';
 import type { Target } from './signed.js';
 import { table } from './table.js';
 
+const usage = `Usage: npm run bench -- [options]
+
+The real gateway beside what this machine can do: each load in turns with a reference (node:http, nginx, dd, bare system
+calls in C, find), and what counts is the median ratio. Loopback only, but for --against. What it makes is removed.
+
+  --quick            within three minutes; without it up to an hour and 16 GiB
+  --only TEXT,…      loads whose name contains one of these
+  --json FILE        writes the rows as JSON
+  --dir DIR          on the filesystem of this directory
+  --dist DIR         another build, with the loads of this one
+  --profile DIR      CPU profiles of all threads, and a summary of them
+  --drop-caches      makes the cold rows cold for the kernel too, and all else on the machine (root)
+  --slow             on a slow network filesystem too (root, GlusterFS)
+  --serve='FLAGS'    further flags of \`tidegate serve\`
+  --against URL --key KEY --secret SECRET
+                     the same loads on another S3 server too
+  --help             this text
+
+Example: npm run bench -- --quick --only '64 MiB,HEAD' --json now.json
+`;
+
 const { values: args } = parseArgs({
   options: {
+    help: { type: 'boolean', default: false },
     quick: { type: 'boolean', default: false },
     json: { type: 'string' },
     only: { type: 'string' },
@@ -44,6 +59,10 @@ const { values: args } = parseArgs({
     secret: { type: 'string' },
   },
 });
+if (args.help) {
+  console.log(usage);
+  process.exit(0);
+}
 const scale = args.quick ? quick : full;
 
 function other(): Target | undefined {

@@ -1,8 +1,6 @@
 /**
  * Whether a gateway stays as it is: a mixed load with clients that leave, uploads that are given up and jobs beside it, while
- * memory, descriptors, threads and what lies aside are watched. Ends with 1 when something grows.
- *
- *     npm run bench:soak -- [--seconds 300] [--operations N] [--connections 16] [--seed N] [--dist DIR] [--dir DIR]
+ * memory, descriptors, threads and what lies aside are watched. Ends with 1 when something grows. `--help` tells its options.
  */
 import { chmodSync } from 'node:fs';
 import { join, resolve } from 'node:path';
@@ -13,8 +11,25 @@ import { ask, createHost } from './gateway.js';
 import { createLoad, type Load } from './soak-load.js';
 import { judge, look, type Sample } from './soak-watch.js';
 
+const usage = `Usage: npm run bench:soak -- [options]
+
+Whether memory, descriptors, threads and what lies aside stay as they are under a mixed load, with clients that leave, uploads
+that are given up, and jobs. Ends with 1 when something grows.
+
+  --seconds N        how long (300); less than that tells little of memory
+  --operations N     how many at most
+  --connections N    at once (16)
+  --seed N           chooses what is done (1)
+  --dist DIR         another build
+  --dir DIR          on the filesystem of this directory
+  --help             this text
+
+Example: npm run bench:soak -- --seconds 3600
+`;
+
 const { values: args } = parseArgs({
   options: {
+    help: { type: 'boolean', default: false },
     seconds: { type: 'string', default: '300' },
     operations: { type: 'string', default: 'Infinity' },
     connections: { type: 'string', default: '16' },
@@ -23,6 +38,10 @@ const { values: args } = parseArgs({
     dir: { type: 'string' },
   },
 });
+if (args.help) {
+  console.log(usage);
+  process.exit(0);
+}
 const bucket = 'soak';
 /** So long the sync engine may have to do with the last files of jobs, and sockets to close. */
 const RETURN_MS = 60_000;
