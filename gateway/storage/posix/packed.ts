@@ -36,10 +36,18 @@ const BESIDE = HEAD + 4;
 
 const weightOf = (bytes: Uint8Array, at: number): number => bytes[at]! + 1 + BESIDE;
 
+/** Where names are put together, one bag at a time: most directories are small, and there are many of them. */
+const desk = {
+  bytes: Buffer.allocUnsafeSlow(64 << 10),
+  order: new Uint32Array(4096),
+  keys: new BigUint64Array(4096),
+  before: new Uint32Array(4096),
+};
+
+/** An empty bag. The one before must not be used any more. */
 export function createNameBag(): NameBag {
-  let bytes = Buffer.allocUnsafeSlow(64 << 10);
+  let { bytes, order } = desk;
   let used = 0;
-  let order = new Uint32Array(4096);
   let count = 0;
 
   const room = (): void => {
@@ -69,6 +77,16 @@ export function createNameBag(): NameBag {
     count = some.length;
   };
 
+  /** Bytes and places in one piece that has no more room than that. */
+  const packed = (): [Buffer, Uint32Array] => {
+    const length = (used + 3) & ~3;
+    const memory = new ArrayBuffer(length + count * 4);
+    const [names, places] = [Buffer.from(memory, 0, used), new Uint32Array(memory, length)];
+    bytes.copy(names, 0, 0, used);
+    places.set(order.subarray(0, count));
+    return [names, places];
+  };
+
   return {
     get count() {
       return count;
@@ -84,7 +102,7 @@ export function createNameBag(): NameBag {
       if (slash) bytes[used++] = 0x2f;
     },
     shrink(most, size) {
-      sort(bytes, order.subarray(0, count), 0);
+      sort(bytes, order.subarray(0, count), 0, desk);
       let [kept, weight] = [0, 0];
       // Two at least: whoever reads on behind the last one must come further.
       for (; kept < count && (kept < 2 || (kept < most && weight <= size)); kept++) {
@@ -97,10 +115,8 @@ export function createNameBag(): NameBag {
       keep(order.slice(0, count).filter((at) => compare(bytes, at, floor) >= 0));
     },
     sorted() {
-      const places = order.slice(0, count);
-      // Memory that is not used stays the kernel's only where it was never touched.
-      const names = bytes.length - used > used >> 3 ? Buffer.from(bytes.buffer.slice(0, used)) : bytes;
-      sort(names, places, 0);
+      const [names, places] = bytes.length > 1 << 20 ? [bytes, order.subarray(0, count)] : packed();
+      sort(names, places, 0, desk);
       return {
         count,
         bytes: used + count * 4,
@@ -141,8 +157,8 @@ const AT_ONCE = 5;
 const MOST = 1 << 24;
 const FEW = 12;
 
-/** Sorts places by the bytes of their names, which are the same up to `depth`. */
-function sort(bytes: Uint8Array, places: Uint32Array, depth: number): void {
+/** Sorts places by the bytes of their names, which are the same up to `depth`. @param room memory to do it in, if it is enough */
+function sort(bytes: Uint8Array, places: Uint32Array, depth: number, room?: typeof desk): void {
   const { length } = places;
   if (length <= FEW) {
     insert(bytes, places, depth);
@@ -151,8 +167,9 @@ function sort(bytes: Uint8Array, places: Uint32Array, depth: number): void {
   if (length > MOST) throw new RangeError('too many names');
   const from = depth + common(bytes, places, depth);
   // V8 sorts such numbers by machine code, ten times as fast as by a function that compares.
-  const keys = new BigUint64Array(length);
-  const words = new Uint32Array(keys.buffer);
+  const fits = room && length <= room.keys.length;
+  const keys = fits ? room.keys.subarray(0, length) : new BigUint64Array(length);
+  const words = new Uint32Array(keys.buffer, 0, length * 2);
   for (let i = 0; i < length; i++) {
     const at = places[i]!;
     const first = at + HEAD + from;
@@ -170,7 +187,8 @@ function sort(bytes: Uint8Array, places: Uint32Array, depth: number): void {
     }
   }
   keys.sort();
-  const before = places.slice();
+  const before = fits ? room.before : new Uint32Array(length);
+  before.set(places);
   for (let i = 0; i < length; i++) places[i] = before[words[i * 2]! & (MOST - 1)]!;
   for (let begin = 0, end = 1; begin < length; begin = end, end++) {
     const [upper, last] = [words[begin * 2 + 1]!, words[begin * 2]! >>> 24];
