@@ -36,6 +36,9 @@ const BESIDE = HEAD + 4;
 
 const weightOf = (bytes: Uint8Array, at: number): number => bytes[at]! + 1 + BESIDE;
 
+/** More than this is not copied once more. */
+const LARGE = 1 << 20;
+
 /** Where names are put together, one bag at a time: most directories are small, and there are many of them. */
 const desk = {
   bytes: Buffer.allocUnsafeSlow(64 << 10),
@@ -115,7 +118,8 @@ export function createNameBag(): NameBag {
       keep(order.slice(0, count).filter((at) => compare(bytes, at, floor) >= 0));
     },
     sorted() {
-      const [names, places] = bytes.length > 1 << 20 ? [bytes, order.subarray(0, count)] : packed();
+      const own = bytes !== desk.bytes && order !== desk.order;
+      const [names, places] = own && bytes.length > LARGE ? [bytes, order.subarray(0, count)] : packed();
       sort(names, places, 0, desk);
       return {
         count,

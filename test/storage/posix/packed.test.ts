@@ -75,6 +75,19 @@ test('what is left is the smallest, and more can be added', () => {
   );
 });
 
+test('sorted names stay what they are when the next ones are put together', () => {
+  for (const [count, length] of [
+    [10, 3],
+    [4096, 255],
+    [9000, 255],
+  ] as const) {
+    const items = Array.from({ length: count }, (_, i) => `${i}`.padStart(length, '0'));
+    const names = bagOf(items).sorted();
+    bagOf(Array.from({ length: 20_000 }, (_, i) => `other-${20_000 - i}`)).sorted();
+    assert.equal(listOf(names), items, `${count} of ${length}`);
+  }
+});
+
 test('what a bag says that it takes, it takes', () => {
   const items = Array.from({ length: 1000 }, (_, i) => `name-${i}`);
   const bag = bagOf(items);
