@@ -8,6 +8,7 @@ import { randomBytes } from 'node:crypto';
 import { NEW } from '../../../acl/metadata/sidecar.js';
 import { reservedSegment } from '../keys.js';
 import { as } from './identity.js';
+import { newLaneId } from './lane-ids.js';
 import { isDirectory } from './lookup.js';
 import { type BucketDir, type Ground, withBucket } from './paths.js';
 import {
@@ -52,7 +53,6 @@ const inodeOf = (name: string): bigint | undefined => {
 };
 
 const listings = new Map<number, number>();
-let last = 0;
 const buffer = Buffer.allocUnsafeSlow(64 << 10);
 
 /** As the one to whom `.tidegate` belongs, whoever works in the bucket. */
@@ -72,9 +72,9 @@ export const orphanOps = {
       const fd = tryOpenat2(bucket.fd, `${reservedSegment}/${area}`, DIRECTORY, 0, RESOLVE_INSIDE);
       if (fd === -E.ENOENT) return undefined;
       if (fd < 0) throw errnoError(-fd, 'openat2');
-      last = last === 0x7fffffff ? 1 : last + 1;
-      listings.set(last, fd);
-      return last;
+      const id = newLaneId();
+      listings.set(id, fd);
+      return id;
     });
   },
 

@@ -22,6 +22,7 @@ import {
 } from './background.js';
 import { filesystemNow, isHot, tickFor } from './clock.js';
 import { createHashing, type HashedChecksum, type Hashing } from './hashing.js';
+import { newLaneId } from './lane-ids.js';
 import { withKeyLock } from './locks.js';
 import { examine, findObject, isFile, READ } from './lookup.js';
 import { absent } from './parents.js';
@@ -83,7 +84,6 @@ interface Stamping {
 }
 
 const stampings = new Map<number, Stamping>();
-let last = 0;
 let givenWay = false;
 /** As much is read at once as the processor's cache holds while three digests pass over it. */
 const buffer = Buffer.allocUnsafeSlow(1 << 20);
@@ -108,14 +108,14 @@ export const stampOps = {
       ),
     );
     if ('outcome' in begun) return { read: 0, done: begun };
-    last = last === 0x7fffffff ? 1 : last + 1;
-    stampings.set(last, begun);
-    if (!begun.hashing.done && begun.stat.size > slice) return { read: 0, id: last };
+    const id = newLaneId();
+    stampings.set(id, begun);
+    if (!begun.hashing.done && begun.stat.size > slice) return { read: 0, id };
     try {
-      return step(last, begun, slice);
+      return step(id, begun, slice);
     } catch {
       // A lock that is taken, for one: called again, this would open the file once more. The next step says it.
-      return { read: begun.bytes, id: last };
+      return { read: begun.bytes, id };
     }
   },
 

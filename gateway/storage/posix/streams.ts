@@ -1,4 +1,4 @@
-/** Transfers of large payloads: a staged file in a lane, its digests in another, and what fills them. */
+/** Transfers of large payloads: a staged file in a lane, its digests beside it, and what fills them. */
 import { availableParallelism } from 'node:os';
 import { S3Error } from '../../errors.js';
 import type { Hasher } from '../md5/hasher.js';

@@ -5,6 +5,7 @@
 import type { ObjectMeta } from '../../../acl/metadata/types.js';
 import { createDigests, type Digests } from '../digest.js';
 import type { Digest, Received, WriteCondition } from '../types.js';
+import { newLaneId } from './lane-ids.js';
 import { PATIENCE_MS, type Turn } from './objects.js';
 import { type Ground, withBucket } from './paths.js';
 import { publishStaged } from './publish.js';
@@ -23,7 +24,6 @@ export interface Transfer {
 }
 
 const transfers = new Map<number, Transfer>();
-let last = 0;
 
 export const transferOf = (id: number): Transfer => {
   const transfer = transfers.get(id);
@@ -54,9 +54,9 @@ export const transferOps = {
 
   /** The id is of this lane. */
   hashOpen(digests: readonly Digest[]): number {
-    last = last === 0x7fffffff ? 1 : last + 1;
-    hashings.set(last, createDigests(digests));
-    return last;
+    const id = newLaneId();
+    hashings.set(id, createDigests(digests));
+    return id;
   },
 
   hashUpdate(id: number, chunk: Uint8Array): void {
@@ -84,15 +84,15 @@ export const transferOps = {
           // Filesystems without a size of their own say 0.
           if (blocks > 0 && length > blocksAvailable * blockSize) throw errnoError(E.ENOSPC, 'write');
         }
-        last = last === 0x7fffffff ? 1 : last + 1;
-        transfers.set(last, {
+        const id = newLaneId();
+        transfers.set(id, {
           ground,
           staged,
           digests: digests.length > 0 ? createDigests(digests) : undefined,
           size: 0,
           begun: 0,
         });
-        return last;
+        return id;
       } catch (error) {
         discard(bucket, staged);
         throw error;

@@ -4,6 +4,7 @@ import { threadId } from 'node:worker_threads';
 import { S3Error } from '../../../gateway/errors.js';
 import { busyNow } from '../../../gateway/storage/posix/failures.js';
 import * as sys from '../../../gateway/storage/posix/syscalls.js';
+import { transferOps } from '../../../gateway/storage/posix/transfer.js';
 import { handOver, serve } from '../../../gateway/storage/posix/worker-loop.js';
 import { leaveDirectory, tryGetxattrAt } from '../../../gateway/storage/posix/working-directory.js';
 
@@ -11,6 +12,7 @@ const kept = new Map<string, number>();
 const order: number[] = [];
 
 const ops = {
+  ...transferOps,
   echo: (value: unknown) => value,
   thread: () => threadId,
   sleep(ms: number, mark?: string): number {
