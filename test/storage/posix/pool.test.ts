@@ -1,5 +1,5 @@
 import { execFileSync, spawnSync } from 'node:child_process';
-import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, existsSync, mkdirSync, statSync, writeFileSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -7,7 +7,6 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { S3Error } from '../../../gateway/errors.js';
 import { canSwitch } from '../../../gateway/storage/posix/identity.js';
-import { type Ground, prepareBucket } from '../../../gateway/storage/posix/paths.js';
 import { createPool, type Pool, type PoolOptions } from '../../../gateway/storage/posix/pool.js';
 import { AT_FDCWD, close, O_RDWR, openat2, tryFlock } from '../../../gateway/storage/posix/syscalls.js';
 import { tempDir } from '../../support/temp.js';
@@ -298,22 +297,6 @@ test('a worker that dies fails its calls with InternalError and is replaced', ()
       );
       assert.is(new Set(threads).size, 2);
     }
-  }));
-
-test('whoever knows an upload of a worker that was lost does not reach that of another in its place', () =>
-  withPool({ workers: 1 }, async (pool) => {
-    const path = mkdtempSync(join(tempDir(), 'bucket-'));
-    const ground: Ground = { path, durability: 'none', sidecars: false, fileMode: 0o644, directoryMode: 0o755 };
-    prepareBucket(ground);
-    const begin = () => pool.run('transferOpen', [ground, [], undefined], { lane: 0 });
-    const lost = await begin();
-    await failure(pool.run('exit', [], { lane: 0 }));
-    const other = await until('another worker', 10_000, () => begin().catch(() => undefined));
-    const write = (id: number, text: string) => pool.run('transferWrite', [id, Buffer.from(text)], { lane: 0 });
-    await write(other, 'its own');
-    assert.is(((await failure(write(lost, 'of the lost one'))) as S3Error).code, 'InternalError');
-    await pool.run('transferAbort', [lost], { lane: 0 });
-    assert.equal(await pool.run('transferFinish', [other, false], { lane: 0 }), { size: 7, digests: {} });
   }));
 
 test('a worker that cannot start is told by ready(), not tried in a loop', async () => {
