@@ -28,6 +28,8 @@ export interface Work {
 interface Stream {
   md5: Md5;
   queue: (Span & { call: number })[];
+  /** The call that wants the digest, when all that waits is done. */
+  last?: number;
 }
 
 /** Blocks of a step: streams whose bytes come meanwhile wait no longer than these take. */
@@ -39,29 +41,37 @@ export const createWork = (engine: Engine): Work => {
   let waiting: Stream[] = [];
   let answers: Answer[] = [];
 
+  const finish = ({ md5, last }: Stream): void => {
+    if (last !== undefined) answers.push({ call: last, digest: engine.finish(md5) });
+  };
+
   const advance = (group: readonly Stream[]): void => {
     engine.advance(
       group.map(({ md5, queue }) => ({ md5, span: queue[0]! })),
       BLOCKS,
     );
-    for (const { queue } of group) if (queue[0]!.left === 0) answers.push({ call: queue.shift()!.call });
+    for (const stream of group) {
+      const { queue } = stream;
+      if (queue[0]!.left === 0) answers.push({ call: queue.shift()!.call });
+      if (queue.length === 0) finish(stream);
+    }
   };
 
   return {
     accept: (order) => {
-      const stream = streams.get(order.stream) ?? { md5: engine.begin(), queue: [] };
-      const { md5, queue } = stream;
+      const stream: Stream = streams.get(order.stream) ?? { md5: engine.begin(), queue: [] };
+      const { queue } = stream;
       if (order.kind === 'bytes') {
         streams.set(order.stream, stream);
         if (queue.push({ at: order.at, left: order.length, call: order.call }) === 1) waiting.push(stream);
         return;
       }
       streams.delete(order.stream);
-      waiting = waiting.filter((each) => each !== stream);
       if (order.kind === 'finish') {
-        while (queue.length > 0) advance([stream]);
-        answers.push({ call: order.call, digest: engine.finish(md5) });
+        stream.last = order.call;
+        if (queue.length === 0) finish(stream);
       } else {
+        waiting = waiting.filter((each) => each !== stream);
         for (const { call } of queue) answers.push({ call });
         answers.push({ call: order.call });
       }

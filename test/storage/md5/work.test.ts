@@ -94,4 +94,13 @@ test('who waits is served soon, however much the others have', () => {
   assert.equal(before, [21]);
 });
 
+test('what ends takes its turns with the others until then', () => {
+  const work = createWork(engine);
+  for (const stream of [1, 2]) work.accept({ kind: 'bytes', stream, call: stream, at: PAGE, length: 3 * PAGE });
+  work.accept({ kind: 'finish', stream: 1, call: 3 });
+  const turns: number[][] = [];
+  while (work.waits) turns.push(work.step().map(({ call }) => call));
+  assert.equal(turns, [[], [], [1, 3, 2]]);
+});
+
 test.run();
