@@ -305,7 +305,7 @@ test('upload.json holds everything of a new upload, __proto__ and all', () => {
   assert.equal(decodeUpload(id, encodeUpload('a/b', 5, upload)), { ...upload, key: 'a/b', id, initiated: 5 });
 });
 
-test('parts of more than a slice become the object, on the disk, and leave nothing', async ({ storage, at, own }) => {
+test('parts of more than a slice become the object, and leave nothing', async ({ storage, at, own }) => {
   const upload = await newUpload(storage, at, 'long');
   const contents = [50, 5, 20].map((mib, i) =>
     noise(1 << 20, i + 1)
