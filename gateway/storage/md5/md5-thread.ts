@@ -1,5 +1,6 @@
 /** A thread that digests for all uploads of its process. It makes no system calls of its own, so that no mount can stop it. */
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
+import { standBehind } from '../priority.js';
 import { createEngine } from './engine.js';
 import type { SharedMemory } from './memory.js';
 import { createWork, type Order } from './work.js';
@@ -12,6 +13,7 @@ export interface Md5ThreadStart {
 
 const port = parentPort;
 if (!port) throw new Error('not a worker thread');
+standBehind();
 const { memory, page } = workerData as Md5ThreadStart;
 const work = createWork(createEngine(memory, page));
 

@@ -1,5 +1,6 @@
 /** What runs inside a worker thread: takes batches of calls, becomes the actor of each, answers in batches. */
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
+import { standBehind } from '../priority.js';
 import type { Actor } from '../types.js';
 import { type Failed, failed } from './failures.js';
 import { become } from './identity.js';
@@ -67,6 +68,7 @@ export const serve = (ops: OpTable): void => {
   const running = new Int32Array((workerData as WorkerStart).running);
   countCalls(running);
   dropPrivileges();
+  standBehind();
   ownWorkingDirectory();
 
   const perform = (call: Call): Reply => {

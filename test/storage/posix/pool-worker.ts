@@ -1,5 +1,6 @@
 /** The worker of pool.test.ts: operations that are slow, crash, or tell who they are. */
 import { closeSync, openSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
+import { getPriority } from 'node:os';
 import { threadId } from 'node:worker_threads';
 import { S3Error } from '../../../gateway/errors.js';
 import { busyNow } from '../../../gateway/storage/posix/failures.js';
@@ -15,6 +16,7 @@ const ops = {
   ...transferOps,
   echo: (value: unknown) => value,
   thread: () => threadId,
+  priority: () => getPriority(),
   sleep(ms: number, mark?: string): number {
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
     if (mark !== undefined) writeFileSync(mark, 'done');

@@ -1,6 +1,7 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { chmodSync, chownSync, existsSync, mkdirSync, statSync, writeFileSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
+import { getPriority } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { test } from 'uvu';
@@ -51,6 +52,15 @@ test('results come to their callers, by thousands, from all workers', () =>
     const threads = await Promise.all(Array.from({ length: 3 }, () => pool.run('sleep', [50])));
     assert.is(new Set(threads).size, 3);
   }));
+
+test('the threads stand behind the one that answers everybody, which stays where it was', () => {
+  const before = getPriority();
+  return withPool({ workers: 2 }, async (pool) => {
+    const behind = Math.min(19, before + 5);
+    assert.equal(await pool.everywhere('priority', []), [behind, behind]);
+    assert.is(getPriority(), before);
+  });
+});
 
 test('a lane is one worker, in the order of the calls; lanes are spread', () =>
   withPool({ workers: 2 }, async (pool) => {
