@@ -118,12 +118,12 @@ export function createNameBag(): NameBag {
       keep(order.slice(0, count).filter((at) => compare(bytes, at, floor) >= 0));
     },
     sorted() {
-      const own = bytes !== desk.bytes && order !== desk.order;
-      const [names, places] = own && bytes.length > LARGE ? [bytes, order.subarray(0, count)] : packed();
+      const own = bytes !== desk.bytes && order !== desk.order && bytes.length > LARGE;
+      const [names, places] = own ? [bytes, order.subarray(0, count)] : packed();
       sort(names, places, 0, desk);
       return {
         count,
-        bytes: used + count * 4,
+        bytes: own ? bytes.length + order.byteLength : used + count * 4,
         at: (index) => textAt(names, places[index]!),
         compare: (index, text) => compare(names, places[index]!, text),
         lowerBound(wanted, low) {

@@ -18,6 +18,7 @@ import {
   awaitWritten,
   beginWriting,
   close,
+  closeReplaced,
   E,
   errnoError,
   fdatasync,
@@ -128,7 +129,7 @@ export const uploadOps = {
           }
           before?.loaded.forget();
         } finally {
-          if (before) close(before.fd);
+          if (before) closeReplaced(before.fd, before.stat.size);
         }
         stamped.settle();
         if (ground.durability === 'full') fsync(staged.fd);
