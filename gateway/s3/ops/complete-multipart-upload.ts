@@ -28,12 +28,13 @@ export const completeMultipartUpload: Handler = async (context) => {
   const listed = inOrder(await readCompleteMultipartUpload(await readPlainDocument(context)));
 
   let upload: Upload;
+  let parts: Part[];
   try {
     upload = await ownUpload(context, id);
+    parts = matchParts(upload, listed, await allParts(context, id));
   } catch (error) {
     return { body: { xml: result(context, await completedBefore(context, id, error)) } };
   }
-  const parts = matchParts(upload, listed, await allParts(context, id));
   const meta = completedMeta(context, upload, parts);
   const work = storage
     .completeUpload(place, key, id, parts, meta, condition)
@@ -64,9 +65,12 @@ function inOrder(listed: readonly CompletedPart[]): CompletedPart[] {
   return ordered;
 }
 
+/** Of an upload that has ended; its parts go one after the other, so that some of them may have been there still. */
+const ended = new Set<string>(['NoSuchUpload', 'InvalidPart']);
+
 /** The object that this very upload has become, else the error that led here. */
 async function completedBefore({ storage, place, key }: Context, id: string, error: unknown): Promise<ObjectInfo> {
-  if (!(error instanceof S3Error) || error.code !== 'NoSuchUpload' || id === '') throw error;
+  if (!(error instanceof S3Error) || !ended.has(error.code) || id === '') throw error;
   const info = await storage.head(place, key).catch((second: unknown) => {
     if (second instanceof S3Error && second.code === 'NoSuchKey') return undefined;
     throw second;

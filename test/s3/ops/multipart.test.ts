@@ -126,6 +126,29 @@ test('two completions at once both succeed', async () => {
   assert.equal(one, two);
 });
 
+test('a completion finds another to have ended the upload, or some of its parts, while it looks at them: it succeeds too', async () => {
+  for (const meanwhile of ['before the parts are read', 'while they are read']) {
+    const world = await createWorld();
+    const id = await create(world);
+    const parts = [await part(world, id, 1, 'x')];
+    let first: Tree | undefined;
+    const late: World = {
+      ...world,
+      call: (handler, given) =>
+        world.call((context) => {
+          const listParts: typeof context.storage.listParts = async (...args) => {
+            first ??= await complete(world, id, parts);
+            // An upload's file goes first, and its parts one after the other: who has opened that file sees some of them.
+            return meanwhile.startsWith('while') ? { parts: [], more: false } : context.storage.listParts(...args);
+          };
+          return handler({ ...context, storage: { ...context.storage, listParts } });
+        }, given),
+    };
+    const second = await complete(late, id, parts);
+    assert.equal(second, first);
+  }
+});
+
 test('lists of parts that cannot be joined; the upload stays', async () => {
   const world = await createWorld();
   const id = await create(world);
