@@ -187,9 +187,9 @@ export const withUpload = <T>(
     }
     return work(at);
   } catch (error) {
-    // A network filesystem's word for what is in a directory that was removed since we opened it.
-    const stale = isErrno(error) && error.errno === E.ESTALE;
-    if (stale && !tryStatat(bucket.area('uploads'), id, AT_SYMLINK_NOFOLLOW)) throw noSuchUpload();
+    // It ended since we opened its directory: what is read there then has no name, or, on a network filesystem, is stale.
+    const gone = isErrno(error) && (error.errno === E.ENOENT || error.errno === E.ESTALE);
+    if (gone && !tryStatat(bucket.area('uploads'), id, AT_SYMLINK_NOFOLLOW)) throw noSuchUpload();
     throw error;
   } finally {
     if (file >= 0) close(file);

@@ -17,6 +17,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import type { S3Error } from '../../../gateway/errors.js';
 import { createPosixStorage } from '../../../gateway/storage/posix/index.js';
 import { type Ground, withBucket } from '../../../gateway/storage/posix/paths.js';
 import { reapOps } from '../../../gateway/storage/posix/reap.js';
@@ -27,6 +28,7 @@ import {
   decodeUpload,
   encodeUpload,
   openPart,
+  partNumbers,
   withUpload,
 } from '../../../gateway/storage/posix/upload-files.js';
 import { slices } from '../../../gateway/storage/posix/uploads.js';
@@ -221,6 +223,19 @@ test('a part that is sent again while others complete: the object is one or the 
     assert.ok((await get(storage, at, 'k')).equals(Buffer.concat([noise(1_000_000, 1), noise(1_000_000, 2)])));
     await storage.remove(at, 'k');
   }
+});
+
+test('an upload whose directory is removed while its parts are looked for is none any more', async (context) => {
+  const { storage, at, own, ground } = context;
+  const upload = await newUpload(storage, at, 'k');
+  const look = () =>
+    withBucket(ground, 'write', (bucket) =>
+      withUpload(bucket, upload.id, 'k', 'none', ({ fd }) => {
+        rmSync(join(own, 'uploads', upload.id), { recursive: true });
+        return partNumbers(fd);
+      }),
+    );
+  assert.throws(look, (error: S3Error) => error.code === 'NoSuchUpload');
 });
 
 test('an abort and a completion at once: one wins, nothing is left', async ({ storage, at, own }) => {
