@@ -6,6 +6,7 @@ import { saveRecord } from '../../../acl/metadata/store.js';
 import type { ObjectMeta } from '../../../acl/metadata/types.js';
 import type { ObjectInfo } from '../types.js';
 import { COARSE, knownTick, tickOf } from './clock.js';
+import { isOfLocal } from './mounts.js';
 import { type BucketDir, machine, randomName } from './paths.js';
 import {
   close,
@@ -95,10 +96,12 @@ export interface StampedFile {
 const slacks = new Map<number, bigint>();
 const [LEAST_SLACK, MOST_SLACK] = [30_000n, 20_000_000n];
 /**
- * The same where every look gets a time of its own, on local disks: another stamp costs little there, and success waits until a
- * bound that lies further ahead has passed.
+ * The same on local disks where every look gets a time of its own: another stamp costs little there, and success waits until a
+ * bound that lies further ahead has passed. On a network filesystem it takes milliseconds, in which readers meet a record that
+ * does not hold.
  */
 const FINE_SLACK = 100_000n;
+const isFine = (tick: bigint, dev: number): boolean => tick === 0n && isOfLocal(dev);
 /** What `stampFile` and others that stamp allow for, see `slacks`. */
 export const slackOf = (dev: number): bigint => slacks.get(dev) ?? LEAST_SLACK;
 const learn = (dev: number, taken: bigint): void => {
@@ -133,7 +136,7 @@ export const stampFile = (bucket: BucketDir, fd: number, meta: ObjectMeta): Stam
     size,
     mtimeNs,
     ino,
-    bound: stat.ctimeNs + (tick === 0n && slack > FINE_SLACK ? FINE_SLACK : slack),
+    bound: stat.ctimeNs + (isFine(tick, stat.dev) && slack > FINE_SLACK ? FINE_SLACK : slack),
   };
   const saved = saveRecord(bucket, fd, stat, { stamp, meta });
   return { stat, undo: saved.undo, settle: () => settle(bucket, fd, saved, stamp, tick, stat.ctimeNs) };
@@ -156,7 +159,11 @@ export const settle = (
   let ctimeNs = first;
   if (stampedNs !== undefined) learn(dev, ctimeNs - stampedNs);
   // What came in between, a rename that flushes what it replaces, does not come again.
-  for (let slack = tick === 0n ? LEAST_SLACK : slackOf(dev); ctimeNs > bound && slack < 4_000_000_000n; slack *= 4n) {
+  for (
+    let slack = isFine(tick, dev) ? LEAST_SLACK : slackOf(dev);
+    ctimeNs > bound && slack < 4_000_000_000n;
+    slack *= 4n
+  ) {
     bound = ctimeNs + slack;
     saved.restamp({ ...stamp, bound });
     ({ ctimeNs } = fstat(fd));
