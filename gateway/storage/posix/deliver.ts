@@ -33,8 +33,8 @@ export const deliver = async (
   const { socket } = sink;
   /** Our own descriptor of the connection: Node may close its, and give the number to another client, at any moment. */
   let connection = -1;
-  /** The client took no time to make room in its connection when it was last waited for. */
-  let quick = false;
+  /** The client took no time to make room in its connection when it was last waited for; at first that is supposed. */
+  let quick = true;
 
   const read = async (chunk: Buffer, at: number): Promise<void> => {
     const pool = poolOf(bucket);
