@@ -8,6 +8,7 @@ import { S3Error } from '../../errors.js';
 import { checkWrite, requireSame } from '../condition.js';
 import type { MetaChange, ObjectInfo, WriteCondition } from '../types.js';
 import { tickFor } from './clock.js';
+import { letGo } from './held.js';
 import { withKeyLock } from './locks.js';
 import { type Found, findObject, isDirectory, openDirectory } from './lookup.js';
 import { absent, findParent, removeEmptyParents } from './parents.js';
@@ -97,6 +98,8 @@ export const objectOps = {
             continue;
           }
           keep = true;
+          // Known to others from now on, of whom any may close it.
+          letGo(fd);
           return { info, fd, seen };
         } finally {
           if (!keep) close(fd);

@@ -1,5 +1,6 @@
 /** Which worker of a pool gets a call. */
 import type { Worker } from 'node:worker_threads';
+import { createHeld } from './held.js';
 import { actorKey } from './identity.js';
 import type { RunOptions } from './pool.js';
 import type { Sight } from './pool-thread.js';
@@ -25,6 +26,8 @@ export interface Slot {
   restarts: boolean;
   /** See `WorkerStart`. */
   running: Int32Array;
+  /** What the thread has open; what one that died had, until the next has closed it. See `held.ts`. */
+  held: SharedArrayBuffer;
   seen: Sight;
   /** Calls that were posted and not answered, with those whose caller has been refused meanwhile. */
   load: number;
@@ -72,6 +75,7 @@ export const newSlot = (): Slot => ({
   started: false,
   restarts: false,
   running: new Int32Array(2),
+  held: createHeld(),
   seen: { id: 0, calls: 0, begun: 0, changed: 0 },
   load: 0,
   pending: new Map(),

@@ -26,7 +26,10 @@ export const startThread = (url: URL, slot: Slot, hears: ThreadHears): void => {
   slot.seen = { id: 0, calls: 0, begun: 0, changed: 0 };
   setFlagsFromString(`--max-semi-space-size=${YOUNG_MIB}`);
   // koffi opens descriptors that Node does not know of: tracking them leaks memory for each and warns.
-  const worker = new Worker(url, { workerData: { running } satisfies WorkerStart, trackUnmanagedFds: false });
+  const worker = new Worker(url, {
+    workerData: { running, held: slot.held } satisfies WorkerStart,
+    trackUnmanagedFds: false,
+  });
   slot.worker = worker;
   worker.unref();
   const cells = slot.running;

@@ -4,6 +4,7 @@
  * kernel is `libc.ts`'s.
  */
 import { readlinkSync, readSync, writeSync } from 'node:fs';
+import { letGo, markHeld } from './held.js';
 import { bind, cPath, nr, orThrow, outcome, type Path } from './libc.js';
 import { AT_EACCESS, AT_EMPTY_PATH, E, errnoError, LOCK_EX, LOCK_NB, LOCK_SH } from './linux.js';
 
@@ -49,7 +50,9 @@ export const tryOpenat2 = (dirfd: number, path: Path, flags: number, mode = 0, r
   for (let attempt = 0; ; attempt++) {
     const result = outcome(openat2Raw(nr.openat2, dirfd, p, how, 24));
     const passing = result === -E.EAGAIN || result === -E.EINTR || result === -E.ESTALE;
-    if (!passing || attempt === 16) return result;
+    if (passing && attempt < 16) continue;
+    if (result >= 0) markHeld(result);
+    return result;
   }
 };
 
@@ -74,6 +77,7 @@ export let closed = 0;
 /** Never throws: the descriptor is gone on Linux whatever close reports. What a delayed write left is told by fsync. */
 export const close = (fd: number): void => {
   closed++;
+  letGo(fd);
   outcome(n1(nr.close, fd));
 };
 

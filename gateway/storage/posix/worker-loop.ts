@@ -3,9 +3,11 @@ import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { standBehind } from '../priority.js';
 import type { Actor } from '../types.js';
 import { type Failed, failed } from './failures.js';
+import { heldIn, holdIn } from './held.js';
 import { become } from './identity.js';
 import { countCalls } from './libc.js';
 import { dropPrivileges } from './privileges.js';
+import { close } from './syscalls.js';
 import { ownWorkingDirectory } from './working-directory.js';
 
 /** Synchronous functions by name. What they take and return is cloned between the threads. */
@@ -33,6 +35,8 @@ export interface Replies {
 export interface WorkerStart {
   /** [0]: the id of the call that runs now, 0 when none does. [1]: counts the system calls of the thread. */
   running: SharedArrayBuffer;
+  /** Of `held.ts`: descriptors that the thread had open whose place this one takes. */
+  held: SharedArrayBuffer;
 }
 
 let handedOver: ArrayBuffer[] = [];
@@ -65,8 +69,10 @@ const answer = (port: MessagePort, replies: Reply[], ms: number, transfers: Arra
 export const serve = (ops: OpTable): void => {
   const port = parentPort;
   if (!port) throw new Error('not a worker thread');
-  const running = new Int32Array((workerData as WorkerStart).running);
+  const start = workerData as WorkerStart;
+  const running = new Int32Array(start.running);
   countCalls(running);
+  holdIn(start.held);
   dropPrivileges();
   standBehind();
   ownWorkingDirectory();
@@ -105,4 +111,6 @@ export const serve = (ops: OpTable): void => {
     handedOver = [];
   });
   port.postMessage('ready');
+  // Not before: on a mount that hangs this takes as long as any call, and those that wait for it are refused in time.
+  for (const fd of heldIn(start.held)) close(fd);
 };

@@ -4,6 +4,10 @@ import { getPriority } from 'node:os';
 import { threadId } from 'node:worker_threads';
 import { S3Error } from '../../../gateway/errors.js';
 import { busyNow } from '../../../gateway/storage/posix/failures.js';
+import { withKeyLock } from '../../../gateway/storage/posix/locks.js';
+import { objectOps } from '../../../gateway/storage/posix/objects.js';
+import { type Ground, withBucket } from '../../../gateway/storage/posix/paths.js';
+import { reapOps } from '../../../gateway/storage/posix/reap.js';
 import * as sys from '../../../gateway/storage/posix/syscalls.js';
 import { transferOps } from '../../../gateway/storage/posix/transfer.js';
 import { handOver, serve } from '../../../gateway/storage/posix/worker-loop.js';
@@ -13,6 +17,8 @@ const kept = new Map<string, number>();
 const order: number[] = [];
 
 const ops = {
+  ...objectOps,
+  ...reapOps,
   ...transferOps,
   echo: (value: unknown) => value,
   thread: () => threadId,
@@ -44,6 +50,9 @@ const ops = {
   promise: async () => 1,
   uncloneable: () => () => 1,
   exit: () => process.exit(7),
+  /** Comes to nothing of what would have been done afterwards: the key's lock is held, and directories are open. */
+  exitLocked: (ground: Ground, key: string) =>
+    withBucket(ground, 'write', (bucket) => withKeyLock(bucket, key, () => process.exit(7))),
   crash(): void {
     setImmediate(() => {
       throw new Error('crashed');
