@@ -14,7 +14,7 @@ import { readAttribute } from '../../../acl/metadata/xattr.js';
 import { freeze } from '../frozen.js';
 import type { Actor } from '../types.js';
 import { as } from './identity.js';
-import { lookForOpen, type Look as OpenLook, remember } from './known.js';
+import { createKnown, type Look as OpenLook } from './known.js';
 import { addressOf, bind, cPath, nr, outcome, type Path } from './libc.js';
 import type { Opened } from './objects.js';
 import type { Ground } from './paths.js';
@@ -143,6 +143,8 @@ const look = (bucket: number, key: string, inline: number | undefined): Opened |
   }
 };
 
+/** Records of files that were looked at here. */
+const records = createKnown<ObjectMeta>();
 /** Longer records are not worth their place. Bytes. */
 const SHORT = 1024;
 
@@ -153,12 +155,12 @@ const recordOf = (fd: number, { stat, known, seen }: OpenLook<ObjectMeta>): Obje
   const packed = typeof value === 'number' ? undefined : decode(value);
   if (!packed?.meta || packed.overflow || packed.meta.etag === '') return undefined;
   if (judge(packed.stamp, stat) !== 'whole') return undefined;
-  if (seen && (value as Buffer).length <= SHORT) remember(seen, freeze(packed.meta));
+  if (seen && (value as Buffer).length <= SHORT) records.remember(seen, freeze(packed.meta));
   return packed.meta;
 };
 
 const examine = (fd: number, key: string, inline: number | undefined): Opened | undefined => {
-  const look = lookForOpen<ObjectMeta>(fd);
+  const look = records.lookForOpen(fd);
   const { size, mtimeNs, ctimeNs, nlink, mode } = look.stat;
   if ((mode & S_IFMT) !== S_IFREG || nlink === 0) return undefined;
   const meta = recordOf(fd, look);

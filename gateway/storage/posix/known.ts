@@ -1,7 +1,7 @@
 /**
- * What this thread's listings found out about files and directories, by the status that these had then. As long as a look
- * shows that very status, it holds, and neither the attribute nor the entries are read again: storing an attribute, changing
- * the entries of a directory, its owner or its permissions all set the ctime.
+ * What this thread found out about files and directories, by the status that these had then. As long as a look shows that very
+ * status, it holds, and neither the attribute nor the entries are read again: storing an attribute, changing the entries of a
+ * directory, its owner or its permissions all set the ctime.
  */
 import { settledAfter } from './clock.js';
 import { actingNumber } from './identity.js';
@@ -19,13 +19,34 @@ const words = [
 /** And in front of them, as whom it was found out: another may not be allowed to read the attribute, or the directory. */
 const width = words.length + 1;
 
-/** Files and directories beyond these take each other's places. A few MiB for each thread. */
+/** Files and directories beyond these take each other's places. A few MiB for each table, which is made when it is first needed. */
 const slots = 1 << 14;
-const table = new Uint32Array(slots * width);
-const values: unknown[] = [];
 
 /** A status, and as whom it was seen. */
 export type Sight = Uint32Array;
+
+/** What was seen of something that is open, and is known of it. */
+export interface Look<T> {
+  stat: Stat;
+  known: T | undefined;
+  /** To `remember` more of it. */
+  seen: Sight | undefined;
+}
+
+export interface Known<T> {
+  /** As `lookAt`, for `recall` and `recallPlain`. */
+  lookFor(directory: number, name: string): boolean;
+  lookForOpen(fd: number): Look<T>;
+  /** What is known of what `lookFor` saw last; undefined: nothing. */
+  recall(): T | undefined;
+  /** How often what `lookFor` saw last was found to be a file without a record. */
+  recallPlain(): Times;
+  remember(seen: Sight, value: T): void;
+  /** Of what `lookFor` saw last: nothing else may have been looked at since. */
+  rememberSeen(value: T): void;
+  /** The same, of a file without a record. */
+  rememberPlain(): void;
+}
 
 /**
  * An inode has two places. Files made together have numbers in a row, which take a row of places, and the same low bits in each
@@ -36,69 +57,82 @@ const slotOf = (ino: number, mixed: number): number =>
 const otherOf = (ino: number, mixed: number): number => Math.imul(ino ^ mixed, 0x9e3779b1) >>> 18;
 const mix = (high: number, dev: number): number => Math.imul(high ^ dev, 0x85ebca6b);
 
-/** Where what was seen last is. */
-const find = (): number => {
-  const ino = seenWords[WORD.ino]!;
-  const mixed = mix(seenWords[WORD.ino + 1]!, seenWords[WORD.dev + 1]!);
-  const first = slotOf(ino, mixed);
-  if (holds(first)) return first;
-  const other = otherOf(ino, mixed);
-  return holds(other) ? other : -1;
+const [inoAt, devAt] = [1 + words.indexOf(WORD.ino), 1 + words.indexOf(WORD.dev + 1)];
+
+/** A table of what one user of this module knows: what another finds out of the same file is something else. */
+export const createKnown = <T>(): Known<T> => {
+  let table: Uint32Array | undefined;
+  const values: (T | undefined)[] = [];
+  let found = -1;
+  /** Of what was seen last, if it is a file of which nothing else is known. */
+  let plain: Times = 0;
+
+  /** Where what was seen last is. */
+  const find = (): number => {
+    if (!table) return -1;
+    const ino = seenWords[WORD.ino]!;
+    const mixed = mix(seenWords[WORD.ino + 1]!, seenWords[WORD.dev + 1]!);
+    const first = slotOf(ino, mixed);
+    if (holds(table, first)) return first;
+    const other = otherOf(ino, mixed);
+    return holds(table, other) ? other : -1;
+  };
+
+  const search = (): void => {
+    found = find();
+    const isFile = (seenWords[WORD.mode]! & S_IFMT) === S_IFREG;
+    plain = found < 0 && isFile ? timesFound(seenWords, words, actingNumber()) : 0;
+  };
+
+  const remember = (seen: Sight, value: T): void => {
+    table ??= new Uint32Array(slots * width);
+    while (values.length < slots) values.push(undefined);
+    const known = table;
+    const ino = seen[inoAt]!;
+    const mixed = mix(seen[inoAt + 1]!, seen[devAt]!);
+    // Its own place, if it has one, else one that is free.
+    const taken = (slot: number) => values[slot] !== undefined && known[slot * width + inoAt] !== ino;
+    const [first, other] = [slotOf(ino, mixed), otherOf(ino, mixed)];
+    const slot = taken(first) && !taken(other) ? other : first;
+    known.set(seen, slot * width);
+    values[slot] = value;
+  };
+
+  return {
+    lookFor: (directory, name) => {
+      [found, plain] = [-1, 0];
+      if (!lookAt(directory, name)) return false;
+      search();
+      if ((found < 0 && plain === 0) || isOfLocal(seenDev())) return true;
+      // What a network filesystem remembers must not vouch for what we remember.
+      [found, plain] = [-1, 0];
+      if (!lookAt(directory, name, AT_STATX_FORCE_SYNC)) return false;
+      search();
+      return true;
+    },
+    lookForOpen: (fd) => {
+      let stat = fstat(fd);
+      let slot = find();
+      if (slot >= 0 && !isOfLocal(stat.dev)) {
+        stat = fstat(fd, AT_STATX_FORCE_SYNC);
+        slot = find();
+      }
+      return { stat, known: slot < 0 ? undefined : values[slot], seen: sight() };
+    },
+    recall: () => (found < 0 ? undefined : values[found]),
+    recallPlain: () => plain,
+    remember,
+    rememberSeen: (value) => remember(fill(scratch), value),
+    rememberPlain: () => foundPlain(plain === 0 ? 1 : 2),
+  };
 };
 
-const holds = (slot: number): boolean => {
+const holds = (table: Uint32Array, slot: number): boolean => {
   let at = slot * width;
   if (table[at++] !== actingNumber()) return false;
   for (let i = 0; i < words.length; i++) if (table[at++] !== seenWords[words[i]!]) return false;
   return true;
 };
-
-let found = -1;
-/** Of what was seen last, if it is a file of which nothing else is known. */
-let plain: Times = 0;
-
-/** As `lookAt`, for `recall` and `recallPlain`. */
-export const lookFor = (directory: number, name: string): boolean => {
-  [found, plain] = [-1, 0];
-  if (!lookAt(directory, name)) return false;
-  search();
-  if ((found < 0 && plain === 0) || isOfLocal(seenDev())) return true;
-  // What a network filesystem remembers must not vouch for what we remember.
-  [found, plain] = [-1, 0];
-  if (!lookAt(directory, name, AT_STATX_FORCE_SYNC)) return false;
-  search();
-  return true;
-};
-
-const search = (): void => {
-  found = find();
-  const isFile = (seenWords[WORD.mode]! & S_IFMT) === S_IFREG;
-  plain = found < 0 && isFile ? timesFound(seenWords, words, actingNumber()) : 0;
-};
-
-/** What was seen of an open directory, and is known of it. */
-export interface Look<Known> {
-  stat: Stat;
-  known: Known | undefined;
-  /** To `remember` more of it. */
-  seen: Sight | undefined;
-}
-
-export const lookForOpen = <Known>(fd: number): Look<Known> => {
-  let stat = fstat(fd);
-  let slot = find();
-  if (slot >= 0 && !isOfLocal(stat.dev)) {
-    stat = fstat(fd, AT_STATX_FORCE_SYNC);
-    slot = find();
-  }
-  return { stat, known: slot < 0 ? undefined : (values[slot] as Known), seen: sight() };
-};
-
-/** What is known of what `lookFor` saw last; undefined: nothing. */
-export const recall = (): unknown => (found < 0 ? undefined : values[found]);
-
-/** How often what `lookFor` saw last was found to be a file without a record. */
-export const recallPlain = (): Times => plain;
 
 /** Whether what was seen last changed so long ago that it can be remembered. To be asked for before more is read. */
 export const hasSettled = (): boolean => {
@@ -118,23 +152,3 @@ const fill = (seen: Sight): Sight => {
 
 /** What was seen last, without memory of its own. */
 const scratch: Sight = new Uint32Array(width);
-
-/** Of what `lookFor` saw last: nothing else may have been looked at since. */
-export const rememberSeen = (value: unknown): void => remember(fill(scratch), value);
-
-/** The same, of a file without a record. */
-export const rememberPlain = (): void => foundPlain(plain === 0 ? 1 : 2);
-
-const [inoAt, devAt] = [1 + words.indexOf(WORD.ino), 1 + words.indexOf(WORD.dev + 1)];
-
-export const remember = (seen: Sight, value: unknown): void => {
-  while (values.length < slots) values.push(undefined);
-  const ino = seen[inoAt]!;
-  const mixed = mix(seen[inoAt + 1]!, seen[devAt]!);
-  // Its own place, if it has one, else one that is free.
-  const taken = (slot: number) => values[slot] !== undefined && table[slot * width + inoAt] !== ino;
-  const [first, other] = [slotOf(ino, mixed), otherOf(ino, mixed)];
-  const slot = taken(first) && !taken(other) ? other : first;
-  table.set(seen, slot * width);
-  values[slot] = value;
-};

@@ -7,7 +7,7 @@ import { S3Error } from '../../errors.js';
 import { fromBytes } from '../keys.js';
 import type { ListedObject, ObjectInfo } from '../types.js';
 import { isHot } from './clock.js';
-import { hasSettled, type Look, lookFor, recall, recallPlain, remember, rememberPlain, rememberSeen } from './known.js';
+import { createKnown, hasSettled, type Look } from './known.js';
 import { directoryObject, findObject, isFile, isPublished, LOOKS, lostItsName, milliseconds, READ } from './lookup.js';
 import type { BucketDir } from './paths.js';
 import {
@@ -30,16 +30,38 @@ const listed = ({ key, size, lastModified, meta }: ObjectInfo): ListedObject => 
   return entry;
 };
 
-/** What listings remember of a file that has a record (`known.ts`). */
-type Known = Omit<ListedObject, 'key'>;
+/** What listings remember of a file that has a record. */
+type KnownFile = Omit<ListedObject, 'key'>;
+
+/** What listings remember of a directory. */
+export interface KnownDirectory {
+  /** The length of a file's name in it. */
+  file?: number;
+  /** It is no object. */
+  bare?: boolean;
+}
+
+const known = createKnown<KnownFile | KnownDirectory>();
+
+/** For listings: as `Known.lookFor`, for `recallDirectory`. */
+export const lookForListed = known.lookFor;
 
 /** Of what was looked at last. A directory may have taken the place of the file. */
-const recallFile = (): Known | undefined => {
-  const known = recall() as Partial<Known> | undefined;
-  return known?.etag === undefined ? undefined : (known as Known);
+const recallFile = (): KnownFile | undefined => {
+  const value = known.recall();
+  return value && 'etag' in value ? value : undefined;
 };
 
-const shown = (key: string, { size, lastModified, etag, owner, checksum }: Known): ListedObject => {
+/** The same, of a directory. */
+export const recallDirectory = (): KnownDirectory | undefined => {
+  const value = known.recall();
+  return value && 'etag' in value ? undefined : value;
+};
+
+/** What is seen and known of an open directory. */
+export const lookForDirectory = known.lookForOpen as (fd: number) => Look<KnownDirectory>;
+
+const shown = (key: string, { size, lastModified, etag, owner, checksum }: KnownFile): ListedObject => {
   const entry: ListedObject = { key, size, lastModified, etag };
   if (owner !== undefined) entry.owner = owner;
   if (checksum) entry.checksum = checksum;
@@ -63,12 +85,12 @@ const owners: { value?: string } = {};
 const checksums: { value?: NonNullable<ListedObject['checksum']> } = {};
 
 const keep = ({ size, lastModified, etag, owner, checksum }: ListedObject): void => {
-  const known: Known = { size, lastModified, etag };
-  if (owner !== undefined) known.owner = same(owner, (a, b) => a === b, owners);
+  const file: KnownFile = { size, lastModified, etag };
+  if (owner !== undefined) file.owner = same(owner, (a, b) => a === b, owners);
   if (checksum) {
-    known.checksum = same(checksum, (a, b) => a.algorithm === b.algorithm && a.type === b.type, checksums);
+    file.checksum = same(checksum, (a, b) => a.algorithm === b.algorithm && a.type === b.type, checksums);
   }
-  rememberSeen(known);
+  known.rememberSeen(file);
 };
 
 /**
@@ -81,15 +103,15 @@ export const listedFile = (
   name: string,
   keyBytes: string,
 ): ListedObject | undefined => {
-  if (!lookFor(directory, name)) return undefined;
+  if (!known.lookFor(directory, name)) return undefined;
   const key = fromBytes(keyBytes);
   const { sidecars, synced } = bucket.ground;
-  const known = sidecars ? undefined : recallFile();
-  if (known) return shown(key, known);
+  const file = sidecars ? undefined : recallFile();
+  if (file) return shown(key, file);
   const stat = seenStat();
   if (!isFile(stat)) return undefined;
   // A record names its inode. That there is none may have been told of another file, which had the name for a moment.
-  if (!sidecars && recallPlain() === 2) return synced ? undefined : plainFile(bucket, key, stat);
+  if (!sidecars && known.recallPlain() === 2) return synced ? undefined : plainFile(bucket, key, stat);
   if (!sidecars) {
     const settled = hasSettled();
     // Two names are looked up, so the attribute may be another file's than the status: then the inode tells.
@@ -97,7 +119,7 @@ export const listedFile = (
     // What jobs write has no attribute: as for an open file without one, at half the cost.
     if (value === -E.ENODATA) {
       if (synced) return undefined;
-      if (settled) rememberPlain();
+      if (settled) known.rememberPlain();
       return plainFile(bucket, key, stat);
     }
     const packed = typeof value === 'number' ? undefined : decode(value);
@@ -124,9 +146,9 @@ export const listedFile = (
 /** Whether a bucket that shows only published files shows this one. Nobody can say so of a file that he may not read. */
 export const isShown = (bucket: BucketDir, directory: number, name: string): boolean => {
   if (!bucket.ground.sidecars) {
-    const there = lookFor(directory, name);
+    const there = known.lookFor(directory, name);
     if (there && recallFile()) return true;
-    if (there && recallPlain() === 2) return false;
+    if (there && known.recallPlain() === 2) return false;
     const stat = there ? seenStat() : undefined;
     const value = readAttributeAt(directory, name);
     if (value === -E.ENODATA) return false;
@@ -150,18 +172,10 @@ export const isShown = (bucket: BucketDir, directory: number, name: string): boo
   return false;
 };
 
-/** What listings remember of a directory (`known.ts`). */
-export interface KnownDirectory {
-  /** The length of a file's name in it. */
-  file?: number;
-  /** It is no object. */
-  bare?: boolean;
-}
-
 /** Adds to what is known of a directory. */
 export const keepDirectory = (look: Look<KnownDirectory>, more: KnownDirectory): void => {
   look.known = { ...look.known, ...more };
-  if (look.seen) remember(look.seen, look.known);
+  if (look.seen) known.remember(look.seen, look.known);
 };
 
 /**

@@ -10,8 +10,15 @@ import { writeElements } from '../elements.js';
 import { maxKeyBytes, toBytes } from '../keys.js';
 import { type KeyCursor, listPage } from '../listing.js';
 import type { ElementForm, ElementPage, ListedObject, ListPage, ListRequest } from '../types.js';
-import { lookFor, lookForOpen, recall } from './known.js';
-import { isShown, type KnownDirectory, keepDirectory, listedFile, listedMarker } from './listed.js';
+import {
+  isShown,
+  keepDirectory,
+  listedFile,
+  listedMarker,
+  lookForDirectory,
+  lookForListed,
+  recallDirectory,
+} from './listed.js';
 import { isSegment, itemOf, type Names, namesFrom, stretchBytes } from './names.js';
 import { type BucketDir, type Ground, withBucket } from './paths.js';
 import {
@@ -188,7 +195,7 @@ export function walk(bucket: BucketDir, base: string, shallow: boolean, stretch 
 
   const markerAt = (level: Level, key: string): ListedObject | undefined => {
     if (level.fd < 0) return undefined;
-    const look = lookForOpen<KnownDirectory>(level.fd);
+    const look = lookForDirectory(level.fd);
     if (!level.read) level.stat = look.stat;
     return listedMarker(bucket, level.fd, look, key);
   };
@@ -310,8 +317,8 @@ const probeBuffer = Buffer.allocUnsafeSlow(8 << 10);
 function holdsKey(bucket: BucketDir, at: number, item: string, directory: string): boolean {
   // Of a file that is shown only when it is published, its directory does not tell.
   const { synced } = bucket.ground;
-  if (!synced && tolerant(() => lookFor(at, item.slice(0, -1)))) {
-    const { file } = (recall() as KnownDirectory | undefined) ?? {};
+  if (!synced && tolerant(() => lookForListed(at, item.slice(0, -1)))) {
+    const { file } = recallDirectory() ?? {};
     if (file !== undefined && directory.length + file <= maxKeyBytes) return true;
   }
   const waiting = [directory];
@@ -319,7 +326,7 @@ function holdsKey(bucket: BucketDir, at: number, item: string, directory: string
     const fd = openDirectory(bucket.fd, searched(dir));
     if (fd < 0) continue;
     try {
-      const look = lookForOpen<KnownDirectory>(fd);
+      const look = lookForDirectory(fd);
       let file: string | undefined;
       let looked = false;
       for (let used: number; file === undefined && (used = getdents64(fd, probeBuffer)) > 0; ) {

@@ -23,13 +23,14 @@ import { encode, encodeReference, nameFor, type Packed } from '../../../acl/meta
 import type { ObjectMeta } from '../../../acl/metadata/types.js';
 import { fadvise, POSIX_FADV_DONTNEED } from '../../../gateway/storage/posix/background.js';
 import { canLookCached, lookCached } from '../../../gateway/storage/posix/cached.js';
-import { tickOf } from '../../../gateway/storage/posix/clock.js';
-import { acting } from '../../../gateway/storage/posix/identity.js';
+import { SETTLED_MS, tickOf } from '../../../gateway/storage/posix/clock.js';
+import { acting, as } from '../../../gateway/storage/posix/identity.js';
 import { createMounts, isLocal } from '../../../gateway/storage/posix/mounts.js';
 import { type Opened, objectOps } from '../../../gateway/storage/posix/objects.js';
 import type { Ground } from '../../../gateway/storage/posix/paths.js';
 import { close, fsetxattr, fstat } from '../../../gateway/storage/posix/syscalls.js';
-import type { Actor } from '../../../gateway/storage/types.js';
+import { listObjects } from '../../../gateway/storage/posix/walk.js';
+import type { Actor, ListRequest } from '../../../gateway/storage/types.js';
 import { mustRun } from '../../support/programs.js';
 import { tempDir } from '../../support/temp.js';
 import { type Bench, me, openBench } from './store.js';
@@ -95,6 +96,24 @@ test(
     await object.read(0, large.length, (chunk) => void got.push(Buffer.from(chunk)));
     await object.close();
     assert.ok(Buffer.concat(got).equals(large));
+  }),
+);
+
+test(
+  'what a listing in the same thread remembers is another thing, and so the other way round',
+  withBench(async (bench) => {
+    const { storage, at } = bench;
+    const request: ListRequest = { prefix: '', delimiter: '', after: '', limit: 10 };
+    for (const key of ['listed first', 'looked at first']) await putInto(bench, key, small);
+    await delay(SETTLED_MS + 100);
+    const look = async (key: string) => (await lookCached(groundOf(bench), me, key, undefined))?.info;
+    const list = () => as(me, () => listObjects(groundOf(bench), request)).objects;
+    const expected = (await storage.list(at, request)).objects;
+    assert.equal(await look('looked at first'), await storage.head(at, 'looked at first'));
+    for (let turn = 0; turn < 2; turn++) {
+      assert.equal(list(), expected);
+      assert.equal(await look('listed first'), await storage.head(at, 'listed first'));
+    }
   }),
 );
 
