@@ -74,7 +74,7 @@ export const createPosixStorage = async (options: PosixOptions): Promise<Storage
     throw error;
   }
   const buffers = createBuffers(options.buffers);
-  const hasher = createHasher(buffers.memory);
+  const hasher = createHasher(buffers.memory, { warn: (details, message) => log?.warn(details, message) });
   const documents = createDocuments(root, filesystems.root, { warn: (message) => log?.warn({}, message), mounts });
   const context = createContext(poolOf, { buffers, hasher }, documents, {
     durability,

@@ -77,7 +77,7 @@ export const transfer = async (
   });
   let apart: Apart | undefined;
   try {
-    if (separate) apart = whole(separate === 'md5' ? md5Apart(hasher) : await laneApart(pool, separate));
+    if (separate) apart = whole((separate === 'md5' && md5Apart(hasher)) || (await laneApart(pool, separate)));
     filling += large ? 1 : 0;
     await fill({ pool, lane, id, ...(apart && { apart }) }).finally(() => (filling -= large ? 1 : 0));
     // The disk need not wait for the digest.
@@ -116,8 +116,11 @@ const whole = ({ update, finish, drop }: Apart): Apart => {
   };
 };
 
-const md5Apart = (hasher: Hasher): Apart => {
-  const { update, finish, drop } = hasher.begin();
+/** Undefined while that cannot be. */
+const md5Apart = (hasher: Hasher): Apart | undefined => {
+  const hashing = hasher.begin();
+  if (!hashing) return undefined;
+  const { update, finish, drop } = hashing;
   return { update, finish: async () => ({ md5: await finish() }), drop };
 };
 

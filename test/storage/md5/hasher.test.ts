@@ -1,14 +1,20 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { S3Error } from '../../../gateway/errors.js';
-import { createHasher, type Hasher, type HasherOptions, MOST_THREADS } from '../../../gateway/storage/md5/hasher.js';
+import {
+  createHasher,
+  type Hasher,
+  type HasherOptions,
+  type Hashing,
+  MOST_THREADS,
+} from '../../../gateway/storage/md5/hasher.js';
 import { createMemory, PAGE } from '../../../gateway/storage/md5/memory.js';
 import { run } from '../../support/programs.js';
 import { tempDir } from '../../support/temp.js';
-import { withTimeout } from '../../support/time.js';
+import { until, withTimeout } from '../../support/time.js';
 
 const test = suite('md5 hasher');
 const memory = createMemory((MOST_THREADS + 400) * PAGE);
@@ -26,6 +32,11 @@ const withHasher = async (options: HasherOptions, work: (hasher: Hasher) => Prom
     await hasher.close();
   }
 };
+const beginIn = (hasher: Hasher): Hashing => {
+  const hashing = hasher.begin();
+  assert.ok(hashing, 'no thread can be started');
+  return hashing!;
+};
 /** A thread that does this instead. */
 const thread = (source: string) =>
   new URL(`data:text/javascript,${encodeURIComponent(`import { parentPort } from 'node:worker_threads';${source}`)}`);
@@ -36,7 +47,7 @@ for (const threads of [1, 3]) {
       const stream = async (number: number): Promise<void> => {
         const content = randomBytes(3_000_000 + 12_345 * number);
         const size = 200_000 + number;
-        const hashing = hasher.begin();
+        const hashing = beginIn(hasher);
         const passed: Promise<void>[] = [];
         for (let from = 0, i = 0; from < content.length; from += size, i++) {
           await passed[i - 2];
@@ -56,7 +67,7 @@ for (const threads of [1, 3]) {
 test('what nobody wants any more is let go of, and disturbs no other', () =>
   withHasher({ threads: 1 }, async (hasher) => {
     const content = chunkAt(0, 4_000_000).fill(7);
-    const [kept, left] = [hasher.begin(), hasher.begin()];
+    const [kept, left] = [beginIn(hasher), beginIn(hasher)];
     let ends = 0;
     const passed = Array.from({ length: 5 }, () => left.update(content, () => ends++));
     const own = kept.update(content, () => {});
@@ -72,7 +83,7 @@ test('what nobody wants any more is let go of, and disturbs no other', () =>
 
 test('bytes of another memory are refused', () =>
   withHasher({ threads: 1 }, async (hasher) => {
-    const hashing = hasher.begin();
+    const hashing = beginIn(hasher);
     let ends = 0;
     const other = new Uint8Array(new SharedArrayBuffer(64));
     assert.match(String(await hashing.update(other, () => ends++).catch((error) => error)), /another memory/);
@@ -82,10 +93,18 @@ test('bytes of another memory are refused', () =>
 
 test('a thread that is lost fails what it was at, and another one takes its place', () =>
   withHasher(
-    { threads: 1, thread: thread(`parentPort.once('message', () => { throw new Error('lost'); });`) },
+    {
+      threads: 1,
+      thread: thread(`
+        parentPort.once('message', ({ call }) => {
+          parentPort.postMessage([{ call }]);
+          parentPort.once('message', () => { throw new Error('lost'); });
+        });`),
+    },
     async (hasher) => {
       for (let round = 0; round < 2; round++) {
-        const [first, second] = [hasher.begin(), hasher.begin()];
+        const [first, second] = [beginIn(hasher), beginIn(hasher)];
+        await first.update(chunkAt(0, 64), () => {});
         let ends = 0;
         const update = first.update(chunkAt(0, 64), () => ends++);
         const error = await update.catch((reason: unknown) => reason as S3Error);
@@ -101,9 +120,71 @@ test('a thread that is lost fails what it was at, and another one takes its plac
     },
   ));
 
+/** A thread that cannot start, as long as there is no such file, and writes down when each attempt was, in milliseconds. */
+const failing = (starts: string, may: string) =>
+  thread(`
+    import { appendFileSync, existsSync } from 'node:fs';
+    appendFileSync(${JSON.stringify(starts)}, process.hrtime.bigint() / 1_000_000n + '\\n');
+    if (!existsSync(${JSON.stringify(may)})) throw new Error('no memory');
+    await import(${JSON.stringify(new URL('../../../gateway/storage/md5/md5-thread.js', import.meta.url).href)});`);
+
+test('where no thread can start nothing fails: it is tried again after a pause, and told once', async () => {
+  const dir = tempDir();
+  const [starts, may] = [join(dir, 'starts'), join(dir, 'may')];
+  const attempts = () => (existsSync(starts) ? readFileSync(starts, 'utf8').trim().split('\n').map(Number) : []);
+  const told: string[] = [];
+  const warn = (details: object, message: string) =>
+    told.push(`${message}: ${(details as { err: Error }).err.message}`);
+  const content = randomBytes(3_000_000);
+  chunkAt(0, content.length).set(content);
+  /** Two uploads at once, in pieces. */
+  const digest = async (hashing: Hashing): Promise<void> => {
+    let ends = 0;
+    const size = 1_000_001;
+    for (let at = 0; at < content.length; at += size) {
+      const piece = chunkAt(at, Math.min(size, content.length - at));
+      const done = hashing.update(piece, () => ends++);
+      if (at > 0) await done;
+    }
+    assert.is(hex(await hashing.finish()), md5(content));
+    assert.is(ends, 3);
+  };
+  const pauseMs = 300;
+  await withHasher({ threads: 1, thread: failing(starts, may), pauseMs, warn }, async (hasher) => {
+    // Nobody knows yet: what they had given to the thread is not lost.
+    const [first, second, dropped] = [beginIn(hasher), beginIn(hasher), beginIn(hasher)];
+    let ends = 0;
+    const update = dropped.update(chunkAt(0, 64), () => ends++);
+    await Promise.all([digest(first), digest(second), dropped.drop()]);
+    await update;
+    assert.is(ends, 1);
+    for (let tries = 1; tries < 3; tries++) {
+      assert.is(attempts().length, tries);
+      const again = await until('another try', 10_000, () => hasher.begin());
+      assert.is(hasher.begin(), undefined, 'the others do not wait for what may fail again');
+      await digest(again);
+    }
+    assert.equal(told, [`${told[0]!.split(':')[0]}: no memory`]);
+    writeFileSync(may, '');
+    const [at, next, last] = attempts() as [number, number, number];
+    assert.ok(next - at >= pauseMs - 1 && last - next >= 2 * pauseMs - 1, `at ${at}, ${next} and ${last} ms`);
+    const good = await until('a thread that starts', 10_000, () => hasher.begin());
+    await digest(good);
+    assert.is(attempts().length, 4);
+    await Promise.all(Array.from({ length: 3 }, () => digest(beginIn(hasher))));
+    assert.is(attempts().length, 4, 'they have the one that runs');
+  });
+  assert.is(told.length, 1);
+});
+
+test('nor does anything fail where the system has no room for a thread', () =>
+  withHasher({ threads: 2, thread: new URL('https://localhost/'), pauseMs: 60_000 }, async (hasher) => {
+    for (let i = 0; i < 3; i++) assert.is(hasher.begin(), undefined);
+  }));
+
 test('at the end whoever waits is told, and nobody begins', async () => {
   const hasher = createHasher(memory, { thread: thread(`parentPort.on('message', () => {});`) });
-  const hashing = hasher.begin();
+  const hashing = beginIn(hasher);
   let ends = 0;
   const update = hashing.update(chunkAt(0, 64), () => ends++).catch(codeOf);
   await hasher.close();
