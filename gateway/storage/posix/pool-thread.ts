@@ -14,7 +14,7 @@ export interface ThreadHears {
 
 /**
  * What `privileges.ts` gives to the main thread is for requests that wait. A thread has one call at a time: there so much young
- * memory would fill with garbage, up to 96 MiB for each. The flag stands above a worker's `resourceLimits`.
+ * memory would fill with garbage, up to 48 MiB for each. The flag stands above a worker's `resourceLimits`.
  */
 const YOUNG_MIB = 4;
 

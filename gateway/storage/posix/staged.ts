@@ -96,11 +96,11 @@ export interface StampedFile {
 const slacks = new Map<number, bigint>();
 const [LEAST_SLACK, MOST_SLACK] = [30_000n, 20_000_000n];
 /**
- * The same on local disks where every look gets a time of its own: another stamp costs little there, and success waits until a
- * bound that lies further ahead has passed. On a network filesystem it takes milliseconds, in which readers meet a record that
+ * The most of it on local disks where every look gets a time of its own: another stamp costs little there, and success waits
+ * until a bound that lies further ahead has passed. On a network filesystem it takes milliseconds, in which readers meet a record that
  * does not hold.
  */
-const FINE_SLACK = 100_000n;
+const FINE_SLACK = 1_000_000n;
 const isFine = (tick: bigint, dev: number): boolean => tick === 0n && isOfLocal(dev);
 /** What `stampFile` and others that stamp allow for, see `slacks`. */
 export const slackOf = (dev: number): bigint => slacks.get(dev) ?? LEAST_SLACK;
