@@ -14,7 +14,7 @@ import { accessOf } from '../s3/access.js';
 import { createPermission, type Permission } from '../s3/permission.js';
 import { recordChanges } from '../s3/recorded.js';
 import { actionsOf, resolve } from '../s3/resolve.js';
-import type { Context } from '../s3/types.js';
+import type { Context, Operation } from '../s3/types.js';
 import type { Body, Bucket, Place, Storage } from '../storage/types.js';
 import { type Caller, identify, nobodyInParticular, renew } from './caller.js';
 import { factsOf } from './facts.js';
@@ -307,12 +307,16 @@ async function actorOf(
 
 // ---- what a handler gets -----------------------------------------------------------------------------------------
 
-/** Rows without a place do not look at it; reading it there is a mistake that shall not go unnoticed. */
-const nowhere = new Proxy({} as Place, {
-  get: () => {
-    throw new Error('this operation has no place');
-  },
-});
+const nowheres = new Map<string, Place>();
+/** Rows without a place do not look at it; reading it there is a mistake that shall not go unnoticed. One for each of them. */
+function nowhere({ name }: Operation): Place {
+  const get = (_: Place, asked: string | symbol) => {
+    throw new Error(`${name} has no place, but its handler asks for '${String(asked)}' of it`);
+  };
+  const made = nowheres.get(name) ?? new Proxy({} as Place, { get });
+  nowheres.set(name, made);
+  return made;
+}
 
 function createContext(
   request: Request,
@@ -346,7 +350,7 @@ function createContext(
     query: wire.query,
     bucketName: target.bucket ?? '',
     key: target.key ?? '',
-    place: place ?? nowhere,
+    place: place ?? nowhere(operation),
     async otherPlace(bucketName, key, action) {
       const other = await placeOf(request, caller, bucketName);
       permission.permitWhenOpened(other, key, [action]);

@@ -97,6 +97,20 @@ test('a key that DeleteObjects cannot delete is logged with the cause, and told 
   );
 });
 
+test('a handler that looks for a bucket where there is none is found by the log', () =>
+  staged(async (stage) => {
+    const row: { handler?: unknown } = operations.find(({ name }) => name === 'ListBuckets')!;
+    const { handler } = row;
+    row.handler = ({ place }: Context) => place.bucket;
+    try {
+      const reply = await stage.send('/');
+      assert.is(element(reply, 'Code'), 'InternalError');
+    } finally {
+      row.handler = handler;
+    }
+    assert.match(JSON.stringify(stage.log), /ListBuckets has no place, but its handler asks for \W*bucket/);
+  }));
+
 /** V8 puts the accessors of an object into old memory, and they hold the request until that is collected. */
 test('what handlers get for each request has no accessors, nor another hidden class for each', () =>
   staged(async (stage) => {
