@@ -36,7 +36,8 @@ export interface Names {
 
 /** A directory whose names take more than this is sorted in stretches of about half of it, in bytes. */
 export const stretchBytes = 24 << 20;
-const cacheBytes = 32 << 20;
+/** The largest stretch fits: else each page of its directory would read all of it again. */
+export const cacheBytes = 32 << 20;
 /** What a stretch takes in the cache beside its names. */
 const perStretch = 400;
 /** Names that are sorted as a whole in no time. */

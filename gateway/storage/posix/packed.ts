@@ -36,8 +36,10 @@ const BESIDE = HEAD + 4;
 
 const weightOf = (bytes: Uint8Array, at: number): number => bytes[at]! + 1 + BESIDE;
 
-/** More than this is not copied once more. */
+/** More than this is not copied once more, unless a good part of its memory is empty. */
 const LARGE = 1 << 20;
+/** Sorted names take up to so many times what they need: what keeps them counts on it (`names.ts`). */
+export const MOST_EMPTY = 1.25;
 
 /** Where names are put together, one bag at a time: most directories are small, and there are many of them. */
 const desk = {
@@ -118,12 +120,14 @@ export function createNameBag(): NameBag {
       keep(order.slice(0, count).filter((at) => compare(bytes, at, floor) >= 0));
     },
     sorted() {
-      const own = bytes !== desk.bytes && order !== desk.order && bytes.length > LARGE;
+      const needed = used + count * 4;
+      const held = bytes.length + order.byteLength;
+      const own = bytes !== desk.bytes && order !== desk.order && held > LARGE && held <= needed * MOST_EMPTY;
       const [names, places] = own ? [bytes, order.subarray(0, count)] : packed();
       sort(names, places, 0, desk);
       return {
         count,
-        bytes: own ? bytes.length + order.byteLength : used + count * 4,
+        bytes: own ? held : needed,
         at: (index) => textAt(names, places[index]!),
         compare: (index, text) => compare(names, places[index]!, text),
         lowerBound(wanted, low) {

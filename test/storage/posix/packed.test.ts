@@ -2,7 +2,8 @@
 import fc from 'fast-check';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { createNameBag, type PackedNames } from '../../../gateway/storage/posix/packed.js';
+import { cacheBytes, stretchBytes } from '../../../gateway/storage/posix/names.js';
+import { createNameBag, MOST_EMPTY, type PackedNames } from '../../../gateway/storage/posix/packed.js';
 
 const test = suite('packed names');
 
@@ -96,6 +97,21 @@ test('what a bag says that it takes, it takes', () => {
   assert.is(bag.sorted().bytes, expected);
   bag.shrink(1e9, expected / 2);
   assert.ok(bag.bytes <= expected / 2 + 20 && bag.bytes > expected / 2 - 20);
+});
+
+test('sorted names take hardly more memory than they need, and are kept', () => {
+  for (const [count, length] of [
+    [9000, 255],
+    [70_000, 17],
+    [130_000, 100],
+  ] as const) {
+    const items = Array.from({ length: count }, (_, i) => `${i}`.padStart(length, '0'));
+    const names = bagOf(items).sorted();
+    const needed = count * (length + 5);
+    assert.ok(names.bytes >= needed && names.bytes <= needed * MOST_EMPTY, `${names.bytes} for ${needed}`);
+    assert.equal(listOf(names), items);
+  }
+  assert.ok(stretchBytes * MOST_EMPTY < cacheBytes);
 });
 
 test.run();
