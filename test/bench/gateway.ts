@@ -9,7 +9,7 @@ import { mustRun } from '../support/programs.js';
 import { tempDir } from '../support/temp.js';
 import { withTimeout } from '../support/time.js';
 import { PROBE, type ProbeOrder, type Stall } from './probe.js';
-import { start, stop } from './process.js';
+import { serving, start, stop } from './process.js';
 import { signedHeaders, type Target } from './signed.js';
 import { drive } from './wire.js';
 
@@ -19,23 +19,31 @@ export type Durability = 'full' | 'none';
 export interface Subject extends Target {
   /** Of the gateway; undefined: a foreign server, of which only the wire is known. */
   process?: {
+    /** The one that was started. */
     pid: number;
+    /** All that serve, with the one that was started; not the engines. */
+    pids(): number[];
     durability: Durability;
+    /** Of those that serve. */
+    processes: number;
     /** Directory of a bucket. */
     path(bucket: string): string;
     /** `tidegate bucket set`, with these options. */
     configure(bucket: string, options: readonly string[]): Promise<void>;
-    /** Begins to watch how late the main thread is, and what all threads do. */
+    /** Begins to watch how late the main threads are, and what all threads do. */
     watch(load: string): Promise<void>;
     watched(): Promise<Stall>;
-    /** What the main thread has in its heap. */
+    /** What the main threads have in their heaps. */
     heapMiB(): Promise<number>;
   };
 }
 
 export interface Host {
-  /** The gateway with this durability; another one is stopped first: two would do one's work in turns. */
-  gateway(durability: Durability): Promise<Required<Subject>>;
+  /**
+   * The gateway with this durability and number of processes (default: 1); another one is stopped first: two would do one's
+   * work in turns.
+   */
+  gateway(durability: Durability, processes?: number): Promise<Required<Subject>>;
   /** Stops the gateway, so that the next one knows nothing. */
   stop(): Promise<void>;
   /** Seconds from the start of a process to its first answer. */
@@ -63,17 +71,20 @@ export function createHost({ root, dist, profile, flags = [], fspaths }: HostOpt
   let current: { subject: Required<Subject>; end(): Promise<void> } | undefined;
 
   /** @param bare as people start it: nothing of it can be watched */
-  async function launch(durability: Durability, bare = false): Promise<NonNullable<typeof current>> {
+  async function launch(durability: Durability, processes = 1, bare = false): Promise<NonNullable<typeof current>> {
     key ??= await createKey(root, 'bench', [...owner, ...(fspaths === undefined ? [] : ['--fspaths', fspaths])]);
     const { accessKey, secretKey, uuid } = key;
     const args = bare ? [] : ['--import', join(import.meta.dirname, 'probe.js')];
     const serve = ['serve', '--root', root, '--port', '0', '--durability', durability, '--log-level', 'warn', ...flags];
+    if (processes > 1) serve.push('--processes', `${processes}`);
     const path = join(tempDir('tidegate-probe-'), 'socket');
-    /** The last that came: the first is gone when the gateway is executed anew. */
-    let probe: { orders: Socket; answers: Interface } | undefined;
+    /** One in each process; a process that is executed anew has another then. */
+    const probes = new Set<{ orders: Socket; answers: Interface }>();
     const server = createServer((orders) => {
+      const probe = { orders, answers: createInterface({ input: orders }) };
+      probes.add(probe);
       orders.on('error', () => {});
-      probe = { orders, answers: createInterface({ input: orders }) };
+      orders.on('close', () => probes.delete(probe));
     });
     server.unref().listen(path);
     await once(server, 'listening');
@@ -96,11 +107,14 @@ export function createHost({ root, dist, profile, flags = [], fspaths }: HostOpt
       child.once('exit', () => reject(new Error(`the gateway ended:\n${output}`)));
     });
     const port = await withTimeout('the start of the gateway', 30_000, listening);
-    const told = async <T>(order: ProbeOrder): Promise<T> => {
-      const answer = once(probe!.answers, 'line');
-      probe!.orders.write(`${JSON.stringify(order)}\n`);
-      return JSON.parse((await withTimeout('the probe', 30_000, answer))[0]);
-    };
+    const told = <T>(order: ProbeOrder): Promise<T[]> =>
+      Promise.all(
+        [...probes].map(async ({ orders, answers }) => {
+          const answer = once(answers, 'line');
+          orders.write(`${JSON.stringify(order)}\n`);
+          return JSON.parse((await withTimeout('the probe', 30_000, answer))[0]) as T;
+        }),
+      );
     const subject: Required<Subject> = {
       host: '127.0.0.1',
       port,
@@ -108,7 +122,9 @@ export function createHost({ root, dist, profile, flags = [], fspaths }: HostOpt
       secretKey,
       process: {
         pid: child.pid!,
+        pids: () => serving(child.pid!),
         durability,
+        processes,
         path: (bucket) => join(root, uuid, bucket),
         async configure(bucket, options) {
           const set = [join(dist, 'gateway/cli/tidegate.js'), 'bucket', 'set', bucket, '--root', root, ...options];
@@ -120,10 +136,14 @@ export function createHost({ root, dist, profile, flags = [], fspaths }: HostOpt
           await told({ begin: { profile: dir } });
         },
         async watched() {
-          return (await told<{ stall: Stall }>({ end: true })).stall;
+          const stalls = (await told<{ stall: Stall }>({ end: true })).map(({ stall }) => stall);
+          return {
+            p99: Math.max(...stalls.map(({ p99 }) => p99)),
+            max: Math.max(...stalls.map(({ max }) => max)),
+          };
         },
         async heapMiB() {
-          return (await told<{ heapMiB: number }>({ heap: true })).heapMiB;
+          return (await told<{ heapMiB: number }>({ heap: true })).reduce((sum, { heapMiB }) => sum + heapMiB, 0);
         },
       },
     };
@@ -143,9 +163,10 @@ export function createHost({ root, dist, profile, flags = [], fspaths }: HostOpt
   }
 
   return {
-    async gateway(durability) {
-      if (current && current.subject.process.durability !== durability) await end();
-      current ??= await launch(durability);
+    async gateway(durability, processes = 1) {
+      const runs = current?.subject.process;
+      if (runs && (runs.durability !== durability || runs.processes !== processes)) await end();
+      current ??= await launch(durability, processes);
       return current.subject;
     },
     stop: end,
@@ -153,7 +174,7 @@ export function createHost({ root, dist, profile, flags = [], fspaths }: HostOpt
       await end();
       key ??= await createKey(root, 'bench', owner);
       const from = performance.now();
-      const { subject, end: stopped } = await launch('full', true);
+      const { subject, end: stopped } = await launch('full', 1, true);
       await drive(subject, [{ bytes: Buffer.from(`GET /.tidegate/ready HTTP/1.1\r\nhost: ${subject.host}\r\n\r\n`) }], {
         connections: 1,
       });

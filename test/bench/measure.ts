@@ -1,6 +1,6 @@
 /** Measures a load beside its references, in turns, and makes rows of it. */
 import type { Durability, Host, Subject } from './gateway.js';
-import { calm, cpuSeconds, forgetPeak, peakMiB } from './process.js';
+import { calm, cpuSeconds, forgetPeak, peakMiB, sum } from './process.js';
 import type { Reference } from './references.js';
 import { better, figure, type Limit, median, type Row, type Unit, type Work } from './row.js';
 import type { Scale } from './scale.js';
@@ -34,6 +34,8 @@ export interface Load {
   load: string;
   unit: Unit;
   durability: Durability;
+  /** Of the gateway; default: 1. */
+  processes?: number;
   per: Row['cpuUnit'];
   rounds?: number;
   /** Each round meets a gateway that has just been started, and with --drop-caches a kernel that remembers nothing. */
@@ -58,15 +60,15 @@ async function costOf(
   { load, per }: Load,
   run: () => Promise<Work>,
 ): Promise<{ work: Work; cost: Cost }> {
-  const { pid } = subject.process;
-  forgetPeak(pid);
+  const pids = subject.process.pids();
+  pids.forEach(forgetPeak);
   await subject.process.watch(load);
-  const before = cpuSeconds(pid);
+  const before = sum(pids, cpuSeconds);
   const work = await run();
-  const used = cpuSeconds(pid) - before;
+  const used = sum(pids, cpuSeconds) - before;
   const { p99 } = await subject.process.watched();
   const cpu = per === 'us/op' ? (used * 1e6) / work.operations : (used * 1e3) / (work.bytes / 1e9);
-  return { work, cost: { cpu, rssMiB: peakMiB(pid), stallMs: p99 } };
+  return { work, cost: { cpu, rssMiB: sum(pids, peakMiB), stallMs: p99 } };
 }
 
 /**
@@ -76,7 +78,7 @@ async function costOf(
 export async function measure(bench: Bench, load: Load): Promise<void> {
   if (!bench.wanted(load.load)) return;
   try {
-    const compared = await load.compared(await bench.host.gateway(load.durability));
+    const compared = await load.compared(await bench.host.gateway(load.durability, load.processes));
     const rounds = await inTurns(bench, load, compared);
     for (const [index, one] of compared.entries()) bench.add(rowOf(load, one, rounds, index));
   } catch (error) {
@@ -104,10 +106,10 @@ async function inTurns(bench: Bench, load: Load, compared: readonly Compared[]):
       await host.stop();
       bench.forgetDisk();
     }
-    const subject = await host.gateway(load.durability);
+    const subject = await host.gateway(load.durability, load.processes);
     if (!load.cold && round === 0) await warmUp(scale, subject, load);
     const run = await load.ready(subject);
-    await calm(subject.process.pid, scale.patience);
+    await calm(subject.process.pids, scale.patience);
     const { work, cost } = await costOf(subject, load, run);
     measured.values.push(value(work));
     measured.costs.push(cost);

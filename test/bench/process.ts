@@ -16,16 +16,35 @@ export function cpuSeconds(pid: number): number {
   return (Number(fields[11]) + Number(fields[12])) / ticksPerSecond;
 }
 
+/** A gateway and those of its processes that serve: started with the same words as itself, which an engine is not. */
+export function serving(pid: number): number[] {
+  const words = (of: number): string => {
+    try {
+      return readFileSync(`/proc/${of}/cmdline`, 'latin1');
+    } catch {
+      return '';
+    }
+  };
+  const own = words(pid);
+  const program = own.slice(own.indexOf('\0', own.indexOf('tidegate.js')));
+  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1').split(' ').map(Number);
+  return [pid, ...children.filter((child) => child > 0 && words(child).endsWith(program))];
+}
+
+/** The sum over processes. */
+export const sum = (pids: readonly number[], of: (pid: number) => number): number =>
+  pids.reduce((all, pid) => all + of(pid), 0);
+
 /**
- * Waits until a process does next to nothing, at most so many seconds: what the sync engine still has to do about the last
+ * Waits until processes do next to nothing, at most so many seconds: what the sync engine still has to do about the last
  * load is not the next one's.
  */
-export async function calm(pid: number, seconds: number): Promise<void> {
+export async function calm(pids: () => readonly number[], seconds: number): Promise<void> {
   const end = performance.now() + seconds * 1000;
   for (let quiet = 0; quiet < 3 && performance.now() < end; ) {
-    const before = cpuSeconds(pid);
+    const [all, before] = [pids(), sum(pids(), cpuSeconds)];
     await sleep(100);
-    quiet = cpuSeconds(pid) - before <= 1 / ticksPerSecond ? quiet + 1 : 0;
+    quiet = sum(all, cpuSeconds) - before <= 1 / ticksPerSecond ? quiet + 1 : 0;
   }
 }
 

@@ -26,11 +26,19 @@ const generator = (size: number) => (size < 64 * KiB ? blast : drive);
 /** GET and HEAD of objects with metadata. */
 export async function reads(bench: Bench): Promise<void> {
   const { seconds, objects: count } = bench.scale;
-  const read = async (method: 'GET' | 'HEAD', name: string, size: number, connections: number, limit?: Limit) =>
+  const read = async (
+    method: 'GET' | 'HEAD',
+    name: string,
+    size: number,
+    connections: number,
+    limit?: Limit,
+    processes = 1,
+  ) =>
     measure(bench, {
-      load: `${method} ${name}, ${connections} conn.`,
+      load: `${method} ${name}, ${connections} conn.${processes > 1 ? `, ${processes} processes` : ''}`,
       unit: 'op/s',
       durability: 'full',
+      processes,
       per: 'us/op',
       async ready(subject) {
         const keys = numbered(`s${size}-`, size > KiB ? 32 : count);
@@ -45,6 +53,11 @@ export async function reads(bench: Bench): Promise<void> {
     await read('HEAD', '1 KiB', KiB, connections, limits.smallHead);
   }
   for (const [name, size] of sizes.slice(1)) await read('GET', name, size, 16);
+  // One process takes one core for small requests, and leaves the other to the client.
+  for (const connections of [16, 64]) {
+    await read('GET', '1 KiB', KiB, connections, limits.smallGet, 2);
+    await read('HEAD', '1 KiB', KiB, connections, limits.smallHead, 2);
+  }
 }
 
 /** Uploads of new objects, signed with their payload and with metadata. */
