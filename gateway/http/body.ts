@@ -54,7 +54,14 @@ export function createBody(
         received += piece.length;
         return sink(piece);
       };
-      await pump(incoming, { idleMs, length: wireLength, receive: sink.receive }, take);
+      const keep =
+        sink.keep &&
+        (async (descriptor: number, most: number) => {
+          const kept = await sink.keep!(descriptor, most);
+          received += kept.bytes;
+          return kept;
+        });
+      await pump(incoming, { idleMs, length: wireLength, takes: keep && { keep } }, take);
       if (wireLength !== undefined && received !== wireLength) throw new S3Error('IncompleteBody');
     };
     return { body: { length: wireLength, read }, trailers };
@@ -67,7 +74,8 @@ export function createBody(
   const read = async (sink: Sink) => {
     once();
     const decoder = chunkDecoder({ payload, length, announced, trailers, sink });
-    await pump(incoming, { idleMs, length: wireLength, receive: sink.receive }, decoder.write);
+    const takes = sink.receive && { receive: sink.receive };
+    await pump(incoming, { idleMs, length: wireLength, takes }, decoder.write);
     decoder.end();
   };
   return { body: { length, read }, trailers };
@@ -102,15 +110,17 @@ function decodedLength(headers: Headers): number {
   return Number(text);
 }
 
-interface PumpOptions extends Pick<BodyOptions, 'idleMs'>, Pick<Sink, 'receive'> {
+interface PumpOptions extends Pick<BodyOptions, 'idleMs'> {
   /** Bytes that will come, where known. */
   length: number | undefined;
+  /** How the store takes bytes from the connection itself. */
+  takes: Required<Pick<Sink, 'receive'>> | Required<Pick<Sink, 'keep'>> | undefined;
 }
 
 /** Hands every piece to `sink`, waiting where it gives a promise; rejects when the stream does not end properly. */
-function pump(incoming: IncomingMessage, { idleMs, length, receive }: PumpOptions, sink: Sink): Promise<void> {
+function pump(incoming: IncomingMessage, { idleMs, length, takes }: PumpOptions, sink: Sink): Promise<void> {
   let left = length ?? 0;
-  const direct = receive && left >= DIRECT_BYTES ? connectionBehind(incoming) : undefined;
+  const direct = takes && left >= DIRECT_BYTES ? connectionBehind(incoming) : undefined;
   return new Promise((resolve, reject) => {
     let busy = false;
     let ended = false;
@@ -146,12 +156,13 @@ function pump(incoming: IncomingMessage, { idleMs, length, receive }: PumpOption
       if (fd === undefined) return;
       try {
         for (let more = true; more && left > 0 && !settled; ) {
-          const taken = await receive!(fd, left);
-          if (settled || taken.piece.length === 0) return;
-          left -= taken.piece.length;
-          direct!.consume(taken.piece.length);
+          const taken = 'keep' in takes! ? await takes.keep(fd, left) : await takes!.receive(fd, left);
+          const bytes = 'bytes' in taken ? taken.bytes : taken.piece.length;
+          if (settled || bytes === 0) return;
+          left -= bytes;
+          direct!.consume(bytes);
           idle?.refresh();
-          await sink(taken.piece);
+          if ('piece' in taken) await sink(taken.piece);
           more = taken.more;
         }
       } finally {

@@ -93,11 +93,19 @@ export interface Sink {
    * @param descriptor is duplicated before the event loop goes on
    */
   receive?(descriptor: number, most: number): Promise<Taken>;
+  /** The same for bytes that go in just as they come: they are in the sink then, and how many there were is told. */
+  keep?(descriptor: number, most: number): Promise<Kept>;
 }
 
 /** What came from a connection. */
 export interface Taken {
   piece: Uint8Array;
+  /** There is perhaps more at once. */
+  more: boolean;
+}
+
+export interface Kept {
+  bytes: number;
   /** There is perhaps more at once. */
   more: boolean;
 }

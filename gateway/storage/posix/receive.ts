@@ -4,6 +4,7 @@ import type { Actor, Body, Sink } from '../types.js';
 import { createBusy } from './busy.js';
 import type { StoreContext } from './context.js';
 import { moveBytes } from './libc.js';
+import type { Turn } from './objects.js';
 import { tryDuplicate } from './sockets.js';
 import type { Transferring } from './streams.js';
 import { close } from './syscalls.js';
@@ -29,6 +30,8 @@ export const receiveBody = async (
   const chunks = await buffers.acquire(CHUNKS, body.length);
   const size = chunks[0]!.length;
   let [at, used] = [0, 0];
+  /** Of the bytes in the chunk so many are in the file. */
+  let stored = 0;
   /** What each chunk was last used for: until then it must not be filled again. */
   const passed: Promise<unknown>[] = chunks.map(() => Promise.resolve());
   const written: Promise<unknown>[] = [];
@@ -44,12 +47,14 @@ export const receiveBody = async (
 
   const handOn = (): void => {
     const full = chunks[at]!.subarray(0, used);
-    const writing = pool.run('transferWrite', [id, full], { actor, lane, context: 'write', ended: busy.begin() });
+    const rest = full.subarray(stored);
+    const options = { actor, lane, context: 'write' } as const;
+    const writing = rest.length > 0 && pool.run('transferWrite', [id, rest], { ...options, ended: busy.begin() });
     const done = Promise.all([writing, apart?.update(full, busy.begin())]);
     // Looked at before the chunk is filled again, and at the end.
     done.catch(() => {});
-    [written[at], passed[at]] = [writing, done];
-    [at, used] = [(at + 1) % CHUNKS, 0];
+    [written[at], passed[at]] = [Promise.resolve(writing), done];
+    [at, used, stored] = [(at + 1) % CHUNKS, 0, 0];
   };
   /** Hands on what is in the chunk, and waits for the next one. */
   const pass = async (): Promise<void> => {
@@ -66,26 +71,43 @@ export const receiveBody = async (
       done += part.length;
     }
   };
-  const receive = async (room: Uint8Array): Promise<number> => {
+  /** Room in a chunk for what the connection has; none when it cannot be reached. */
+  const makeRoom = async (descriptor: number, most: number): Promise<Buffer> => {
+    requireOngoing();
+    if (connection < 0) connection = tryDuplicate(descriptor);
+    if (connection < 0) return Buffer.alloc(0);
+    if (size - used < LEAST_BYTES) await pass();
+    return chunks[at]!.subarray(used, used + most);
+  };
+  /** A call that is at the connection and a chunk. */
+  const atBoth = async (call: (turn: Turn, ended: () => void) => Promise<number>): Promise<number> => {
     const [filled, left] = [busy.begin(), atConnection.begin()];
-    let past = false;
-    const ended = () => {
-      past = true;
-      filled();
-      left();
-    };
     receiving++;
     try {
-      const turn = { ms: TURN_MS, patient: receiving * 2 <= pool.size };
-      // The thread that writes it has it in its cache then.
-      const options = { actor, prefer: lane, context: 'service', ended } as const;
-      return await pool.run('receive', [connection, room, turn], options);
+      return await call({ ms: TURN_MS, patient: receiving * 2 <= pool.size }, () => {
+        filled();
+        left();
+      });
+    } finally {
+      receiving--;
+    }
+  };
+  const receive = async (room: Uint8Array): Promise<number> => {
+    let past = false;
+    try {
+      return await atBoth((turn, done) => {
+        const ended = () => {
+          past = true;
+          done();
+        };
+        // The thread that writes it has it in its cache then.
+        const options = { actor, prefer: lane, context: 'service', ended } as const;
+        return pool.run('receive', [connection, room, turn], options);
+      });
     } catch (error) {
       // No worker was free for so long that none will do it: what has come can still come through the sink.
       if (past && error instanceof S3Error && error.code === 'SlowDown') return 0;
       throw error;
-    } finally {
-      receiving--;
     }
   };
   const sink: Sink = (bytes) => {
@@ -103,12 +125,20 @@ export const receiveBody = async (
   };
   if (size >= DIRECT_BYTES) {
     sink.receive = async (descriptor, most) => {
-      requireOngoing();
-      if (connection < 0) connection = tryDuplicate(descriptor);
-      if (size - used < LEAST_BYTES) await pass();
-      const room = chunks[at]!.subarray(used, used + most);
-      const count = connection < 0 ? 0 : await receive(room);
+      const room = await makeRoom(descriptor, most);
+      const count = room.length > 0 ? await receive(room) : 0;
       return { piece: room.subarray(0, count), more: count === room.length };
+    };
+    sink.keep = async (descriptor, most) => {
+      const room = await makeRoom(descriptor, most);
+      if (room.length === 0) return { bytes: 0, more: false };
+      const before = chunks[at]!.subarray(stored, used);
+      const bytes = await atBoth((turn, ended) =>
+        pool.run('transferReceive', [id, before, connection, room, turn], { actor, lane, context: 'write', ended }),
+      );
+      used += bytes;
+      stored = used;
+      return { bytes, more: bytes === room.length };
     };
   }
   try {

@@ -21,6 +21,8 @@ export interface Transfer {
   size: number;
   /** Up to here the disk has begun with it. */
   begun: number;
+  /** Why bytes that came could not be written. */
+  failed?: unknown;
 }
 
 const transfers = new Map<number, Transfer>();
@@ -43,10 +45,47 @@ const SLICE = 64 << 20;
 const HASHED_SLICE = 4 << 20;
 /** Written to the disk at a time while more comes. */
 const AHEAD = 4 << 20;
+/** Received and written at a time: it is still in the processor's cache then. */
+const PIECE = 256 << 10;
 let copyBuffer: Buffer | undefined;
 
 /** Digests whose bytes another lane writes. */
 const hashings = new Map<number, Digests>();
+
+const append = (transfer: Transfer, bytes: Uint8Array): void => {
+  if (transfer.failed !== undefined) throw transfer.failed;
+  if (bytes.length === 0) return;
+  pwrite(transfer.staged.fd, bytes, transfer.size);
+  transfer.digests?.update(bytes);
+  transfer.size += bytes.length;
+  // What must be on the disk in the end: only what came last is waited for then.
+  const ready = transfer.size - (transfer.size % AHEAD);
+  if (transfer.ground.durability === 'none' || ready === transfer.begun) return;
+  beginWriting(transfer.staged.fd, transfer.begun, ready - transfer.begun);
+  transfer.begun = ready;
+};
+
+/**
+ * Takes from a connection what it has, up to as much as fits; returns how many bytes.
+ * @param took is given each piece, and says whether more is wanted
+ */
+const receive = (
+  socket: number,
+  into: Uint8Array,
+  { ms, patient }: Turn,
+  took: (piece: Uint8Array) => boolean,
+): number => {
+  const end = performance.now() + ms;
+  for (let got = 0, waited = false; ; ) {
+    const some = receiveNow(socket, into.subarray(got, got + PIECE));
+    got += some;
+    if (some > 0 && !took(into.subarray(got - some, got))) return got;
+    // What has bytes and gives none has ended, or is broken.
+    if (got === into.length || (some === 0 && waited)) return got;
+    waited = some === 0;
+    if (waited && !(patient && performance.now() < end && awaitBytes(socket, PATIENCE_MS))) return got;
+  }
+};
 
 export const transferOps = {
   /** How many there are in this lane, with digests. */
@@ -104,29 +143,30 @@ export const transferOps = {
    * Takes from a connection what it has, up to as much as fits; returns how many bytes. For any worker.
    * @param socket a descriptor of it that nobody else closes or reads from in the meantime
    */
-  receive(socket: number, into: Uint8Array, { ms, patient }: Turn): number {
-    const end = performance.now() + ms;
-    for (let got = 0, waited = false; ; ) {
-      const some = receiveNow(socket, into.subarray(got));
-      got += some;
-      // What has bytes and gives none has ended, or is broken.
-      if (got === into.length || (some === 0 && waited)) return got;
-      waited = some === 0;
-      if (waited && !(patient && performance.now() < end && awaitBytes(socket, PATIENCE_MS))) return got;
-    }
+  receive(socket: number, into: Uint8Array, turn: Turn): number {
+    return receive(socket, into, turn, () => true);
   },
 
   /** Appends. The chunk is the caller's again when this returns. */
   transferWrite(id: number, chunk: Uint8Array): void {
+    append(transferOf(id), chunk);
+  },
+
+  /**
+   * Appends `before`, and then what a connection has, as `receive` takes it. What cannot be written of that is counted too, as it
+   * is taken: the next call throws why.
+   */
+  transferReceive(id: number, before: Uint8Array, socket: number, into: Uint8Array, turn: Turn): number {
     const transfer = transferOf(id);
-    pwrite(transfer.staged.fd, chunk, transfer.size);
-    transfer.digests?.update(chunk);
-    transfer.size += chunk.length;
-    // What must be on the disk in the end: only what came last is waited for then.
-    const ready = transfer.size - (transfer.size % AHEAD);
-    if (transfer.ground.durability === 'none' || ready === transfer.begun) return;
-    beginWriting(transfer.staged.fd, transfer.begun, ready - transfer.begun);
-    transfer.begun = ready;
+    append(transfer, before);
+    return receive(socket, into, turn, (piece) => {
+      try {
+        append(transfer, piece);
+      } catch (error) {
+        transfer.failed = error;
+      }
+      return transfer.failed === undefined;
+    });
   },
 
   /** Appends bytes of an open file; at most a slice of them: returns how many. */
@@ -152,7 +192,8 @@ export const transferOps = {
 
   /** Nothing more comes. Once. @param sync whether what must be on the disk in the end is to be there now */
   transferFinish(id: number, sync: boolean): Received {
-    const { ground, staged, size, digests } = transferOf(id);
+    const { ground, staged, size, digests, failed } = transferOf(id);
+    if (failed !== undefined) throw failed;
     if (sync && ground.durability !== 'none') fdatasync(staged.fd);
     return { size, digests: digests?.finish() ?? {} };
   },

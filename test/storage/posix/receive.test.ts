@@ -37,6 +37,13 @@ function createFake(receive: Receive): { pool: Pool; written: () => string } {
   const pieces: Buffer[] = [];
   const run = async (op: string, args: readonly unknown[], options: RunOptions = {}) => {
     if (op === 'receive') return receive(args[1] as Uint8Array, options);
+    if (op === 'transferReceive') {
+      const [, before, , into] = args as [number, Uint8Array, number, Uint8Array];
+      pieces.push(Buffer.from(before));
+      const count = await receive(into, options);
+      pieces.push(Buffer.from(into.subarray(0, count)));
+      return count;
+    }
     pieces.push(Buffer.from(args[1] as Uint8Array));
     options.ended?.();
     return undefined;
@@ -92,26 +99,58 @@ test('no worker is free: the bytes come through the sink', async () => {
   assert.is(holders(), 0);
 });
 
-test('a worker that hangs: the upload fails, and nobody gets what the worker may still write to or read from', async () => {
-  const fd = openSync(path, 'w');
-  let ended: (() => void) | undefined;
-  const receive: Receive = async (_into, options) => {
-    ended = options.ended;
-    throw new S3Error('SlowDown');
-  };
-  const { outcome, free } = await bring(receive, async (sink) => {
-    await sink.receive!(fd, MiB);
+for (const how of ['receive', 'keep'] as const) {
+  test(`a worker that hangs in ${how}: the upload fails, and nobody gets what the worker may still use`, async () => {
+    const fd = openSync(path, 'w');
+    let ended: (() => void) | undefined;
+    const receive: Receive = async (_into, options) => {
+      ended = options.ended;
+      throw new S3Error('SlowDown');
+    };
+    const { outcome, free } = await bring(receive, async (sink) => {
+      await sink[how]!(fd, MiB);
+    });
+    assert.is(outcome, 'SlowDown');
+    closeSync(fd);
+    assert.equal([free(), holders()], [0, 1]);
+    ended!();
+    assert.equal([free(), holders()], [3, 0]);
   });
-  assert.is(outcome, 'SlowDown');
+}
+
+test('what is kept as it comes stands behind what came through the sink, each byte once', async () => {
+  const fd = openSync(path, 'w');
+  const room: number[] = [];
+  const receive: Receive = async (into, { ended }) => {
+    room.push(into.length);
+    // Nothing once, and for the rest as much as there is room for.
+    const count = room.length === 2 ? 0 : into.length;
+    Buffer.from(into.buffer, into.byteOffset, count).fill('abcdefg'[room.length - 1]!);
+    ended?.();
+    return count;
+  };
+  const { outcome, written, free } = await bring(receive, async (sink) => {
+    await sink(Buffer.from('one'));
+    assert.equal(await sink.keep!(fd, 100), { bytes: 100, more: true });
+    assert.equal(await sink.keep!(fd, 100), { bytes: 0, more: false });
+    await sink(Buffer.from('two'));
+    await sink(Buffer.from('three'));
+    assert.equal(await sink.keep!(fd, 3 * MiB), { bytes: MiB - 111, more: true });
+    assert.equal(await sink.keep!(fd, 5), { bytes: 5, more: true });
+    await sink(Buffer.from('end'));
+  });
+  const expected = `one${'a'.repeat(100)}twothree${'c'.repeat(MiB - 111)}dddddend`;
+  assert.equal([outcome, written.length, free()], ['done', expected.length, 3]);
+  assert.ok(written === expected);
+  assert.equal(room, [100, 100, MiB - 111, 5]);
   closeSync(fd);
-  assert.equal([free(), holders()], [0, 1]);
-  ended!();
-  assert.equal([free(), holders()], [3, 0]);
+  assert.is(holders(), 0);
 });
 
 const still: Record<string, (sink: Sink, fd: number) => unknown> = {
   'a piece': (sink) => sink(Buffer.from('late')),
   'what a worker should take': (sink, fd) => sink.receive!(fd, MiB),
+  'what a worker should keep': (sink, fd) => sink.keep!(fd, MiB),
 };
 for (const [what, bring] of Object.entries(still)) {
   test(`a body breaks off while ${what} waits for a chunk: it goes nowhere`, async () => {
