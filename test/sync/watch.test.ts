@@ -38,42 +38,72 @@ test.after.each(async ({ stop }) => {
 
 const quick = { debounceMs: 20, modifyMs: 100, checkMs: 200 };
 
+/** Files that the test makes only to hear of them. */
+const MARK = '.mark-';
+
+interface Watching extends Mirror {
+  root: string;
+}
+
+/** What is told of a directory, but for marks. */
+function listening(root: string): Watching {
+  const seen = Object.assign(mirror(root), { root });
+  const { hint } = seen;
+  seen.hint = (told) => {
+    hint(told);
+    if (told.name?.startsWith(MARK)) seen.hints.pop();
+  };
+  return seen;
+}
+
 /** A watched directory and what is known of it. */
-async function watching(stop: Source['stop'][], root = tempDir(), options = quick): Promise<Mirror & { root: string }> {
-  const seen = mirror(root);
+async function watching(stop: Source['stop'][], root = tempDir(), options = quick): Promise<Watching> {
+  const seen = listening(root);
   const source = createWatcher(options).source(root);
-  await withTimeout('start', 20_000, source.start(seen));
+  await withTimeout('start', 30_000, source.start(seen));
   stop.push(() => source.stop());
-  return Object.assign(seen, { root });
+  return seen;
 }
 
 /** Waits until everything is known. */
 const converged = (seen: Mirror) =>
-  until('all changes are known', 10_000, () => (seen.differences().length === 0 ? true : undefined)).catch((error) => {
+  until('all changes are known', 30_000, () => (seen.differences().length === 0 ? true : undefined)).catch((error) => {
     throw new Error(`${error.message}; differing: ${seen.differences().slice(0, 10).join(' | ')}`);
   });
 
 /**
- * Forgets the hints of what was done until now. A tree may be known before its last hint is told (an earlier hint is followed
- * by a look at what stands there by then), so this waits until none has come for half a second.
+ * Waits until all is told of what was done until now. A tree may be known before its last hint comes (an earlier hint is
+ * followed by a look at what stands there by then), so nothing else may have come for half a second in which the watcher was
+ * at work: it has told of marks meanwhile.
  */
-async function forget(seen: Mirror): Promise<void> {
-  for (let told = -1; told !== seen.hints.length; ) {
+async function told(seen: Watching): Promise<void> {
+  for (let marks = 0, before = -1; marks < 5; ) {
     await converged(seen);
-    told = seen.hints.length;
-    await sleep(500);
+    marks = before === seen.hints.length ? marks + 1 : 0;
+    before = seen.hints.length;
+    await sleep(100);
+    writeFileSync(join(seen.root, `${MARK}${marks}`), `${performance.now()}`);
   }
+  await converged(seen);
+}
+
+/** Forgets the hints of what was done until now. */
+async function forget(seen: Watching): Promise<void> {
+  await told(seen);
   seen.clear();
 }
 
 const shown = (seen: Mirror): string[] =>
   seen.hints.map(({ dir, name, deep }) => `${dir}|${name ?? '*'}${deep ? ' deep' : ''}`).sort();
+/** What was written to in two steps between which another had the processor is told of twice. */
+const places = (seen: Mirror): string[] => [...new Set(shown(seen))];
 
 test('what is done to files is told by directory and name, each once', async ({ stop }) => {
   const root = tempDir();
   mkdirSync(join(root, 'a/b'), { recursive: true });
   for (const name of ['old', 'gone', 'mode', 'time', 'grown', 'linked']) writeFileSync(join(root, 'a/b', name), 'x');
-  const seen = await watching(stop, root);
+  // All that follows is done before any of it is told.
+  const seen = await watching(stop, root, { ...quick, debounceMs: 1_000, modifyMs: 1_000 });
   const at = (name: string) => join(root, 'a/b', name);
   writeFileSync(at('new'), 'x');
   renameSync(at('old'), join(root, 'renamed'));
@@ -84,8 +114,7 @@ test('what is done to files is told by directory and name, each once', async ({ 
   linkSync(at('linked'), join(root, 'a/link'));
   writeFileSync(Buffer.concat([Buffer.from(`${root}/a/`), Buffer.from([0xff, 0xfe, 0x0a])]), '');
   writeFileSync(join(root, 'ファイル'), '');
-  await converged(seen);
-  await sleep(200);
+  await told(seen);
   const name = Buffer.from('ファイル').toString('latin1');
   assert.equal(
     shown(seen),
@@ -117,8 +146,7 @@ test('.tidegate is neither watched nor told of; what comes out of it is; links a
   symlinkSync(elsewhere, join(root, 'later'));
   writeFileSync(join(elsewhere, 'far2'), '');
   renameSync(join(root, '.tidegate/staging/x'), join(root, 'd/x'));
-  await converged(seen);
-  await sleep(200);
+  await told(seen);
   assert.equal(shown(seen), ['d/|x', '|later']);
 });
 
@@ -135,7 +163,7 @@ test('mkdir -p and files at once: nothing is lost', async ({ stop }) => {
   await forget(seen);
   appendFileSync(join(seen.root, 'r7/a/b/c/x'), 'later');
   await converged(seen);
-  assert.equal(shown(seen), ['r7/a/b/c/|x']);
+  assert.equal(places(seen), ['r7/a/b/c/|x']);
 });
 
 test('a renamed tree is told in its old and new place, and goes on under its new name', async ({ stop }) => {
@@ -145,12 +173,12 @@ test('a renamed tree is told in its old and new place, and goes on under its new
   writeFileSync(join(root, 'a/b/c/f'), '1');
   const seen = await watching(stop, root);
   renameSync(join(root, 'a'), join(root, 'z/moved'));
-  await converged(seen);
+  await told(seen);
   assert.equal(shown(seen), ['z/|moved deep', '|a deep']);
   seen.clear();
   writeFileSync(join(root, 'z/moved/b/c/f'), '22');
-  await converged(seen);
-  assert.equal(shown(seen), ['z/moved/b/c/|f']);
+  await told(seen);
+  assert.equal(places(seen), ['z/moved/b/c/|f']);
   seen.clear();
   // A name that is used again at once stands for another directory.
   renameSync(join(root, 'z/moved/b'), join(root, 'b'));
@@ -161,7 +189,7 @@ test('a renamed tree is told in its old and new place, and goes on under its new
   writeFileSync(join(root, 'b/c/h'), '');
   writeFileSync(join(root, 'z/moved/b/new'), '3');
   await converged(seen);
-  assert.equal(shown(seen), ['b/c/|h', 'z/moved/b/|new']);
+  assert.equal(places(seen), ['b/c/|h', 'z/moved/b/|new']);
 });
 
 test('moved out: told as gone and watched no more; moved in: told and watched', async ({ stop }) => {
@@ -173,15 +201,14 @@ test('moved out: told as gone and watched no more; moved in: told and watched', 
   const seen = await watching(stop, root);
   renameSync(join(root, 'a'), join(outside, 'a'));
   renameSync(join(outside, 'in'), join(root, 'in'));
-  await converged(seen);
+  await told(seen);
   assert.equal(shown(seen), ['|a deep', '|in deep']);
   await sleep(1_500);
-  seen.clear();
+  await forget(seen);
   writeFileSync(join(outside, 'a/b/x'), '');
   writeFileSync(join(root, 'in/deep/g'), '');
-  await converged(seen);
-  await sleep(200);
-  assert.equal(shown(seen), ['in/deep/|g']);
+  await told(seen);
+  assert.equal(places(seen), ['in/deep/|g']);
 });
 
 test('removed and made again under the same name, many times', async ({ stop }) => {
@@ -196,13 +223,13 @@ test('removed and made again under the same name, many times', async ({ stop }) 
   await forget(seen);
   writeFileSync(join(dir, 'e/last'), '');
   await converged(seen);
-  assert.equal(shown(seen), ['d/e/|last']);
+  assert.equal(places(seen), ['d/e/|last']);
 });
 
 test('many names of a directory become the directory; a storm of writes is told now and then', async ({ stop }) => {
   const root = tempDir();
   writeFileSync(join(root, 'log'), '');
-  const seen = await watching(stop, root, { ...quick, debounceMs: 300, modifyMs: 300 });
+  const seen = await watching(stop, root, { ...quick, debounceMs: 1_000, modifyMs: 1_000 });
   for (let i = 0; i < 500; i++) writeFileSync(join(root, `n${i}`), '');
   await converged(seen);
   assert.ok(seen.hints.length < 100, `${seen.hints.length} hints`);
@@ -222,21 +249,21 @@ test('two buckets, one inside the other, share a watcher; stopping one leaves th
   const inner = join(outer, 'x/inner');
   mkdirSync(join(inner, 'd'), { recursive: true });
   const watcher = createWatcher(quick);
-  const [a, b] = [mirror(outer), mirror(inner)];
+  const [a, b] = [listening(outer), listening(inner)];
   const [sourceA, sourceB] = [watcher.source(outer), watcher.source(inner)];
   await Promise.all([sourceA.start(a), sourceB.start(b)]);
   stop.push(() => sourceB.stop());
   writeFileSync(join(inner, 'd/f'), '');
-  await converged(a);
-  await converged(b);
-  assert.equal(shown(a), ['x/inner/d/|f']);
-  assert.equal(shown(b), ['d/|f']);
+  await told(a);
+  await told(b);
+  assert.equal(places(a), ['x/inner/d/|f']);
+  assert.equal(places(b), ['d/|f']);
   await sourceA.stop();
   a.clear();
   b.clear();
   writeFileSync(join(inner, 'd/g'), '');
-  await converged(b);
-  assert.equal(shown(b), ['d/|g']);
+  await told(b);
+  assert.equal(places(b), ['d/|g']);
   assert.equal(shown(a), []);
 });
 
@@ -246,9 +273,10 @@ test("the bucket's own directory moved away, removed, put back: told as lost, an
   mkdirSync(join(root, 'd'), { recursive: true });
   const seen = await watching(stop, root);
   const lost = (why: RegExp) =>
-    until(`lost: ${why}`, 5_000, () => (seen.losses.some((loss) => why.test(loss.why)) ? true : undefined));
+    until(`lost: ${why}`, 30_000, () => (seen.losses.some((loss) => why.test(loss.why)) ? true : undefined));
   renameSync(root, join(above, 'elsewhere'));
-  await lost(/was moved/);
+  // Or it is found out at the next check, if that comes before the event is read.
+  await lost(/was moved|another directory/);
   renameSync(join(above, 'elsewhere'), root);
   await lost(/come back/);
   writeFileSync(join(root, 'd/f'), '');
@@ -261,7 +289,7 @@ test("the bucket's own directory moved away, removed, put back: told as lost, an
   writeFileSync(join(root, 'other/g'), '');
   await forget(seen);
   rmSync(root, { recursive: true });
-  await lost(/removed/);
+  await lost(/removed|another directory/);
   await sleep(700);
   assert.is(seen.losses.length, 1);
 });
@@ -351,8 +379,7 @@ async function child(stop: (() => void)[], root: string, command: string[], opti
   stop.push(() => process_.stdin!.destroy());
   const lines: string[] = [];
   createInterface(process_.stdout!).on('line', (line) => lines.push(line));
-  const said = (what: RegExp) =>
-    until(`${what} in ${lines.join(', ')}`, 10_000, () => lines.find((line) => what.test(line)));
+  const said = (what: RegExp) => until(`${what}`, 30_000, () => lines.find((line) => what.test(line)));
   await said(/^ready/);
   return { lines, said };
 }
@@ -370,7 +397,7 @@ const nobodyCan = process.getuid?.() === 0 && spawnSync('test', ['-r', import.me
   writeFileSync(join(root, 'closed/d/f'), '');
   writeFileSync(join(root, 'open/f'), '');
   await said(/^open\/\|f/);
-  assert.equal(lines.slice(1), ['open/|f']);
+  assert.equal([...new Set(lines.slice(1))], ['open/|f']);
   chmodSync(join(root, 'closed'), 0o755);
   await said(/^\|closed deep/);
   writeFileSync(join(root, 'closed/d/g'), '');
