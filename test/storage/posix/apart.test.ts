@@ -51,10 +51,9 @@ for (const workers of [1, 3]) {
       await Promise.all(Array.from({ length: 5 }, (_, i) => upload(i)));
       await Promise.all(Array.from({ length: 5 }, (_, i) => upload(i)));
       assert.is(warned.length, 1);
-      assert.equal(
-        await pool.everywhere('transfersOpen', []),
-        Array.from({ length: workers }, () => 0),
-      );
+      // Of those threads that were needed.
+      const open = await pool.everywhere('transfersOpen', []);
+      assert.ok(open.length > 0 && open.every((count) => count === 0), open.join());
       assert.is(buffers.stats().made, buffers.stats().free);
     };
     await withTimeout('uploads', 60_000, work()).finally(() => Promise.all([pool.close(), hasher.close()]));
