@@ -45,8 +45,6 @@ const SLICE = 64 << 20;
 const HASHED_SLICE = 4 << 20;
 /** Written to the disk at a time while more comes. */
 const AHEAD = 4 << 20;
-/** Received and written at a time: it is still in the processor's cache then. */
-const PIECE = 256 << 10;
 let copyBuffer: Buffer | undefined;
 
 /** Digests whose bytes another lane writes. */
@@ -77,7 +75,7 @@ const receive = (
 ): number => {
   const end = performance.now() + ms;
   for (let got = 0, waited = false; ; ) {
-    const some = receiveNow(socket, into.subarray(got, got + PIECE));
+    const some = receiveNow(socket, into.subarray(got));
     got += some;
     if (some > 0 && !took(into.subarray(got - some, got))) return got;
     // What has bytes and gives none has ended, or is broken.
