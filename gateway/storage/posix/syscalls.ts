@@ -192,13 +192,12 @@ export interface Entry {
 export const getdents64 = (fd: number, buffer: Buffer): number =>
   orThrow(nBufN(nr.getdents64, fd, buffer, buffer.byteLength), 'getdents64');
 
-/**
- * Calls `each` for every entry in what `getdents64` left, `.` and `..` too: where its name begins, which ends at a NUL, and its
- * type. For directories in which a string for each name would be too much.
- */
-export const eachEntry = (buffer: Buffer, used: number, each: (start: number, type: number) => void): void => {
-  for (let at = 0; at < used; at += buffer[at + 16]! + buffer[at + 17]! * 256) each(at + 19, buffer[at + 18]!);
-};
+/** Where an entry of what `getdents64` left has its name, which ends at a NUL, and its type (DT_…), as bytes from its beginning. */
+export const ENTRY_NAME = 19;
+export const ENTRY_TYPE = 18;
+
+/** Where the entry behind the one at `at` begins. For directories in which a string for each name would be too much. */
+export const nextEntry = (buffer: Buffer, at: number): number => at + buffer[at + 16]! + buffer[at + 17]! * 256;
 
 /**
  * Calls `each` for every entry but `.` and `..` in what `getdents64` left.
