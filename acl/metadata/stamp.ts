@@ -93,5 +93,8 @@ export const believe = (
  */
 export const syntheticEtag = (stat: Fingerprint, hot = false): string => {
   const once = hot ? randomBytes(16).toString('hex') : '';
-  return `${hash('sha256', `${stat.ino}:${stat.size}:${stat.mtimeNs}:${stat.ctimeNs}${once}`).slice(0, 32)}-0`;
+  return syntheticEtagOf(`${stat.ino}:${stat.size}:${stat.mtimeNs}:${stat.ctimeNs}${once}`);
 };
+
+/** The same, of the numbers of a stat that are put together already. */
+export const syntheticEtagOf = (print: string): string => `${hash('sha256', print).slice(0, 32)}-0`;

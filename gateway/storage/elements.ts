@@ -3,89 +3,154 @@
  * serves everybody, does not stand still over a thousand objects.
  */
 import { encodeKey, escapeXml, timestamp } from '../reply-text.js';
+import { fromBytes, toBytes } from './keys.js';
 import type { ElementForm, ElementPage, ListedObject, ListPage } from './types.js';
 
 /** Bytes for an element, with a key of common length. */
 const roughly = 384;
-/** Characters that are written at once. */
-const enough = 8 << 10;
 
-/** @param into memory for the objects, if it is enough */
-export function writeElements(page: ListPage, form: ElementForm, into?: ArrayBuffer): ElementPage {
-  const { objects, prefixes, next } = page;
+/** Writes the elements of a page, one after the other. */
+export interface ElementWriter {
+  /** @param key its bytes, latin1 */
+  object(key: string, entry: Omit<ListedObject, 'key'>): void;
+  /** Once, when all objects are written. */
+  page(prefixes: readonly string[], next: string | undefined): ElementPage;
+}
+
+/** @param expected so many objects @param into memory for them, if it is enough */
+export function createElements(form: ElementForm, expected: number, into?: ArrayBuffer): ElementWriter {
   const encode = form.encoded ? encodeKey : (text: string) => text;
+  const plain = form.encoded ? plainInUrls : plainInXml;
   const owners: (string | undefined)[] = [];
-  const ownerPlaces = new Uint32Array(form.owner ? objects.length * 2 : 0);
+  let ownerPlaces = new Uint32Array(form.owner ? expected * 2 : 0);
   const open = `<${form.name}><Key>`;
   const close = `<StorageClass>STANDARD</StorageClass></${form.name}>`;
-  const out = createText((objects.length + 2) * roughly, into);
-  /** A write costs as much as some elements do. */
-  let gathered = '';
+  const out = createText((expected + 2) * roughly, into);
+  const [first, end, seam] = [open, close, close + open].map((text) => Buffer.from(text));
   // Files of one directory often have the same of these.
-  let [seconds, between] = [Number.NaN, ''];
-  let [sum, sumText]: [ListedObject['checksum'], string] = [undefined, ''];
-  for (const [i, { key, lastModified, etag, checksum, size, owner }] of objects.entries()) {
-    const name = escapeXml(encode(key));
-    if (Math.floor(lastModified / 1000) !== seconds) {
-      seconds = Math.floor(lastModified / 1000);
-      between = `</Key>${form.extra}<LastModified>${timestamp(lastModified)}</LastModified><ETag>&quot;`;
-    }
-    if (checksum !== sum) [sum, sumText] = [checksum, checksum ? sumElements(checksum) : ''];
-    const text = `${open}${name}${between}${escapeXml(etag)}&quot;</ETag>${sumText}<Size>${size}</Size>`;
-    if (!form.owner) {
-      gathered += text + close;
-      if (gathered.length < enough) continue;
-      out.write(gathered);
-      gathered = '';
-      continue;
-    }
-    let index = owners.indexOf(owner);
-    if (index < 0) index = owners.push(owner) - 1;
-    ownerPlaces[i * 2] = out.write(text);
-    ownerPlaces[i * 2 + 1] = index;
-    out.write(close);
-  }
-  out.write(gathered);
-  gathered = '';
-  const below = createText(prefixes.length * (roughly / 4));
-  for (const prefix of prefixes) {
-    gathered += `<CommonPrefixes><Prefix>${escapeXml(encode(prefix))}</Prefix></CommonPrefixes>`;
-    if (gathered.length < enough) continue;
-    below.write(gathered);
-    gathered = '';
-  }
-  below.write(gathered);
+  let [seconds, between] = [Number.NaN, first!];
+  let [sum, behindEtag]: [ListedObject['checksum'], Buffer] = [undefined, Buffer.from(quoteAndSize(undefined))];
+  let count = 0;
+  let last: string | undefined;
+
   return {
-    objects: out.bytes(),
-    prefixes: below.bytes(),
-    count: objects.length + prefixes.length,
-    ...(next !== undefined && { next }),
-    nextIsKey: next !== undefined && objects.at(-1)?.key === next,
-    owners,
-    ownerPlaces,
+    object(key, { lastModified, etag, checksum, size, owner }) {
+      if (Math.floor(lastModified / 1000) !== seconds) {
+        seconds = Math.floor(lastModified / 1000);
+        between = Buffer.from(`</Key>${form.extra}<LastModified>${timestamp(lastModified)}</LastModified><ETag>&quot;`);
+      }
+      if (checksum !== sum) [sum, behindEtag] = [checksum, Buffer.from(quoteAndSize(checksum))];
+      // Where owners come in between, each element stands by itself.
+      out.bytes(count === 0 || form.owner ? first! : seam!);
+      if (!out.plain(key, plain)) out.text(escapeXml(encode(fromBytes(key))));
+      out.bytes(between);
+      if (!out.plain(etag, plainInXml)) out.text(escapeXml(etag));
+      out.bytes(behindEtag);
+      out.plain(`${size}`, plainInXml);
+      out.bytes(sizeEnd);
+      if (form.owner) {
+        let index = owners.indexOf(owner);
+        if (index < 0) index = owners.push(owner) - 1;
+        if (ownerPlaces.length < (count + 1) * 2) {
+          const more = new Uint32Array((count + 1) * 4);
+          more.set(ownerPlaces);
+          ownerPlaces = more;
+        }
+        ownerPlaces[count * 2] = out.used();
+        ownerPlaces[count * 2 + 1] = index;
+        out.bytes(end!);
+      }
+      count++;
+      last = key;
+    },
+    page(prefixes, next) {
+      if (count > 0 && !form.owner) out.bytes(end!);
+      const below = createText(prefixes.length * (roughly / 4));
+      for (const prefix of prefixes) {
+        below.bytes(prefixOpen);
+        if (!below.plain(prefix, plain)) below.text(escapeXml(encode(prefix)));
+        below.bytes(prefixClose);
+      }
+      return {
+        objects: out.written(),
+        prefixes: below.written(),
+        count: count + prefixes.length,
+        ...(next !== undefined && { next }),
+        nextIsKey: next !== undefined && last === toBytes(next),
+        owners,
+        ownerPlaces: ownerPlaces.subarray(0, form.owner ? count * 2 : 0),
+      };
+    },
   };
 }
 
-const sumElements = ({ algorithm, type }: NonNullable<ListedObject['checksum']>): string =>
-  `<ChecksumAlgorithm>${algorithm}</ChecksumAlgorithm><ChecksumType>${type}</ChecksumType>`;
+/** @param into see `createElements` */
+export function writeElements(
+  { objects, prefixes, next }: ListPage,
+  form: ElementForm,
+  into?: ArrayBuffer,
+): ElementPage {
+  const out = createElements(form, objects.length, into);
+  for (const object of objects) out.object(toBytes(object.key), object);
+  return out.page(prefixes, next);
+}
 
-/** Text that grows, in UTF-8. */
+const [prefixOpen, prefixClose] = ['<CommonPrefixes><Prefix>', '</Prefix></CommonPrefixes>'].map((text) =>
+  Buffer.from(text),
+) as [Buffer, Buffer];
+const sizeEnd = Buffer.from('</Size>');
+
+const quoteAndSize = (checksum: ListedObject['checksum']): string => {
+  const sum = checksum
+    ? `<ChecksumAlgorithm>${checksum.algorithm}</ChecksumAlgorithm><ChecksumType>${checksum.type}</ChecksumType>`
+    : '';
+  return `&quot;</ETag>${sum}<Size>`;
+};
+
+/** The ASCII characters that such a function leaves as they are. */
+const unchanged = (by: (text: string) => string): Uint8Array =>
+  Uint8Array.from({ length: 256 }, (_, code) => {
+    const character = String.fromCharCode(code);
+    return code < 0x80 && by(character) === character ? 1 : 0;
+  });
+const plainInXml = unchanged(escapeXml);
+const plainInUrls = unchanged((text) => escapeXml(encodeKey(text)));
+
+/** Text that grows, in UTF-8. Most of it is ASCII, byte by byte: a string for each element costs more than to write it. */
 function createText(expected: number, into?: ArrayBuffer) {
   let bytes = into && into.byteLength >= expected ? Buffer.from(into) : Buffer.allocUnsafeSlow(expected);
   let used = 0;
+  const room = (length: number): void => {
+    if (bytes.length - used >= length) return;
+    const larger = Buffer.allocUnsafeSlow(bytes.length * 2 + length);
+    bytes.copy(larger, 0, 0, used);
+    bytes = larger;
+  };
   return {
-    /** @returns the bytes that there are now */
-    write(text: string): number {
-      // A unit of UTF-16 takes three bytes at most.
-      if (bytes.length - used < text.length * 3) {
-        const larger = Buffer.allocUnsafeSlow(bytes.length * 2 + text.length * 3);
-        bytes.copy(larger, 0, 0, used);
-        bytes = larger;
-      }
-      used += bytes.write(text, used, 'utf8');
-      return used;
+    used: () => used,
+    bytes(some: Uint8Array): void {
+      room(some.length);
+      bytes.set(some, used);
+      used += some.length;
     },
-    bytes: (): Uint8Array<ArrayBuffer> => bytes.subarray(0, used),
+    /** Writes it if it consists of such characters only. */
+    plain(text: string, characters: Uint8Array): boolean {
+      const { length } = text;
+      room(length);
+      for (let i = 0; i < length; i++) {
+        const code = text.charCodeAt(i);
+        if (code >= 0x80 || characters[code] === 0) return false;
+        bytes[used + i] = code;
+      }
+      used += length;
+      return true;
+    },
+    text(text: string): void {
+      // A unit of UTF-16 takes three bytes at most.
+      room(text.length * 3);
+      used += bytes.write(text, used, 'utf8');
+    },
+    written: (): Uint8Array<ArrayBuffer> => bytes.subarray(0, used),
   };
 }
 

@@ -15,6 +15,8 @@ export interface KeyCursor<Entry> {
   next(): string | undefined;
   /** What the page shows of the key that `next` gave last; undefined when it has gone meanwhile. */
   load(): Entry | undefined;
+  /** Of the keys that the delimiter groups it gives one for each group, and then those behind the group. */
+  readonly grouped?: boolean;
 }
 
 export interface Page<Entry> {
@@ -53,7 +55,7 @@ export function listPage<Entry>(cursor: KeyCursor<Entry>, request: ListRequest):
       last = key;
     } else {
       page.prefixes.push(fromBytes(group));
-      cursor.seek(behind(group), true);
+      if (!cursor.grouped) cursor.seek(behind(group), true);
       last = group;
     }
     count++;

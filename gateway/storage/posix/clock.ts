@@ -63,12 +63,14 @@ const measure = (fd: number): bigint => {
   return smallest;
 };
 
+/** Nearly all files of a listing are not hot, which is told at the price of no system call. @param ms of the ctime */
+export const isLongAgo = (ms: number): boolean => Date.now() - ms > 5_000;
+
 /**
  * Whether a further write could leave the very times of this stat behind, so that no validator can be made of them yet.
  */
 export const isHot = (bucket: BucketDir, stat: Stat): boolean => {
-  // Nearly all files of a listing, at the price of no system call.
-  if (Date.now() - Number(stat.ctimeNs / 1_000_000n) > 5_000) return false;
+  if (isLongAgo(Number(stat.ctimeNs / 1_000_000n))) return false;
   const age = clockGettime() - stat.ctimeNs;
   if (age > 3n * SECOND) return false;
   const tick = tickFor(bucket, stat.dev);

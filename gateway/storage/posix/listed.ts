@@ -1,12 +1,13 @@
 /** Objects as a listing shows them: in the everyday case without opening the file, or even reading its record again. */
 import { decode } from '../../../acl/metadata/codec.js';
-import { believe, judge, syntheticEtag } from '../../../acl/metadata/stamp.js';
+import { believe, judge, syntheticEtag, syntheticEtagOf } from '../../../acl/metadata/stamp.js';
 import { type Loaded, loadRecord } from '../../../acl/metadata/store.js';
 import { readAttributeAt } from '../../../acl/metadata/xattr.js';
 import { S3Error } from '../../errors.js';
+import type { ElementWriter } from '../elements.js';
 import { fromBytes } from '../keys.js';
 import type { ListedObject, ObjectInfo } from '../types.js';
-import { isHot } from './clock.js';
+import { isHot, isLongAgo } from './clock.js';
 import { createKnown, hasSettled, type Look } from './known.js';
 import { directoryObject, findObject, isFile, isPublished, LOOKS, lostItsName, milliseconds, READ } from './lookup.js';
 import type { BucketDir } from './paths.js';
@@ -19,6 +20,8 @@ import {
   RESOLVE_INSIDE,
   rawPath,
   type Stat,
+  seenMode,
+  seenNumbers,
   seenStat,
   tryOpenat2,
 } from './syscalls.js';
@@ -68,13 +71,16 @@ const shown = (key: string, { size, lastModified, etag, owner, checksum }: Known
   return entry;
 };
 
-/** A file without a record: all is in its status. */
-const plainFile = (bucket: BucketDir, key: string, stat: Stat): ListedObject => ({
-  key,
-  size: stat.size,
-  lastModified: milliseconds(stat.mtimeNs),
-  etag: syntheticEtag(stat, isHot(bucket, stat)),
-});
+/** A file without a record, looked at last: all is in its status. */
+const plainFile = (bucket: BucketDir): KnownFile => {
+  const seen = seenNumbers();
+  if (seen && isLongAgo(seen.changed)) {
+    return { size: seen.size, lastModified: seen.modified, etag: syntheticEtagOf(seen.print) };
+  }
+  const stat = seenStat();
+  const etag = syntheticEtag(stat, isHot(bucket, stat));
+  return { size: stat.size, lastModified: milliseconds(stat.mtimeNs), etag };
+};
 
 /** `value` itself, or what was equal to it last: files of one directory have the same owner, and checksums of one kind. */
 const same = <T>(value: T, equal: (a: T, b: T) => boolean, last: { value?: T }): T => {
@@ -103,15 +109,34 @@ export const listedFile = (
   name: string,
   keyBytes: string,
 ): ListedObject | undefined => {
+  const file = lookAtFile(bucket, directory, name, keyBytes);
+  return file && shown(fromBytes(keyBytes), file);
+};
+
+/** As `listedFile`, and writes it down. */
+export const writeFile = (
+  bucket: BucketDir,
+  directory: number,
+  name: string,
+  keyBytes: string,
+  out: ElementWriter,
+): true | undefined => {
+  const file = lookAtFile(bucket, directory, name, keyBytes);
+  if (!file) return undefined;
+  out.object(keyBytes, file);
+  return true;
+};
+
+const lookAtFile = (bucket: BucketDir, directory: number, name: string, keyBytes: string): KnownFile | undefined => {
   if (!known.lookFor(directory, name)) return undefined;
-  const key = fromBytes(keyBytes);
   const { sidecars, synced } = bucket.ground;
   const file = sidecars ? undefined : recallFile();
-  if (file) return shown(key, file);
-  const stat = seenStat();
-  if (!isFile(stat)) return undefined;
+  if (file) return file;
+  if (!isFile({ mode: seenMode() })) return undefined;
   // A record names its inode. That there is none may have been told of another file, which had the name for a moment.
-  if (!sidecars && known.recallPlain() === 2) return synced ? undefined : plainFile(bucket, key, stat);
+  if (!sidecars && known.recallPlain() === 2) return synced ? undefined : plainFile(bucket);
+  const key = fromBytes(keyBytes);
+  const stat = seenStat();
   if (!sidecars) {
     const settled = hasSettled();
     // Two names are looked up, so the attribute may be another file's than the status: then the inode tells.
@@ -120,7 +145,7 @@ export const listedFile = (
     if (value === -E.ENODATA) {
       if (synced) return undefined;
       if (settled) known.rememberPlain();
-      return plainFile(bucket, key, stat);
+      return plainFile(bucket);
     }
     const packed = typeof value === 'number' ? undefined : decode(value);
     if (packed?.meta && packed.meta.etag !== '' && judge(packed.stamp, stat) === 'whole') {

@@ -41,7 +41,7 @@ export interface Found {
 /** Reading never blocks: without this, opening a FIFO waits for somebody to write to it. */
 export const READ = O_RDONLY | O_NONBLOCK;
 
-export const isFile = (stat: Stat): boolean => (stat.mode & S_IFMT) === S_IFREG;
+export const isFile = (stat: Pick<Stat, 'mode'>): boolean => (stat.mode & S_IFMT) === S_IFREG;
 export const isDirectory = (stat: Stat): boolean => (stat.mode & S_IFMT) === S_IFDIR;
 
 export const milliseconds = (ns: bigint): number => Number(ns / 1_000_000n);

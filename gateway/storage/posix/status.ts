@@ -100,3 +100,33 @@ export const WORD = { mode: 7, ino: 8, size: 10, ctime: 24, ctimeNs: 26, mtime: 
 
 /** `Stat.dev` of what was seen. */
 export const seenDev = (): number => seenWords[WORD.dev]! * 0x100000 + seenWords[WORD.dev + 1]!;
+
+/** `Stat.mode` of what was seen. */
+export const seenMode = (): number => seenWords[WORD.mode]! & 0xffff;
+
+/** Upper halves from here on make numbers that are not exact. */
+const EXACT = 1 << 21;
+
+/**
+ * What was seen, without a BigInt: bytes, and milliseconds since the epoch.
+ * @returns undefined for what is out of the ordinary (times before 1970, or after 2106): `seenStat` tells it
+ */
+export const seenNumbers = ():
+  | { size: number; modified: number; changed: number /** `ino:size:mtimeNs:ctimeNs` */; print: string }
+  | undefined => {
+  const [mtime, ctime] = [seenWords[WORD.mtime]!, seenWords[WORD.ctime]!];
+  if (mtime === 0 || ctime === 0 || seenWords[WORD.mtime + 1] !== 0 || seenWords[WORD.ctime + 1] !== 0)
+    return undefined;
+  const [inoHigh, sizeHigh] = [seenWords[WORD.ino + 1]!, seenWords[WORD.size + 1]!];
+  if (inoHigh >= EXACT || sizeHigh >= EXACT) return undefined;
+  const [mtimeNs, ctimeNs] = [seenWords[WORD.mtimeNs]!, seenWords[WORD.ctimeNs]!];
+  const size = seenWords[WORD.size]! + sizeHigh * 2 ** 32;
+  return {
+    size,
+    modified: mtime * 1000 + Math.floor(mtimeNs / 1e6),
+    changed: ctime * 1000 + Math.floor(ctimeNs / 1e6),
+    print: `${seenWords[WORD.ino]! + inoHigh * 2 ** 32}:${size}:${mtime}${nineDigits(mtimeNs)}:${ctime}${nineDigits(ctimeNs)}`,
+  };
+};
+
+const nineDigits = (ns: number): string => `${ns + 1_000_000_000}`.slice(1);

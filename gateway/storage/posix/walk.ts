@@ -6,9 +6,9 @@
  * names are read (or found sorted already, `names.ts`) only where the page runs through.
  */
 
-import { writeElements } from '../elements.js';
+import { createElements, type ElementWriter } from '../elements.js';
 import { maxKeyBytes, toBytes } from '../keys.js';
-import { type KeyCursor, listPage } from '../listing.js';
+import { type KeyCursor, listPage, type Page } from '../listing.js';
 import type { ElementForm, ElementPage, ListedObject, ListPage, ListRequest } from '../types.js';
 import {
   isShown,
@@ -18,6 +18,7 @@ import {
   lookForDirectory,
   lookForListed,
   recallDirectory,
+  writeFile,
 } from './listed.js';
 import { isSegment, itemOf, type Names, namesFrom, stretchBytes } from './names.js';
 import { type BucketDir, type Ground, withBucket } from './paths.js';
@@ -94,6 +95,8 @@ const tolerant = <T>(look: () => T): T | undefined => {
 };
 
 export interface Walk extends KeyCursor<ListedObject> {
+  /** As `load`, and writes it down. */
+  write(out: ElementWriter): true | undefined;
   close(): void;
 }
 
@@ -302,6 +305,18 @@ export function walk(bucket: BucketDir, base: string, shallow: boolean, stretch 
       return tolerant(() => listedFile(bucket, at, item, key));
     },
 
+    write(out) {
+      if (!current) return undefined;
+      if ('item' in current) {
+        const { at, item, key } = current;
+        return tolerant(() => writeFile(bucket, at, item, key, out));
+      }
+      out.object(toBytes(current.key), current);
+      return true;
+    },
+
+    grouped: shallow,
+
     close() {
       while (levels.length > 0) leave();
     },
@@ -357,8 +372,8 @@ function holdsKey(bucket: BucketDir, at: number, item: string, directory: string
 }
 
 /** One page of a bucket, see `listPage`. */
-export function listObjects(ground: Ground, request: ListRequest): ListPage {
-  return withBucket(ground, 'read', (bucket) => {
+const pageOf = <Entry>(ground: Ground, request: ListRequest, by: (walk: Walk) => KeyCursor<Entry>): Page<Entry> =>
+  withBucket(ground, 'read', (bucket) => {
     const prefix = toBytes(request.prefix);
     const base = prefix.slice(0, prefix.lastIndexOf('/') + 1);
     // No key can begin with what no path can hold; `a/./` must not list `a/`.
@@ -366,16 +381,23 @@ export function listObjects(ground: Ground, request: ListRequest): ListPage {
     if (base.length > maxKeyBytes || !segments.every(isSegment)) return { objects: [], prefixes: [] };
     const cursor = walk(bucket, base, request.delimiter === '/');
     try {
-      return listPage(cursor, request);
+      return listPage(by(cursor), request);
     } finally {
       cursor.close();
     }
   });
-}
 
-/** As `listObjects`, for a reply in XML. @param into see `writeElements` */
+export const listObjects = (ground: Ground, request: ListRequest): ListPage =>
+  pageOf(ground, request, (cursor) => cursor);
+
+/** For so many objects there is memory at first: most listings that are asked for are short. */
+const atFirst = 64;
+
+/** As `listObjects`, for a reply in XML. @param into see `createElements` */
 export function listElements(ground: Ground, request: ListRequest, form: ElementForm, into?: ArrayBuffer): ElementPage {
-  const page = writeElements(listObjects(ground, request), form, into);
+  const out = createElements(form, Math.min(request.limit, atFirst), into);
+  const { prefixes, next } = pageOf(ground, request, (cursor) => ({ ...cursor, load: () => cursor.write(out) }));
+  const page = out.page(prefixes, next);
   for (const bytes of [page.objects, page.prefixes, page.ownerPlaces]) handOver(bytes.buffer as ArrayBuffer);
   return page;
 }

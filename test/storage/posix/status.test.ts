@@ -1,0 +1,41 @@
+/** What a status tells without BigInts is what it tells with them. */
+import { execFileSync } from 'node:child_process';
+import { closeSync, openSync, truncateSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { milliseconds } from '../../../gateway/storage/posix/lookup.js';
+import { lookAt, seenMode, seenNumbers, seenStat } from '../../../gateway/storage/posix/status.js';
+import { tempDir } from '../../support/temp.js';
+
+const test = suite('status');
+
+test('numbers are those of the whole status, whatever time and length a job has given to its file', () => {
+  const path = tempDir();
+  const directory = openSync(path, 'r');
+  const times = ['1.000000001', '1764057600', '1764057600.000000999', '1764057600.999999999', '4294967295.5'];
+  const odd = ['-1.5', '0', '0.000000005', '4294967296', '7000000000.25'];
+  try {
+    for (const [i, time] of [...times, ...odd].entries()) {
+      const file = join(path, `f${i}`);
+      writeFileSync(file, '');
+      truncateSync(file, [0, 100, 2 ** 32 - 1, 2 ** 32 + 7][i % 4]);
+      execFileSync('touch', ['-d', `@${time}`, file]);
+      assert.ok(lookAt(directory, `f${i}`));
+      const [stat, numbers] = [seenStat(), seenNumbers()];
+      assert.is(seenMode(), stat.mode);
+      assert.is(numbers === undefined, i >= times.length, time);
+      if (!numbers) continue;
+      assert.equal(numbers, {
+        size: stat.size,
+        modified: milliseconds(stat.mtimeNs),
+        changed: milliseconds(stat.ctimeNs),
+        print: `${stat.ino}:${stat.size}:${stat.mtimeNs}:${stat.ctimeNs}`,
+      });
+    }
+  } finally {
+    closeSync(directory);
+  }
+});
+
+test.run();
