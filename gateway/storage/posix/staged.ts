@@ -100,7 +100,7 @@ const [LEAST_SLACK, MOST_SLACK] = [30_000n, 20_000_000n];
  * until a bound that lies further ahead has passed. On a network filesystem it takes milliseconds, in which readers meet a record that
  * does not hold.
  */
-const FINE_SLACK = 1_000_000n;
+const FINE_SLACK = 300_000n;
 const isFine = (tick: bigint, dev: number): boolean => tick === 0n && isOfLocal(dev);
 /** What `stampFile` and others that stamp allow for, see `slacks`. */
 export const slackOf = (dev: number): bigint => slacks.get(dev) ?? LEAST_SLACK;
