@@ -4,7 +4,7 @@
  * root, with locks, leases and documents that hold between those too; what is done once for a root (the sync engine, the
  * removal of what was left behind) is the `keeper`'s, one of them.
  */
-import cluster from 'node:cluster';
+import cluster, { type Worker } from 'node:cluster';
 
 /** What a serving process does besides serving. */
 export type Part = 'all' | 'keeper' | 'server';
@@ -27,6 +27,8 @@ export interface ProcessesOptions {
 const RESTART_MS = [100, 1_000, 5_000, 30_000] as const;
 /** A process that has served so long has not died of what it died of before. */
 const HEALTHY_MS = 600_000;
+/** So long one is waited for that is about to end. A mount that hangs keeps it from being gone for as long as it hangs. */
+const LEAVE_MS = 2_000;
 const PART = 'TIDEGATE_PART';
 
 /** What this process is to do: `all`, unless `serveByProcesses` started it. */
@@ -42,6 +44,13 @@ export const tellReady = (ready: Ready): void => {
   process.send?.(ready);
 };
 
+/** Tells it that this one is about to end, with 0: `serveByProcesses` does not wait for it for ever. */
+export async function tellEnd(): Promise<void> {
+  if (!process.connected) return;
+  process.disconnect?.();
+  await new Promise(setImmediate);
+}
+
 /**
  * Starts the processes and starts again what dies. Resolves with the exit code when all have ended: after a SIGTERM or
  * SIGINT, which they get too, or because the first one cannot start.
@@ -52,10 +61,16 @@ export async function serveByProcesses({ count, ready, warn }: ProcessesOptions)
   let code = 0;
   let ended = () => {};
   const end = new Promise<void>((resolve) => (ended = resolve));
+  const living = new Set<Worker>();
+  const left = (worker: Worker): void => {
+    if (living.delete(worker) && stopping && living.size === 0) ended();
+  };
 
   const start = (part: Part, deaths = 0): void => {
     const since = performance.now();
     const worker = cluster.fork({ [PART]: part });
+    living.add(worker);
+    worker.on('disconnect', () => stopping && setTimeout(() => left(worker), LEAVE_MS));
     worker.on('message', (told: Ready) => {
       if (begun) return;
       begun = true;
@@ -73,17 +88,18 @@ export async function serveByProcesses({ count, ready, warn }: ProcessesOptions)
         const ms = RESTART_MS[Math.min(died, RESTART_MS.length - 1)]!;
         warn(`process ${worker.process.pid} ended by ${signal ?? `itself (${exitCode})`}, started again in ${ms} ms`);
         setTimeout(() => (stopping ? undefined : start(part, died + 1)), ms);
-      } else if (Object.keys(cluster.workers ?? {}).length === 0) ended();
+      }
+      left(worker);
     });
   };
 
   const pass = (signal: NodeJS.Signals) => {
-    for (const worker of Object.values(cluster.workers ?? {})) worker?.process.kill(signal);
+    for (const worker of living) worker.process.kill(signal);
   };
   const stop = (signal: NodeJS.Signals) => {
     stopping = true;
     pass(signal);
-    if (Object.keys(cluster.workers ?? {}).length === 0) ended();
+    if (living.size === 0) ended();
   };
   process.on('SIGTERM', stop).on('SIGINT', stop);
   // A renewed certificate.

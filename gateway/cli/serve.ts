@@ -4,7 +4,7 @@ import type { Command } from 'commander';
 import type { KeyWithSecret } from '../../acl/registry.js';
 import { type Config, loadConfig, settingDocs } from '../config.js';
 import { startGateway } from '../main.js';
-import { partOfThis, type Ready, serveByProcesses, tellReady } from '../processes.js';
+import { partOfThis, type Ready, serveByProcesses, tellEnd, tellReady } from '../processes.js';
 import { settings } from '../settings.js';
 import { CAP_DAC_READ_SEARCH, CAP_SYS_ADMIN } from '../storage/posix/linux.js';
 import { forgetExecution, shedPrivileges } from '../storage/posix/privileges.js';
@@ -91,6 +91,7 @@ async function run(config: Config, processes: number): Promise<void> {
   const signal = await stopping;
   process.stderr.write(`tidegate: ${signal}: finishing the requests in work (again to stop at once)\n`);
   await gateway.close();
+  await tellEnd();
   process.exit(0);
 }
 

@@ -36,8 +36,8 @@ let gateway: Gateway;
 let client: s3.S3Client;
 const large = Buffer.alloc(24 << 20, 'large');
 
-const begin = async () => {
-  gateway = await startGateway({ root: places.well, key: gateway, flags });
+const begin = async (processes = 1) => {
+  gateway = await startGateway({ root: places.well, key: gateway, flags: [...flags, `--processes=${processes}`] });
   client = sdk(gateway, { requestHandler: { httpAgent: { maxSockets: 200 }, connectionTimeout: 2000 } });
 };
 
@@ -290,31 +290,38 @@ const answers = (port: number) =>
 const isDead = () =>
   !existsSync(`/proc/${gateway.pid}`) || /^State:\s+Z/m.test(readFileSync(`/proc/${gateway.pid}/status`, 'utf8'));
 
-test('the gateway is stopped while one hangs, and started', async () => {
-  const [, sick] = volumes;
-  sick.hang();
-  const asked = requests('ill', 40).map((ask) => ask().catch((error: Error) => error.name));
-  await sleep(500);
-  const stopped = gateway.stop();
-  await until('the end of the process', 30_000, () => isDead() || undefined);
-  assert.not(await answers(gateway.port));
-  assert.ok(
-    (await Promise.all(asked)).every(
-      (name) => typeof name === 'string' && /SlowDown|ServiceUnavailable|Unknown/.test(name),
-    ),
-  );
-  client.destroy();
-  const old = gateway;
-  // Another one serves what can be served, before the mount has let go of the first.
-  await begin();
-  await client.send(new s3.HeadObjectCommand({ Bucket: 'well', Key: 'small' }));
-  await refused(client.send(new s3.HeadObjectCommand({ Bucket: 'ill', Key: 'small' })), 'after the start');
-  sick.goOn();
-  assert.is(await withTimeout('the exit code', 20_000, stopped), 0, old.output());
-  await until('the return', 10_000, () =>
-    client.send(new s3.HeadObjectCommand({ Bucket: 'ill', Key: 'small' })).catch(() => undefined),
-  );
-});
+for (const processes of [1, 2]) {
+  test(`a gateway of ${processes} is stopped while one hangs, and started`, async () => {
+    if (processes > 1) {
+      await gateway.stop();
+      client.destroy();
+      await begin(processes);
+    }
+    const [, sick] = volumes;
+    sick.hang();
+    const asked = requests('ill', 40).map((ask) => ask().catch((error: Error) => error.name));
+    await sleep(500);
+    const stopped = gateway.stop();
+    await until('the end of the process', 30_000, () => isDead() || undefined);
+    assert.not(await answers(gateway.port));
+    assert.ok(
+      (await Promise.all(asked)).every(
+        (name) => typeof name === 'string' && /SlowDown|ServiceUnavailable|Unknown/.test(name),
+      ),
+    );
+    client.destroy();
+    const old = gateway;
+    // Another one serves what can be served, before the mount has let go of the first.
+    await begin();
+    await client.send(new s3.HeadObjectCommand({ Bucket: 'well', Key: 'small' }));
+    await refused(client.send(new s3.HeadObjectCommand({ Bucket: 'ill', Key: 'small' })), 'after the start');
+    sick.goOn();
+    assert.is(await withTimeout('the exit code', 20_000, stopped), 0, old.output());
+    await until('the return', 10_000, () =>
+      client.send(new s3.HeadObjectCommand({ Bucket: 'ill', Key: 'small' })).catch(() => undefined),
+    );
+  });
+}
 
 test('that of the root hangs: the process lives, refuses in time, and all comes back', async () => {
   const [well] = volumes;
