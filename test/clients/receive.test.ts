@@ -67,7 +67,9 @@ function same(name: string, expected: Buffer): void {
 const readBytes = () => Number(/^rchar: (\d+)$/m.exec(readFileSync(`/proc/${gateway.pid}/io`, 'utf8'))?.[1]);
 
 function staged(dir = join(gateway.bucketPath('bucket'), '.tidegate/staging')): string[] {
-  return existsSync(dir) ? readdirSync(dir).filter((name) => statSync(join(dir, name), { throwIfNoEntry: false })?.isFile()) : [];
+  return existsSync(dir)
+    ? readdirSync(dir).filter((name) => statSync(join(dir, name), { throwIfNoEntry: false })?.isFile())
+    : [];
 }
 
 /** Nothing is left of what was broken off. */
