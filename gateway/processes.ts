@@ -44,7 +44,7 @@ export const tellReady = (ready: Ready): void => {
   process.send?.(ready);
 };
 
-/** Tells it that this one is about to end, with 0: `serveByProcesses` does not wait for it for ever. */
+/** Tells it that this one is about to end: `serveByProcesses` does not wait for it for ever. */
 export async function tellEnd(): Promise<void> {
   if (!process.connected) return;
   process.disconnect?.();

@@ -66,7 +66,7 @@ async function run(config: Config, processes: number): Promise<void> {
       resolve(signal);
       // Whoever asks twice wants no draining. But under `npm start` one Ctrl-C comes twice: from the terminal, which
       // signals its whole foreground group, and at once again from npm, which passes it on.
-      if (performance.now() - first > 500) process.exit(signal === 'SIGINT' ? 130 : 143);
+      if (performance.now() - first > 500) void tellEnd().then(() => process.exit(signal === 'SIGINT' ? 130 : 143));
     };
     process.on('SIGTERM', onSignal).on('SIGINT', onSignal);
   });

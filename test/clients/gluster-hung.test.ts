@@ -323,6 +323,27 @@ for (const processes of [1, 2]) {
   });
 }
 
+for (const processes of [1, 2]) {
+  test(`a gateway of ${processes} that is told twice to stop ends at once while one hangs`, async () => {
+    const [, sick] = volumes;
+    await gateway.stop();
+    client.destroy();
+    await begin(processes);
+    sick.hang();
+    const asked = requests('ill', 50).map((ask) => ask().catch(() => 'refused'));
+    await sleep(500);
+    process.kill(gateway.pid, 'SIGTERM');
+    await sleep(700);
+    const stopped = gateway.stop();
+    await until('the end of the process', 5_000, () => isDead() || undefined);
+    sick.goOn();
+    await withTimeout('the exit code', 20_000, stopped);
+    await Promise.all(asked);
+    client.destroy();
+    await begin();
+  });
+}
+
 test('that of the root hangs: the process lives, refuses in time, and all comes back', async () => {
   const [well] = volumes;
   const live = async () => (await withTimeout('an answer', 2_000, fetch(`${gateway.endpoint}/.tidegate/live`))).status;

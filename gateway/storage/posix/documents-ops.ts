@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { S3Error } from '../../errors.js';
+import { letGo } from './held.js';
 import {
   AT_FDCWD,
   AT_SYMLINK_NOFOLLOW,
@@ -165,6 +166,8 @@ export const documentOps = {
       const document = read(dir, id, '');
       if (!document) return undefined;
       keep = true;
+      // Whichever worker replaces the document closes it.
+      letGo(lock);
       return { lock, text: document.text! };
     } finally {
       close(dir);

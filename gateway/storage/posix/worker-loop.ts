@@ -33,7 +33,7 @@ export interface Replies {
 }
 
 export interface WorkerStart {
-  /** [0]: the id of the call that runs now, 0 when none does. [1]: counts the system calls of the thread. */
+  /** [0]: the id of the call that runs now, 0 when none does, negative when it is at something else. [1]: counts the system calls of the thread. */
   running: SharedArrayBuffer;
   /** Of `held.ts`: descriptors that the thread had open whose place this one takes. */
   held: SharedArrayBuffer;
@@ -47,6 +47,8 @@ export const handOver = (buffer: ArrayBuffer): void => {
 };
 
 const FLUSH_AFTER_MS = 1;
+/** In the place of a call's id. */
+const CLOSING = -1;
 
 const answer = (port: MessagePort, replies: Reply[], ms: number, transfers: ArrayBuffer[]): void => {
   const send = (some: Reply[], moved: ArrayBuffer[] = []) =>
@@ -112,5 +114,9 @@ export const serve = (ops: OpTable): void => {
   });
   port.postMessage('ready');
   // Not before: on a mount that hangs this takes as long as any call, and those that wait for it are refused in time.
-  for (const fd of heldIn(start.held)) close(fd);
+  const left = heldIn(start.held);
+  if (left.length === 0) return;
+  Atomics.store(running, 0, CLOSING);
+  for (const fd of left) close(fd);
+  Atomics.store(running, 0, 0);
 };

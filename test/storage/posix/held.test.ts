@@ -2,6 +2,7 @@
 import {
   closeSync,
   fstatSync,
+  mkdirSync,
   mkdtempSync,
   openSync,
   readdirSync,
@@ -95,6 +96,29 @@ test('an object that it has opened for others stays open', () =>
     assert.is(into.toString(), 'of a job');
     await pool.run('closeObject', [fd], { lane: 1 });
     assert.equal(openBelow(path), []);
+  }));
+
+test("the lock of a document that another worker gives back stays, and its number is nobody's afterwards", () =>
+  withWorkers(2, async ({ pool, path, lose }) => {
+    const area = join(path, 'area');
+    mkdirSync(area);
+    assert.ok(await pool.run('documentCreate', [area, 'keys', 'one', '1']));
+    const take = (lane: number) => pool.run('documentLock', [area, 'keys', 'one'], { lane });
+    const found = await take(0);
+    assert.ok(found && found.text === '1');
+    await lose(0);
+    assert.is(await take(1), false, 'somebody else has it');
+    await pool.run('documentReplace', [area, 'keys', 'one', found.lock, '2'], { lane: 1 });
+    const next = await take(0);
+    assert.ok(next && next.text === '2');
+    await pool.run('documentReplace', [area, 'keys', 'one', next.lock, undefined], { lane: 1 });
+    const ours: number[] = [];
+    while (ours.length < 64) ours.push(openSync('/dev/null', 'r'));
+    assert.ok(ours.includes(next.lock), `${next.lock} is used again`);
+    const { ino } = fstatSync(ours[0]!);
+    await lose(0);
+    for (const each of ours) assert.is(fstatSync(each).ino, ino);
+    for (const each of ours) closeSync(each);
   }));
 
 test('a number that has become the descriptor of somebody else is never closed', () =>

@@ -3,6 +3,7 @@ import { closeSync, openSync, readFileSync, readlinkSync, writeFileSync } from '
 import { getPriority } from 'node:os';
 import { threadId } from 'node:worker_threads';
 import { S3Error } from '../../../gateway/errors.js';
+import { documentOps } from '../../../gateway/storage/posix/documents-ops.js';
 import { busyNow } from '../../../gateway/storage/posix/failures.js';
 import { withKeyLock } from '../../../gateway/storage/posix/locks.js';
 import { objectOps } from '../../../gateway/storage/posix/objects.js';
@@ -17,6 +18,7 @@ const kept = new Map<string, number>();
 const order: number[] = [];
 
 const ops = {
+  ...documentOps,
   ...objectOps,
   ...reapOps,
   ...transferOps,
