@@ -61,7 +61,9 @@ export function createBody(
           received += kept.bytes;
           return kept;
         });
-      await pump(incoming, { idleMs, length: wireLength, takes: keep && { keep } }, take);
+      const { receive } = sink;
+      const takes = keep ? { keep } : receive && { receive };
+      await pump(incoming, { idleMs, length: wireLength, takes }, take);
       if (wireLength !== undefined && received !== wireLength) throw new S3Error('IncompleteBody');
     };
     return { body: { length: wireLength, read }, trailers };

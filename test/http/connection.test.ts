@@ -36,10 +36,12 @@ interface Taken {
 interface Receiving {
   most(): number;
   wait?: () => Promise<void>;
+  /** What comes from the connection is kept at once. */
+  keeps?: boolean;
 }
 
 /** A sink like that of a store: a piece of its own memory comes back, in parts. */
-function createSink({ most, wait }: Receiving): { sink: Sink; taken(): Taken } {
+function createSink({ most, wait, keeps }: Receiving): { sink: Sink; taken(): Taken } {
   const hash = createHash('sha256');
   const own = Buffer.alloc(MiB);
   let [through, direct] = [0, 0];
@@ -56,6 +58,15 @@ function createSink({ most, wait }: Receiving): { sink: Sink; taken(): Taken } {
     await (wait ? wait() : immediate());
     return { piece: room.subarray(0, count), more: count === room.length };
   };
+  if (keeps) {
+    const { receive } = sink;
+    sink.keep = async (descriptor, limit) => {
+      const { piece, more } = await receive(descriptor, limit);
+      hash.update(piece);
+      direct += piece.length;
+      return { bytes: piece.length, more };
+    };
+  }
   return { sink, taken: () => ({ hash: hash.digest('hex'), through, direct }) };
 }
 
@@ -129,33 +140,38 @@ const sha256 = (bytes: Buffer) => createHash('sha256').update(bytes).digest('hex
 const chunksOf = (length: number) =>
   `x-amz-decoded-content-length: ${length}\r\nx-amz-trailer: x-amz-checksum-crc32\r\n`;
 
-t('pipelined bodies, in pieces of any size: each gets its bytes, and most come directly', async () => {
-  const served = await serve({ most: () => random(300_000) });
-  const client = dial(served.port);
-  try {
-    const sizes = [5 * MiB + 3, 100, MiB, 2 * MiB + 1, 0, MiB - 1, 3 * MiB, 64 << 10, MiB + 7, 6 * MiB];
-    const bodies = sizes.map((size) => randomBytes(size));
-    const wire = Buffer.concat(bodies.flatMap((body) => [Buffer.from(head(body.length)), body]));
-    for (let at = 0; at < wire.length; ) {
-      const length = random(3) ? 1 + random(400_000) : 1 + random(1000);
-      await client.write(wire.subarray(at, at + length));
-      at += length;
-      if (random(5) === 0) await sleep(random(4));
-    }
-    await client.answered(bodies.length);
-    const all = served.bodies as Taken[];
-    assert.equal(
-      all.map(({ hash }) => hash),
-      bodies.map(sha256),
-    );
-    const direct = all.reduce((sum, each) => sum + each.direct, 0);
-    assert.ok(direct > wire.length / 3, `${direct} of ${wire.length} bytes came directly`);
-    assert.not.match(client.text(), /400/);
-  } finally {
-    client.socket.destroy();
-    served.close();
-  }
-});
+for (const keeps of [false, true]) {
+  t(
+    `pipelined bodies, in pieces of any size, ${keeps ? 'kept' : 'handed over'}: each gets its bytes, most directly`,
+    async () => {
+      const served = await serve({ most: () => random(300_000), keeps });
+      const client = dial(served.port);
+      try {
+        const sizes = [5 * MiB + 3, 100, MiB, 2 * MiB + 1, 0, MiB - 1, 3 * MiB, 64 << 10, MiB + 7, 6 * MiB];
+        const bodies = sizes.map((size) => randomBytes(size));
+        const wire = Buffer.concat(bodies.flatMap((body) => [Buffer.from(head(body.length)), body]));
+        for (let at = 0; at < wire.length; ) {
+          const length = random(3) ? 1 + random(400_000) : 1 + random(1000);
+          await client.write(wire.subarray(at, at + length));
+          at += length;
+          if (random(5) === 0) await sleep(random(4));
+        }
+        await client.answered(bodies.length);
+        const all = served.bodies as Taken[];
+        assert.equal(
+          all.map(({ hash }) => hash),
+          bodies.map(sha256),
+        );
+        const direct = all.reduce((sum, each) => sum + each.direct, 0);
+        assert.ok(direct > wire.length / 3, `${direct} of ${wire.length} bytes came directly`);
+        assert.not.match(client.text(), /400/);
+      } finally {
+        client.socket.destroy();
+        served.close();
+      }
+    },
+  );
+}
 
 t('frames of aws-chunked that are cut anywhere', async () => {
   for (const chunkSize of [8192, 65_536, 1_000_003]) {
