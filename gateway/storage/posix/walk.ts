@@ -6,10 +6,10 @@
  * names are read (or found sorted already, `names.ts`) only where the page runs through.
  */
 
-import { createElements, type ElementWriter } from '../elements.js';
+import type { ElementWriter } from '../elements.js';
 import { maxKeyBytes, toBytes } from '../keys.js';
-import { type KeyCursor, listPage, type Page } from '../listing.js';
-import type { ElementForm, ElementPage, ListedObject, ListPage, ListRequest } from '../types.js';
+import type { KeyCursor } from '../listing.js';
+import type { ListedObject } from '../types.js';
 import {
   isShown,
   keepDirectory,
@@ -21,7 +21,7 @@ import {
   writeFile,
 } from './listed.js';
 import { isSegment, itemOf, type Names, namesFrom, stretchBytes } from './names.js';
-import { type BucketDir, type Ground, withBucket } from './paths.js';
+import type { BucketDir } from './paths.js';
 import {
   close,
   E,
@@ -38,7 +38,6 @@ import {
   type Stat,
   tryOpenat2,
 } from './syscalls.js';
-import { handOver } from './worker-loop.js';
 
 /** One directory on the way from where the walk began down to where it is. */
 interface Level {
@@ -370,36 +369,3 @@ function holdsKey(bucket: BucketDir, at: number, item: string, directory: string
   }
   return false;
 }
-
-/** One page of a bucket, see `listPage`. */
-const pageOf = <Entry>(ground: Ground, request: ListRequest, by: (walk: Walk) => KeyCursor<Entry>): Page<Entry> =>
-  withBucket(ground, 'read', (bucket) => {
-    const prefix = toBytes(request.prefix);
-    const base = prefix.slice(0, prefix.lastIndexOf('/') + 1);
-    // No key can begin with what no path can hold; `a/./` must not list `a/`.
-    const segments = base.split('/').slice(0, -1);
-    if (base.length > maxKeyBytes || !segments.every(isSegment)) return { objects: [], prefixes: [] };
-    const cursor = walk(bucket, base, request.delimiter === '/');
-    try {
-      return listPage(by(cursor), request);
-    } finally {
-      cursor.close();
-    }
-  });
-
-export const listObjects = (ground: Ground, request: ListRequest): ListPage =>
-  pageOf(ground, request, (cursor) => cursor);
-
-/** For so many objects there is memory at first: most listings that are asked for are short. */
-const atFirst = 64;
-
-/** As `listObjects`, for a reply in XML. @param into see `createElements` */
-export function listElements(ground: Ground, request: ListRequest, form: ElementForm, into?: ArrayBuffer): ElementPage {
-  const out = createElements(form, Math.min(request.limit, atFirst), into);
-  const { prefixes, next } = pageOf(ground, request, (cursor) => ({ ...cursor, load: () => cursor.write(out) }));
-  const page = out.page(prefixes, next);
-  for (const bytes of [page.objects, page.prefixes, page.ownerPlaces]) handOver(bytes.buffer as ArrayBuffer);
-  return page;
-}
-
-export const walkOps = { listObjects, listElements };

@@ -2,6 +2,7 @@
 import { loadDigests } from '../digest.js';
 import { bucketOps } from './bucket-ops.js';
 import { documentOps } from './documents-ops.js';
+import { listOps } from './list-ops.js';
 import { objectOps } from './objects.js';
 import { orphanOps } from './orphan-ops.js';
 import { probeOps } from './probe.js';
@@ -9,7 +10,6 @@ import { reapOps } from './reap.js';
 import { stampOps } from './stamp-ops.js';
 import { transferOps } from './transfer.js';
 import { uploadOps } from './upload-ops.js';
-import { walkOps } from './walk.js';
 import { serve } from './worker-loop.js';
 
 const ops = {
@@ -22,7 +22,7 @@ const ops = {
   ...stampOps,
   ...transferOps,
   ...uploadOps,
-  ...walkOps,
+  ...listOps,
 };
 
 export type Ops = typeof ops;

@@ -25,11 +25,11 @@ import { fadvise, POSIX_FADV_DONTNEED } from '../../../gateway/storage/posix/bac
 import { canLookCached, lookCached } from '../../../gateway/storage/posix/cached.js';
 import { SETTLED_MS, tickOf } from '../../../gateway/storage/posix/clock.js';
 import { acting, as } from '../../../gateway/storage/posix/identity.js';
+import { listObjects } from '../../../gateway/storage/posix/list-ops.js';
 import { createMounts, isLocal } from '../../../gateway/storage/posix/mounts.js';
 import { type Opened, objectOps } from '../../../gateway/storage/posix/objects.js';
 import type { Ground } from '../../../gateway/storage/posix/paths.js';
 import { close, fsetxattr, fstat } from '../../../gateway/storage/posix/syscalls.js';
-import { listObjects } from '../../../gateway/storage/posix/walk.js';
 import type { Actor, ListRequest } from '../../../gateway/storage/types.js';
 import { mustRun } from '../../support/programs.js';
 import { tempDir } from '../../support/temp.js';

@@ -10,8 +10,9 @@ import * as assert from 'uvu/assert';
 import { SETTLED_MS } from '../../../gateway/storage/posix/clock.js';
 import { groundFor } from '../../../gateway/storage/posix/context.js';
 import { canSwitch } from '../../../gateway/storage/posix/identity.js';
+import { listObjects } from '../../../gateway/storage/posix/list-ops.js';
 import { withBucket } from '../../../gateway/storage/posix/paths.js';
-import { listObjects, walk } from '../../../gateway/storage/posix/walk.js';
+import { walk } from '../../../gateway/storage/posix/walk.js';
 import type { Actor, ListRequest } from '../../../gateway/storage/types.js';
 import { type Bench, me, openBench } from './store.js';
 
@@ -107,7 +108,7 @@ function deeds({ storage, at, file }: Bench): Record<string, () => unknown> {
 function listAnew(ground: unknown): Promise<string[]> {
   const code = `
     const { workerData: { base, ground, asked }, parentPort } = require('node:worker_threads');
-    Promise.all(['walk.js', 'identity.js'].map((name) => import(base + name))).then(([{ listObjects }, { as }]) => {
+    Promise.all(['list-ops.js', 'identity.js'].map((name) => import(base + name))).then(([{ listObjects }, { as }]) => {
       parentPort.postMessage(asked.map(({ actor, request }) => {
         try {
           return JSON.stringify(as(actor, () => listObjects(ground, request)));

@@ -7,8 +7,8 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { SETTLED_MS } from '../../../gateway/storage/posix/clock.js';
 import { as } from '../../../gateway/storage/posix/identity.js';
+import { listObjects } from '../../../gateway/storage/posix/list-ops.js';
 import { type Ground, prepareBucket } from '../../../gateway/storage/posix/paths.js';
-import { listObjects } from '../../../gateway/storage/posix/walk.js';
 import { tempDir } from '../../support/temp.js';
 import { openBench } from './store.js';
 

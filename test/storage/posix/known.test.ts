@@ -26,10 +26,11 @@ import { clearRecord, saveRecord } from '../../../acl/metadata/store.js';
 import { SETTLED_MS } from '../../../gateway/storage/posix/clock.js';
 import { as, canSwitch } from '../../../gateway/storage/posix/identity.js';
 import { sight } from '../../../gateway/storage/posix/known.js';
+import { listObjects } from '../../../gateway/storage/posix/list-ops.js';
 import { type Ground, prepareBucket, withBucket } from '../../../gateway/storage/posix/paths.js';
 import { lookAt, seenWords, WORD } from '../../../gateway/storage/posix/status.js';
 import { fstat, RENAME_EXCHANGE } from '../../../gateway/storage/posix/syscalls.js';
-import { listObjects, walk } from '../../../gateway/storage/posix/walk.js';
+import { walk } from '../../../gateway/storage/posix/walk.js';
 import type { ListRequest } from '../../../gateway/storage/types.js';
 import { tempDir } from '../../support/temp.js';
 

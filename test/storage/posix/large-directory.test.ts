@@ -5,8 +5,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { SETTLED_MS } from '../../../gateway/storage/posix/clock.js';
+import { listObjects } from '../../../gateway/storage/posix/list-ops.js';
 import { type Ground, prepareBucket } from '../../../gateway/storage/posix/paths.js';
-import { listObjects } from '../../../gateway/storage/posix/walk.js';
 import { tempDir } from '../../support/temp.js';
 
 const test = suite('a large directory');

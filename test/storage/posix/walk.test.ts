@@ -21,10 +21,11 @@ import { directoryStamp } from '../../../acl/metadata/stamp.js';
 import { saveRecord } from '../../../acl/metadata/store.js';
 import { isStorableKey } from '../../../gateway/storage/keys.js';
 import { listPage, type Page } from '../../../gateway/storage/listing.js';
+import { listObjects } from '../../../gateway/storage/posix/list-ops.js';
 import { type Names, namesFrom } from '../../../gateway/storage/posix/names.js';
 import { type BucketDir, type Ground, prepareBucket, withBucket } from '../../../gateway/storage/posix/paths.js';
 import { fstat } from '../../../gateway/storage/posix/syscalls.js';
-import { listObjects, walk } from '../../../gateway/storage/posix/walk.js';
+import { walk } from '../../../gateway/storage/posix/walk.js';
 import type { ListedObject, ListRequest } from '../../../gateway/storage/types.js';
 import { modelPage } from '../../suites/listing-model.js';
 
