@@ -19,13 +19,17 @@ export interface Loaded {
   beside?: true;
   /** Part of it lies in an overflow file. */
   overflows?: true;
-  /** Removes what lies outside of the attribute, once the file is gone. Keep the file open until then: its inode number names the sidecar. */
+  /**
+   * Removes what lies outside of the attribute, once the file is gone; nothing when it had other names: it stands under them.
+   * Keep the file open until then: its inode number names the sidecar.
+   */
   forget(): void;
   /** Removes the overflow file, once the attribute no longer names it. */
   supersede(): void;
 }
 
 const isDirectory = (stat: Stat): boolean => (stat.mode & S_IFMT) === S_IFDIR;
+const hasOtherNames = (stat: Stat): boolean => stat.nlink > 1 && !isDirectory(stat);
 
 const nothing = (): void => undefined;
 const none: Loaded = { incomplete: false, forget: nothing, supersede: nothing };
@@ -44,8 +48,9 @@ export const loadRecord = (bucket: MetaGround, fd: number, stat: Stat): Loaded =
   // A copy names the original's overflow file: it is neither read nor removed on the copy's behalf.
   if (packed.stamp?.ino !== stat.ino || !belongsTo(overflow.name, stat.ino)) return { ...none, packed };
   const meta = readOverflow(bucket, overflow);
-  const forget = () => removeOverflow(bucket, overflow);
-  const rest = { incomplete: !meta, overflows: true as const, forget, supersede: forget };
+  const supersede = () => removeOverflow(bucket, overflow);
+  const forget = hasOtherNames(stat) ? nothing : supersede;
+  const rest = { incomplete: !meta, overflows: true as const, forget, supersede };
   return { packed: meta ? { ...packed, meta } : packed, ...rest };
 };
 
@@ -53,7 +58,7 @@ const loadSidecar = (bucket: MetaGround, fd: number, stat: Stat): Loaded => {
   const name = sidecarName(bucket, fd, stat);
   const bytes = readSidecar(bucket, name);
   const packed = bytes && decode(bytes);
-  const forget = () => dropSidecar(bucket, name);
+  const forget = hasOtherNames(stat) ? nothing : () => dropSidecar(bucket, name);
   // An inode number is given again when its file is deleted: here a record of other content is another file's.
   const other = isDirectory(stat)
     ? !isOfDirectory(packed?.stamp, stat)

@@ -189,7 +189,7 @@ export const isShown = (bucket: BucketDir, directory: number, name: string): boo
       const stat = fstat(fd);
       if (!isFile(stat)) return false;
       if (isPublished(loadRecord(bucket, fd, stat).packed?.stamp, stat)) return true;
-      if (!lostItsName(fd)) return false;
+      if (!lostItsName(directory, raw, stat)) return false;
     } finally {
       close(fd);
     }

@@ -57,26 +57,26 @@ export const findObject = (bucket: BucketDir, key: string, locked = false, all =
     for (let attempt = 0; ; attempt++) {
       const file = findFile(bucket, key, held);
       if (!file || all || !bucket.ground.synced || isPublished(file.loaded.packed?.stamp, file.stat)) return file;
-      const replaced = lostItsName(file.fd);
+      const replaced = lostItsName(bucket.fd, key, file.stat);
       close(file.fd);
       if (!replaced || attempt === LOOKS) return undefined;
     }
   };
   let found = find(locked);
-  for (let attempt = 0; !locked && found && vanished(found) && attempt < LOOKS; attempt++) {
+  for (let attempt = 0; !locked && found && vanished(bucket, key, found) && attempt < LOOKS; attempt++) {
     // The first looks need no lock: mostly the new object is there at once.
-    const look = () => {
+    const look = (held: boolean) => {
       close(found!.fd);
       found = undefined;
-      found = find(attempt > 1);
+      found = find(held);
     };
-    if (attempt < 2) look();
-    else if (underLockIfFree(bucket, key, look)) {
+    if (attempt < 2) look(false);
+    else if (underLockIfFree(bucket, key, () => look(true))) {
       // No writer is at it, unless locks do not reach as far as he is: what is missing is lost.
       if (attempt >= FREE_LOOKS) break;
     } else {
       Atomics.wait(pause, 0, 0, 1);
-      look();
+      look(false);
     }
   }
   return found;
@@ -85,8 +85,21 @@ export const findObject = (bucket: BucketDir, key: string, locked = false, all =
 /** An upload, or what a sync has stamped, also if a job wrote into that file later; not a file that a job put in its place. */
 export const isPublished = (stamp: Stamp | undefined, stat: Stat): boolean => judge(stamp, stat) !== 'foreign';
 
-/** A file that was replaced may have lost its sidecar with its name: what stands there now is to be asked. */
-export const lostItsName = (fd: number): boolean => fstat(fd).nlink === 0;
+/**
+ * A file that was replaced may have lost its sidecar with its name: what stands there now is to be asked. (The count of links
+ * tells less: NFS keeps a file that is open under another name.)
+ * @param seen the status of the file, which is open still
+ */
+export const lostItsName = (directory: number, name: string | Buffer, seen: Stat): boolean => {
+  const fd = tryOpenat2(directory, name, O_PATH, 0, RESOLVE_INSIDE);
+  if (fd < 0) return true;
+  try {
+    const { ino, dev } = fstat(fd);
+    return ino !== seen.ino || dev !== seen.dev;
+  } finally {
+    close(fd);
+  }
+};
 
 const pause = new Int32Array(new SharedArrayBuffer(4));
 
@@ -99,10 +112,13 @@ export const LOOKS = 200;
 const FREE_LOOKS = 25;
 
 /**
- * A file that is replaced while we look at it loses its name, which changes its ctime, and its overflow file: what is
- * seen then holds for neither the old object nor the new one, and there is a new one under the name.
+ * A file that is replaced while we look at it loses its name, which changes its ctime, and its overflow file or sidecar: what
+ * is seen then holds for neither the old object nor the new one, and there is a new one under the name.
  */
-const vanished = ({ stat, loaded }: Found): boolean => loaded.incomplete || stat.nlink === 0;
+const vanished = (bucket: BucketDir, key: string, { stat, loaded }: Found): boolean =>
+  loaded.incomplete ||
+  stat.nlink === 0 ||
+  (loaded.beside === true && !loaded.packed && lostItsName(bucket.fd, key, stat));
 
 const findFile = (bucket: BucketDir, key: string, locked: boolean): Found | undefined => {
   const fd = tryOpenat2(bucket.fd, key, READ, 0, RESOLVE_INSIDE);

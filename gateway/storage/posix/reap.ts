@@ -159,10 +159,10 @@ const reapStaging = (bucket: BucketDir, ageMs: number, borrowed: ReadonlySet<str
       const stat = fstat(fd);
       const age = name.startsWith(machine) ? Math.min(ageMs, OWN_AGE_MS) : ageMs;
       if (!isFile(stat) || !isOlder(stat, age) || !isAbandoned(fd)) continue;
-      // What lies outside of the file goes with it, but not when the file has another name: then it is an object.
+      // What lies outside of the file goes with it (not when it has another name: then it is an object).
       const { forget } = loadRecord(bucket, fd, stat);
       if (tryUnlinkat(staging, path) < 0) continue;
-      if (stat.nlink === 1) forget();
+      forget();
       reaped++;
     } catch {
       // This entry stays; the others are looked at.

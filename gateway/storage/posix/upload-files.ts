@@ -269,7 +269,7 @@ export const removeUpload = (bucket: BucketDir, id: string, directory: number): 
       const found = number > 0 ? openPart(bucket, directory, number) : undefined;
       tryUnlinkat(directory, rawPath(name));
       if (!found) continue;
-      if (found.stat.nlink === 1) found.loaded.forget();
+      found.loaded.forget();
       closeReplaced(found.fd, found.stat.size);
     }
   } finally {

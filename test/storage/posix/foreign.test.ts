@@ -21,7 +21,7 @@ import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { ListedObject } from '../../../gateway/storage/types.js';
-import { get, md5, put, refused } from '../../suites/storage-tools.js';
+import { get, md5, noise, put, refused } from '../../suites/storage-tools.js';
 import { tempDir } from '../../support/temp.js';
 import { withTimeout } from '../../support/time.js';
 import { type Bench, openBench } from './store.js';
@@ -127,6 +127,23 @@ for (const sidecars of [false, true]) {
     await refused(bench.storage.head(bench.at, 'm'), 'NoSuchKey');
     linkSync(bench.file('n'), bench.file('o'));
     assert.equal((await look('o')).meta.user, tagged.user);
+  });
+
+  foreign('what is stored of a file stands while one of its names does', async () => {
+    // With so much, part of it lies outside of the attribute.
+    const much = {
+      ...tagged,
+      user: Object.fromEntries(Array.from({ length: 7 }, (_, i) => [`n${i}`, noise(250, i).toString('hex')])),
+    };
+    for (const key of ['two/a', 'two/b']) await put(bench.storage, bench.at, key, 'content', much);
+    for (const key of ['a', 'b']) linkSync(bench.file(`two/${key}`), bench.file(`two/${key} too`));
+    await put(bench.storage, bench.at, 'two/a', 'other');
+    await bench.storage.remove(bench.at, 'two/b');
+    for (const key of ['two/a too', 'two/b too']) {
+      const { meta } = await look(key);
+      assert.equal({ user: meta.user, tags: meta.tags }, { user: much.user, tags: much.tags }, key);
+      await bench.storage.remove(bench.at, key);
+    }
   });
 
   foreign('a change that only its ctime tells of is seen at once, every time', async () => {

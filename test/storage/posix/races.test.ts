@@ -66,6 +66,28 @@ for (const sidecars of [false, true]) {
     );
   });
 
+  races('who looks while a key is overwritten is told of one object or the other', async () => {
+    const known = new Set(['old', 'new'].map((text) => md5(text)));
+    await put(bench.storage, at, 'over', 'old');
+    let done = false;
+    const reader = async () => {
+      while (!done) {
+        // A look at what the kernel has in memory does not wait: the writer would not come to anything.
+        await new Promise((resolve) => setImmediate(resolve));
+        const { meta } = await gateways[1]!.head(at, 'over');
+        assert.ok(known.has(meta.etag), meta.etag);
+      }
+    };
+    const writer = async () => {
+      try {
+        for (let i = 0; i < 2000; i++) await put(bench.storage, at, 'over', i % 2 ? 'old' : 'new');
+      } finally {
+        done = true;
+      }
+    };
+    await Promise.all([writer(), reader(), reader(), reader(), reader()]);
+  });
+
   races('a counter under If-Match counts every success', async () => {
     await put(bench.storage, at, 'counter', '0');
     let successes = 0;
