@@ -18,6 +18,7 @@ import { hasHome, settleHome } from './home.js';
 import { drain, forget } from './inbox-reader.js';
 import type { Lease } from './leader.js';
 import { createMounts } from './mounts.js';
+import { createPace } from './pace.js';
 import { inboxDirectory } from './places.js';
 import { createReconciler } from './reconcile.js';
 import { createRecords } from './records.js';
@@ -73,15 +74,10 @@ export interface LedBucket {
   readonly ended: Promise<void>;
 }
 
-/** How often a leader looks for what gateways wrote down or asked for; the second, where nothing has happened for a while: they ring. */
-const [POLL_MS, IDLE_MS] = [500, 5_000];
-const BUSY_MS = 10_000;
 /** How often the state of a running sync, and the counts of the bucket, are told. */
 const TELL_MS = 1_000;
 /** After failures in a row of the bucket, the catalog or the disk. */
 const BACKOFF_MS = [500, 2_000, 10_000, 30_000] as const;
-/** Two turns follow each other at this distance where only hints came in, to take several at once. */
-const TURN_MS = 5;
 /** Clocks of file servers, against ours. */
 const SKEW_MS = 2_000;
 /** How often files of inboxes are removed whose gateway has ended without another word. */
@@ -100,20 +96,14 @@ export function leadBucket(deps: BucketDeps): LedBucket {
   const publishes = bucket.config['visibility'] !== 'synced';
   let { positions } = stores;
   let stopping = false;
-  let nudged = true;
+  const pace = createPace();
+  const { nudge } = pace;
   /** By somebody who may have asked for a sync. */
   let asked = true;
-  let wake: (() => void) | undefined;
   let complaints = 0;
   /** What has happened to the catalog. */
   let spoilt: unknown;
 
-  let busyUntil = performance.now() + BUSY_MS;
-  const nudge = (): void => {
-    busyUntil = performance.now() + BUSY_MS;
-    nudged = true;
-    wake?.();
-  };
   const complain = (key: string, reason: string): void => {
     // A tree that may not be read must not fill the log.
     if (complaints++ % 1000 === 0)
@@ -308,7 +298,7 @@ export function leadBucket(deps: BucketDeps): LedBucket {
 
   /** @returns milliseconds after which there is something to do */
   async function turn(): Promise<number> {
-    nudged = false;
+    pace.begin();
     const unread = readInbox();
     const due = reconciler.tick();
     follow();
@@ -319,7 +309,7 @@ export function leadBucket(deps: BucketDeps): LedBucket {
     sendOn();
     await tell();
     if (unread || more) return 0;
-    return Math.min(performance.now() < busyUntil ? POLL_MS : IDLE_MS, due, hints.wait());
+    return Math.min(pace.idle(), due, hints.wait());
   }
 
   async function loop(): Promise<void> {
@@ -329,7 +319,7 @@ export function leadBucket(deps: BucketDeps): LedBucket {
       try {
         if (!begun) await begin();
         begun = true;
-        await sleep(await turn());
+        await rest(await turn());
         failures = 0;
       } catch (error) {
         if (error instanceof LeaseLost) break;
@@ -345,24 +335,14 @@ export function leadBucket(deps: BucketDeps): LedBucket {
         if (!(await deps.stands())) return;
         const ms = BACKOFF_MS[Math.min(failures++, BACKOFF_MS.length - 1)]!;
         log.error({ err: error, bucket: bucket.name, ms }, 'a bucket cannot be synced, to be tried again');
-        nudged = false;
-        await sleep(ms);
+        pace.begin();
+        await rest(ms);
       }
     }
   }
 
-  async function sleep(ms: number): Promise<void> {
-    if (stopping) return;
-    // Also with nothing to wait for: the other buckets, and what comes in, get their turn.
-    await new Promise<void>((resolve) => {
-      const wait = nudged ? Math.min(ms, TURN_MS) : ms;
-      const timer = setTimeout(resolve, wait);
-      wake = () => {
-        clearTimeout(timer);
-        setTimeout(resolve, Math.min(wait, TURN_MS));
-      };
-    });
-    wake = undefined;
+  async function rest(ms: number): Promise<void> {
+    if (!stopping) await pace.rest(ms);
   }
 
   async function end(): Promise<void> {

@@ -16,6 +16,7 @@ import { as } from '../gateway/storage/posix/identity.js';
 import { type BucketDir, withBucket } from '../gateway/storage/posix/paths.js';
 import type { Pool } from '../gateway/storage/posix/pool.js';
 import { dropPrivileges } from '../gateway/storage/posix/privileges.js';
+import { standBehindAsProcess } from '../gateway/storage/priority.js';
 import type { Actor, Bucket, Documents } from '../gateway/storage/types.js';
 import { createBellHearer } from './bells.js';
 import { type LedBucket, leadBucket, type SyncLog } from './bucket.js';
@@ -349,6 +350,7 @@ async function stand(
 // there is nobody to work for: what was begun is another leader's to finish.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {});
 process.on('disconnect', () => process.exit(0));
+standBehindAsProcess();
 process.once('message', (start: EngineStart) => {
   process.on('message', (message: ToEngine) => hear(message));
   void serve(start).then(() => {

@@ -55,6 +55,8 @@ const unwatchable = new Set(
   [E.ENOENT, E.ENOTDIR, E.ELOOP, E.EACCES, E.EPERM, E.ENAMETOOLONG, E.EXDEV].map((errno) => -errno),
 );
 
+/** What comes within so many milliseconds is read at once: to be woken for each costs more than they do. */
+const GATHER_MS = 5;
 /** Wakes at least so often: `worker.terminate()` takes effect only between two waits. */
 const LONGEST_WAIT_MS = 500;
 /** Batches under way to the owner; then hints are gathered, and become coarser. */
@@ -357,7 +359,7 @@ function run({ port, bell, taken, debounceMs, modifyMs, checkMs }: WatchThreadDa
   };
 
   const rung = Buffer.alloc(8);
-  for (;;) {
+  for (let gathering = false; ; ) {
     while (ino.readAvailable(bell, rung) > 0);
     for (let got: { message: WatchOrder } | undefined; (got = receiveMessageOnPort(port)); ) {
       if (!obey(got.message)) return;
@@ -371,11 +373,14 @@ function run({ port, bell, taken, debounceMs, modifyMs, checkMs }: WatchThreadDa
     }
     for (const root of roots.values()) if (root.ready && root.checkAt <= now) check(root, now);
     giveDue(now);
+    gathering ||= more;
     if (more || visits.length > 0) continue;
     const due = Math.min(soonAt, laterAt);
     // Due already, but the owner is behind: it rings the bell when it has taken a batch.
     const wait = due > now ? due - now : LONGEST_WAIT_MS;
-    ino.waitReadable([inotify, bell], Math.min(wait, LONGEST_WAIT_MS));
+    if (gathering) ino.waitReadable([bell], Math.min(wait, GATHER_MS));
+    else ino.waitReadable([inotify, bell], Math.min(wait, LONGEST_WAIT_MS));
+    gathering = false;
   }
 }
 

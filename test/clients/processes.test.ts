@@ -2,8 +2,9 @@
 /** `serve --processes`: several processes are one gateway, which does not end with one of them. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { Agent, get } from 'node:http';
+import { getPriority } from 'node:os';
 import { join } from 'node:path';
 import { CreateBucketCommand, GetObjectCommand, ListObjectsV2Command, PutObjectCommand } from '@aws-sdk/client-s3';
 import { suite } from 'uvu';
@@ -32,6 +33,23 @@ const hosts = async (gateway: Gateway, count: number): Promise<Set<string>> =>
   new Set(await Promise.all(Array.from({ length: count }, () => hostOf(gateway))));
 const bothServe = (gateway: Gateway) =>
   until('both processes', 60_000, async () => (await hosts(gateway, 8)).size === 2 || undefined);
+
+test("the sync engine's process stands behind the one that serves", async () => {
+  const gateway = await startGateway();
+  try {
+    const [engine] = await until('the engine', 20_000, () => {
+      const found = children(gateway);
+      return found.length > 0 ? found : undefined;
+    });
+    await until('all of its threads', 20_000, () => {
+      const threads = readdirSync(`/proc/${engine}/task`);
+      return threads.every((thread) => getPriority(Number(thread)) === getPriority() + 10) || undefined;
+    });
+    assert.is(getPriority(gateway.pid), getPriority());
+  } finally {
+    await gateway.stop();
+  }
+});
 
 test('both serve, agree, tell each change once, and are started again when they die', async () => {
   const gateway = await startGateway({ flags: ['--processes', '2', '--sync-quiet', '1s'] });

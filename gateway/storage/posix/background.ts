@@ -62,10 +62,10 @@ export const cachedBytes = (fd: number, size: number): number | undefined => {
 const [PRIO_PROCESS, IOPRIO_WHO_PROCESS, IOPRIO_CLASS_BE] = [0, 1, 2];
 
 /**
- * Makes the calling thread give way: nice 10, and the last of the eight best-effort levels for the disk. Not the class
+ * Makes the calling thread give way, also to those that stand behind others (`priority.ts`): nice 15, and the last of the eight best-effort levels for the disk. Not the class
  * "idle": under a disk that is always busy it would get nothing, and the files would never get their ETags.
  */
 export const giveWay = (): void => {
-  n3(nr.setpriority, PRIO_PROCESS, 0, 10);
+  n3(nr.setpriority, PRIO_PROCESS, 0, 15);
   n3(nr.ioprioSet, IOPRIO_WHO_PROCESS, 0, (IOPRIO_CLASS_BE << 13) | 7);
 };
