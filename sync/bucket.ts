@@ -336,13 +336,13 @@ export function leadBucket(deps: BucketDeps): LedBucket {
         const ms = BACKOFF_MS[Math.min(failures++, BACKOFF_MS.length - 1)]!;
         log.error({ err: error, bucket: bucket.name, ms }, 'a bucket cannot be synced, to be tried again');
         pace.begin();
-        await rest(ms);
+        await rest(ms, BACKOFF_MS[0]);
       }
     }
   }
 
-  async function rest(ms: number): Promise<void> {
-    if (!stopping) await pace.rest(ms);
+  async function rest(ms: number, least?: number): Promise<void> {
+    if (!stopping) await pace.rest(ms, least);
   }
 
   async function end(): Promise<void> {

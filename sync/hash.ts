@@ -67,7 +67,7 @@ const busy: StampResult = { outcome: 'busy', retryMs: AGAIN_MS };
 /** Starts the threads. */
 export const createStamper = (options: StamperOptions): Stamper => {
   const { hashers, hashRate, hashIops, checksum } = options;
-  const pool = createPool({ workers: hashers, waitMs: WAIT_MS });
+  const pool = createPool({ workers: hashers, waitMs: WAIT_MS, behind: false });
   const { groundOf, inBucket } = createInBucket(() => pool, options.documents, options.ground);
   const throttle = createThrottle(hashRate, hashIops);
   const slice = hashRate > 0 ? Math.min(SLICE, Math.max(64 * 1024, Math.round(hashRate / 10))) : SLICE;

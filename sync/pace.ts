@@ -19,8 +19,11 @@ export interface Pace {
   begin(): void;
   /** Milliseconds after which there is a turn though nothing comes in. */
   idle(): number;
-  /** A turn has ended. Resolves after `ms`; earlier, though not at once, when something comes in or has come in during the turn. */
-  rest(ms: number): Promise<void>;
+  /**
+   * A turn has ended. Resolves after `ms`; earlier, though not before `least`, when something comes in or has come in during
+   * the turn.
+   */
+  rest(ms: number, least?: number): Promise<void>;
 }
 
 export function createPace(): Pace {
@@ -41,18 +44,22 @@ export function createPace(): Pace {
     },
     idle: () => (performance.now() < busyUntil ? POLL_MS : IDLE_MS),
     // Also with nothing to wait for: the other buckets, and what comes in, get their turn.
-    rest: (ms) =>
+    rest: (ms, least = TURN_MS) =>
       new Promise((resolve) => {
         const now = performance.now();
-        const rested = now + Math.min(LONGEST_REST_MS, REST * (now - begun));
+        const rested = now + Math.max(least, Math.min(LONGEST_REST_MS, REST * (now - begun)));
         const soon = () => Math.min(ms, Math.max(TURN_MS, rested - performance.now()));
-        const timer = setTimeout(resolve, nudged ? soon() : ms);
+        const end = (): void => {
+          wake = undefined;
+          resolve();
+        };
+        const timer = setTimeout(end, nudged ? soon() : ms);
+        if (nudged) return;
         wake = () => {
           wake = undefined;
           clearTimeout(timer);
           setTimeout(resolve, soon());
         };
-        if (nudged) wake = undefined;
       }),
   };
 }

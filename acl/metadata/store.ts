@@ -2,7 +2,16 @@
  * Where a record lies: in the attribute, in part in an overflow file that the attribute names, or (on a filesystem
  * without user attributes) in a sidecar file. One interface for all three.
  */
-import { E, errnoError, S_IFDIR, S_IFMT, type Stat, tryAccess, W_OK } from '../../gateway/storage/posix/syscalls.js';
+import {
+  E,
+  errnoError,
+  fstat,
+  S_IFDIR,
+  S_IFMT,
+  type Stat,
+  tryAccess,
+  W_OK,
+} from '../../gateway/storage/posix/syscalls.js';
 import { belongsTo, decode, type Packed } from './codec.js';
 import type { MetaGround, Saved } from './files.js';
 import { dropSidecar, readSidecar, sidecarName, writeSidecar } from './sidecar.js';
@@ -20,8 +29,8 @@ export interface Loaded {
   /** Part of it lies in an overflow file. */
   overflows?: true;
   /**
-   * Removes what lies outside of the attribute, once the file is gone; nothing when it had other names: it stands under them.
-   * Keep the file open until then: its inode number names the sidecar.
+   * Removes what lies outside of the attribute, once the file is gone; nothing while it has other names: it stands under them.
+   * To be called with the file still open: its inode number names the sidecar.
    */
   forget(): void;
   /** Removes the overflow file, once the attribute no longer names it. */
@@ -29,7 +38,18 @@ export interface Loaded {
 }
 
 const isDirectory = (stat: Stat): boolean => (stat.mode & S_IFMT) === S_IFDIR;
-const hasOtherNames = (stat: Stat): boolean => stat.nlink > 1 && !isDirectory(stat);
+/** For what has lost a name since it was looked at. On NFS a file that is open keeps its last link. */
+const unlessNamed = (fd: number, seen: Stat, remove: () => void) => (): void => {
+  if (seen.nlink <= 1 || isDirectory(seen) || hasGone(fd)) remove();
+};
+
+const hasGone = (fd: number): boolean => {
+  try {
+    return fstat(fd).nlink === 0;
+  } catch {
+    return true; // ESTALE
+  }
+};
 
 const nothing = (): void => undefined;
 const none: Loaded = { incomplete: false, forget: nothing, supersede: nothing };
@@ -49,7 +69,7 @@ export const loadRecord = (bucket: MetaGround, fd: number, stat: Stat): Loaded =
   if (packed.stamp?.ino !== stat.ino || !belongsTo(overflow.name, stat.ino)) return { ...none, packed };
   const meta = readOverflow(bucket, overflow);
   const supersede = () => removeOverflow(bucket, overflow);
-  const forget = hasOtherNames(stat) ? nothing : supersede;
+  const forget = unlessNamed(fd, stat, supersede);
   const rest = { incomplete: !meta, overflows: true as const, forget, supersede };
   return { packed: meta ? { ...packed, meta } : packed, ...rest };
 };
@@ -58,7 +78,7 @@ const loadSidecar = (bucket: MetaGround, fd: number, stat: Stat): Loaded => {
   const name = sidecarName(bucket, fd, stat);
   const bytes = readSidecar(bucket, name);
   const packed = bytes && decode(bytes);
-  const forget = hasOtherNames(stat) ? nothing : () => dropSidecar(bucket, name);
+  const forget = unlessNamed(fd, stat, () => dropSidecar(bucket, name));
   // An inode number is given again when its file is deleted: here a record of other content is another file's.
   const other = isDirectory(stat)
     ? !isOfDirectory(packed?.stamp, stat)

@@ -182,8 +182,6 @@ async function answer(options: PipelineOptions, exchange: Exchange, progress: Pr
   }
   const reply = await operation.handler(createContext(request, caller, permission, permitted));
   progress.failures = reply.failures;
-  // What requests have changed is written down of many at once (`sync/inbox.ts`): all of them would answer in the same turn.
-  if (isChange(wire)) await turn();
   return sendReply(exchange, reply);
 }
 
@@ -200,13 +198,11 @@ function permissionOf(request: Request, caller: Caller): Permission {
   });
 }
 
-/** Others are safe in the sense of RFC 9110 section 9.2.1: they change nothing. */
-const isChange = ({ method }: WireRequest): boolean => method !== 'GET' && method !== 'HEAD';
-
 function recordedStorage({ options, exchange, wire, operation }: Request, { account }: Identity): Storage {
   const { storage, changes, log } = options;
   const { requestId } = exchange;
-  if (!changes || !isChange(wire)) return storage;
+  // Safe in the sense of RFC 9110 section 9.2.1: they change nothing.
+  if (!changes || wire.method === 'GET' || wire.method === 'HEAD') return storage;
   return recordChanges({
     storage,
     changes,
@@ -214,6 +210,7 @@ function recordedStorage({ options, exchange, wire, operation }: Request, { acco
     requester: account?.uuid,
     sourceIp: wire.remoteAddress,
     requestId,
+    next: turn,
     failed: (err, { name, key }) => log.error({ err, requestId, event: name, key }, 'change not recorded'),
   });
 }

@@ -24,6 +24,8 @@ export interface Recording {
   /** Of the client. */
   sourceIp: string;
   requestId: string;
+  /** Waited for when a change is written down: that is done of many at once, which would all go on in one turn of the loop. */
+  next(): Promise<void>;
   /** Hears of changes that could not be written down. They have taken effect: the reconciler will find them. */
   failed(error: unknown, change: S3Change): void;
 }
@@ -32,7 +34,7 @@ const mark = (kind: string): string => `${kind}-${randomBytes(16).toString('hex'
 
 /** Other methods are those of `storage`. */
 export function recordChanges(recording: Recording): Storage {
-  const { storage, changes, operation, requester, sourceIp, requestId, failed } = recording;
+  const { storage, changes, operation, requester, sourceIp, requestId, next, failed } = recording;
 
   async function record(
     { bucket }: Place,
@@ -42,6 +44,7 @@ export function recordChanges(recording: Recording): Storage {
     const change: S3Change = { ...of, time: Date.now(), requester, sourceIp, requestId };
     try {
       await changes.record(bucket, change);
+      await next();
     } catch (error) {
       failed(error, change);
     }

@@ -41,10 +41,17 @@ test("the sync engine's process stands behind the one that serves", async () => 
       const found = children(gateway);
       return found.length > 0 ? found : undefined;
     });
-    await until('all of its threads', 20_000, () => {
-      const threads = readdirSync(`/proc/${engine}/task`);
-      return threads.every((thread) => getPriority(Number(thread)) === getPriority() + 10) || undefined;
-    });
+    const behind = Math.min(19, getPriority() + 10);
+    await until('that it stands there', 20_000, () => getPriority(engine) === behind || undefined);
+    // Those that compute digests stand further back.
+    const niceOf = (thread: string): number => {
+      try {
+        return getPriority(Number(thread));
+      } catch {
+        return behind; // it has ended
+      }
+    };
+    assert.ok(readdirSync(`/proc/${engine}/task`).every((thread) => niceOf(thread) >= behind));
     assert.is(getPriority(gateway.pid), getPriority());
   } finally {
     await gateway.stop();

@@ -96,6 +96,7 @@ export async function openReconciling(recent: readonly FeedEvent[] = []): Promis
     requester: 'anna',
     sourceIp: '127.0.0.1',
     requestId: 'R',
+    next: async () => {},
     failed(error) {
       throw error;
     },

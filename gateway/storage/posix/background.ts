@@ -1,4 +1,6 @@
 /** System calls for work that must not be in anybody's way: whether a file is being written, the page cache, priorities. */
+
+import { standBehind } from '../priority.js';
 import { bind, nr, outcome } from './libc.js';
 import { E } from './linux.js';
 
@@ -59,13 +61,14 @@ export const cachedBytes = (fd: number, size: number): number | undefined => {
 
 // ---- priorities --------------------------------------------------------------------------------------------------
 
-const [PRIO_PROCESS, IOPRIO_WHO_PROCESS, IOPRIO_CLASS_BE] = [0, 1, 2];
+const [IOPRIO_WHO_PROCESS, IOPRIO_CLASS_BE] = [1, 2];
 
 /**
- * Makes the calling thread give way, also to those that stand behind others (`priority.ts`): nice 15, and the last of the eight best-effort levels for the disk. Not the class
- * "idle": under a disk that is always busy it would get nothing, and the files would never get their ETags.
+ * Makes the calling thread give way, also to the others of its process: five steps behind, and the last of the eight best-effort
+ * levels for the disk. Not the class "idle": under a disk that is always busy it would get nothing, and the files would never
+ * get their ETags.
  */
 export const giveWay = (): void => {
-  n3(nr.setpriority, PRIO_PROCESS, 0, 15);
+  standBehind(5);
   n3(nr.ioprioSet, IOPRIO_WHO_PROCESS, 0, (IOPRIO_CLASS_BE << 13) | 7);
 };

@@ -63,7 +63,9 @@ export const findObject = (bucket: BucketDir, key: string, locked = false, all =
     }
   };
   let found = find(locked);
+  const until = performance.now() + LONGEST_MS;
   for (let attempt = 0; !locked && found && vanished(bucket, key, found) && attempt < LOOKS; attempt++) {
+    if (performance.now() > until) break;
     // The first looks need no lock: mostly the new object is there at once.
     const look = (held: boolean) => {
       close(found!.fd);
@@ -108,6 +110,8 @@ const pause = new Int32Array(new SharedArrayBuffer(4));
  * shows the object whole: it may have to wait for a processor itself.
  */
 export const LOOKS = 200;
+/** In all: a look may itself wait for that moment. */
+const LONGEST_MS = 1_000;
 /** So often, where nobody holds the lock. */
 const FREE_LOOKS = 25;
 
@@ -115,10 +119,14 @@ const FREE_LOOKS = 25;
  * A file that is replaced while we look at it loses its name, which changes its ctime, and its overflow file or sidecar: what
  * is seen then holds for neither the old object nor the new one, and there is a new one under the name.
  */
-const vanished = (bucket: BucketDir, key: string, { stat, loaded }: Found): boolean =>
-  loaded.incomplete ||
-  stat.nlink === 0 ||
-  (loaded.beside === true && !loaded.packed && lostItsName(bucket.fd, key, stat));
+const vanished = (bucket: BucketDir, key: string, { stat, loaded }: Found): boolean => {
+  if (loaded.incomplete || stat.nlink === 0) return true;
+  const { packed, beside } = loaded;
+  // One that has other names, and on NFS one that is open, keeps a link.
+  const doubtful = packed ? judge(packed.stamp, stat) === 'suspect' : beside;
+  // The body of a directory object has a name of its own.
+  return doubtful === true && !key.endsWith('/') && lostItsName(bucket.fd, key, stat);
+};
 
 const findFile = (bucket: BucketDir, key: string, locked: boolean): Found | undefined => {
   const fd = tryOpenat2(bucket.fd, key, READ, 0, RESOLVE_INSIDE);

@@ -19,7 +19,7 @@ export interface ThreadHears {
 const YOUNG_MIB = 4;
 
 /** Starts a thread in a slot that has none. */
-export const startThread = (url: URL, slot: Slot, hears: ThreadHears): void => {
+export const startThread = (url: URL, slot: Slot, behind: boolean, hears: ThreadHears): void => {
   const running = new SharedArrayBuffer(8);
   slot.running = new Int32Array(running);
   [slot.load, slot.started, slot.actor] = [0, false, ''];
@@ -27,7 +27,7 @@ export const startThread = (url: URL, slot: Slot, hears: ThreadHears): void => {
   setFlagsFromString(`--max-semi-space-size=${YOUNG_MIB}`);
   // koffi opens descriptors that Node does not know of: tracking them leaks memory for each and warns.
   const worker = new Worker(url, {
-    workerData: { running, held: slot.held } satisfies WorkerStart,
+    workerData: { running, held: slot.held, behind } satisfies WorkerStart,
     trackUnmanagedFds: false,
   });
   slot.worker = worker;

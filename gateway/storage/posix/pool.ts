@@ -81,6 +81,8 @@ export interface PoolOptions {
   runMs?: number;
   /** So long a call that meets a lock is tried again: writers of one key on a filesystem that takes milliseconds a call. */
   busyMs?: number;
+  /** The threads stand behind the main one (`priority.ts`). Default: true. */
+  behind?: boolean;
   /** Another worker module, for tests. */
   worker?: URL;
 }
@@ -262,7 +264,7 @@ export const createPool = <O extends OpTable = Ops>(options: PoolOptions): Pool<
 
   const start = (slot: Slot): void => {
     slot.restarts = false;
-    startThread(url, slot, {
+    startThread(url, slot, options.behind ?? true, {
       ready: () => {
         someStarted();
         startNext();

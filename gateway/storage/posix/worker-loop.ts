@@ -37,6 +37,8 @@ export interface WorkerStart {
   running: SharedArrayBuffer;
   /** Of `held.ts`: descriptors that the thread had open whose place this one takes. */
   held: SharedArrayBuffer;
+  /** The thread stands behind the main one (`priority.ts`). */
+  behind: boolean;
 }
 
 let handedOver: ArrayBuffer[] = [];
@@ -76,7 +78,7 @@ export const serve = (ops: OpTable): void => {
   countCalls(running);
   holdIn(start.held);
   dropPrivileges();
-  standBehind();
+  if (start.behind) standBehind();
   ownWorkingDirectory();
 
   const perform = (call: Call): Reply => {
