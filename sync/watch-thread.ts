@@ -31,8 +31,8 @@ import {
   tryOpenat2,
   tryStatat,
 } from '../gateway/storage/posix/syscalls.js';
-import { type Gathering, gathering } from './gather.js';
-import type { SentHint, WatchNews, WatchOrder, WatchThreadData } from './watch-messages.js';
+import { createHintSender } from './watch-hints.js';
+import type { WatchNews, WatchOrder, WatchThreadData } from './watch-messages.js';
 import { newNode, newRoot, pathOf, type WatchNode, type WatchRoot, watchTree } from './watch-tree.js';
 
 const MASK =
@@ -59,9 +59,6 @@ const unwatchable = new Set(
 const GATHER_MS = 5;
 /** Wakes at least so often: `worker.terminate()` takes effect only between two waits. */
 const LONGEST_WAIT_MS = 500;
-/** Batches under way to the owner; then hints are gathered, and become coarser. */
-const MOST_UNTAKEN = 4;
-const BATCH = 1_000;
 /** Directories read between two looks at the queue of events, which holds 16,384 by default. */
 const READ_AT_ONCE = 64;
 /** How often a bucket without enough watches tries again. */
@@ -88,25 +85,8 @@ function run({ port, bell, taken, debounceMs, modifyMs, checkMs }: WatchThreadDa
   const visits: Visit[] = [];
   /** Renamed directories whose new place is not known yet, by inotify's cookie. */
   const moving = new Map<number, WatchNode>();
-  const takenBatches = new Int32Array(taken);
-  let sentBatches = 0;
-
-  // What is written to an open file tells nothing that its close would not, except where it stays open: less often.
-  const soon: Gathering<WatchNode> = gathering();
-  const later: Gathering<WatchNode> = gathering();
-  let soonAt = Number.POSITIVE_INFINITY;
-  let laterAt = Number.POSITIVE_INFINITY;
-
-  const tell = (node: WatchNode, name: string, deep = false): void => {
-    if (soonAt === Number.POSITIVE_INFINITY) soonAt = performance.now() + debounceMs;
-    later.forget(node, name);
-    soon.add(node, name, deep);
-  };
-
-  const tellLater = (node: WatchNode, name: string): void => {
-    if (laterAt === Number.POSITIVE_INFINITY) laterAt = performance.now() + modifyMs;
-    later.add(node, name);
-  };
+  const hints = createHintSender({ send, taken, debounceMs, modifyMs, roots });
+  const { tell, tellLater } = hints;
 
   // ---- walking ---------------------------------------------------------------------------------------------------
 
@@ -320,44 +300,6 @@ function run({ port, bell, taken, debounceMs, modifyMs, checkMs }: WatchThreadDa
     return used > 0;
   };
 
-  // ---- giving ----------------------------------------------------------------------------------------------------
-
-  const give = (from: Gathering<WatchNode>): void => {
-    const all = from.take();
-    if (all === 'everything') {
-      const why = 'more has changed than can be told one by one';
-      for (const { id } of roots.values()) send({ lost: id, dir: '', why });
-      return;
-    }
-    let hints: SentHint[] = [];
-    const post = (): void => {
-      if (hints.length === 0) return;
-      send({ hints });
-      sentBatches++;
-      hints = [];
-    };
-    for (const { dir: node, name, deep } of all) {
-      const dir = pathOf(node);
-      // What has left the tree was told of in its old place, and is in its new one.
-      if (dir === undefined || !roots.has(node.root.id)) continue;
-      hints.push([node.root.id, dir, name, deep]);
-      if (hints.length === BATCH) post();
-    }
-    post();
-  };
-
-  const giveDue = (now: number): void => {
-    if (sentBatches - Atomics.load(takenBatches, 0) >= MOST_UNTAKEN) return;
-    if (soonAt <= now) {
-      soonAt = Number.POSITIVE_INFINITY;
-      give(soon);
-    }
-    if (laterAt <= now) {
-      laterAt = Number.POSITIVE_INFINITY;
-      give(later);
-    }
-  };
-
   const rung = Buffer.alloc(8);
   for (let gathering = false; ; ) {
     while (ino.readAvailable(bell, rung) > 0);
@@ -372,10 +314,10 @@ function run({ port, bell, taken, debounceMs, modifyMs, checkMs }: WatchThreadDa
       for (const [cookie, node] of moving) if (node.parent || node.wd === 0) moving.delete(cookie);
     }
     for (const root of roots.values()) if (root.ready && root.checkAt <= now) check(root, now);
-    giveDue(now);
+    hints.giveDue(now);
     gathering ||= more;
     if (more || visits.length > 0) continue;
-    const due = Math.min(soonAt, laterAt);
+    const due = hints.due();
     // Due already, but the owner is behind: it rings the bell when it has taken a batch.
     const wait = due > now ? due - now : LONGEST_WAIT_MS;
     if (gathering) ino.waitReadable([bell], Math.min(wait, GATHER_MS));
