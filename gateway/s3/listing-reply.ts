@@ -97,19 +97,22 @@ export async function pageReply(
   page: ElementPage,
   document: { [root: string]: XmlValue },
 ): Promise<Reply> {
-  const owners = await Promise.all(page.owners.map((id) => ownerOf(context, id)));
-  const elements = owners.map((owner) => writeElement('Owner', { ...owner }));
   const [before, after] = writeAround(document);
-  const objects = withOwners(page, elements);
-  const rest = Buffer.concat([page.prefixes, after]);
-  const length = before.length + objects.length + rest.length;
+  const objects: Uint8Array[] = [];
+  for (const part of page.parts) {
+    const owners = await Promise.all(part.owners.map((id) => ownerOf(context, id)));
+    const elements = owners.map((owner) => writeElement('Owner', { ...owner }));
+    objects.push(withOwners(part, elements));
+  }
+  const pieces = [before, ...objects, Buffer.concat([...page.parts.map(({ prefixes }) => prefixes), after])];
+  const length = pieces.reduce((sum, piece) => sum + piece.length, 0);
   if (length <= inOneWrite) {
-    const bytes = Buffer.concat([before, objects, rest], length);
+    const bytes = Buffer.concat(pieces, length);
     page.done?.();
     return { body: { bytes, type: 'application/xml' } };
   }
   const send = async (sink: Sink) => {
-    for (const piece of [before, objects, rest]) await sink(piece);
+    for (const piece of pieces) await sink(piece);
   };
   const close = async () => page.done?.();
   return { headers: { 'content-type': 'application/xml' }, body: { length, send, close } };

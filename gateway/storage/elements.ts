@@ -4,17 +4,17 @@
  */
 import { encodeKey, escapeXml, timestamp } from '../reply-text.js';
 import { fromBytes, toBytes } from './keys.js';
-import type { ElementForm, ElementPage, ListedObject, ListPage } from './types.js';
+import type { ElementForm, ElementPage, ElementPart, ListedObject, ListPage } from './types.js';
 
 /** Bytes for an element, with a key of common length. */
 const roughly = 384;
 
-/** Writes the elements of a page, one after the other. */
+/** Writes elements of a page, one after the other. */
 export interface ElementWriter {
   /** @param key its bytes, latin1 */
   object(key: string, entry: Omit<ListedObject, 'key'>): void;
   /** Once, when all objects are written. */
-  page(prefixes: readonly string[], next: string | undefined): ElementPage;
+  part(prefixes: readonly string[]): ElementPart;
 }
 
 /** @param expected so many objects @param into memory for them, if it is enough */
@@ -31,7 +31,6 @@ export function createElements(form: ElementForm, expected: number, into?: Array
   let [seconds, between] = [Number.NaN, first!];
   let [sum, behindEtag]: [ListedObject['checksum'], Buffer] = [undefined, Buffer.from(quoteAndSize(undefined))];
   let count = 0;
-  let last: string | undefined;
 
   return {
     object(key, { lastModified, etag, checksum, size, owner }) {
@@ -61,9 +60,8 @@ export function createElements(form: ElementForm, expected: number, into?: Array
         out.bytes(end!);
       }
       count++;
-      last = key;
     },
-    page(prefixes, next) {
+    part(prefixes) {
       if (count > 0 && !form.owner) out.bytes(end!);
       const below = createText(prefixes.length * (roughly / 4));
       for (const prefix of prefixes) {
@@ -75,8 +73,6 @@ export function createElements(form: ElementForm, expected: number, into?: Array
         objects: out.written(),
         prefixes: below.written(),
         count: count + prefixes.length,
-        ...(next !== undefined && { next }),
-        nextIsKey: next !== undefined && last === toBytes(next),
         owners,
         ownerPlaces: ownerPlaces.subarray(0, form.owner ? count * 2 : 0),
       };
@@ -84,16 +80,19 @@ export function createElements(form: ElementForm, expected: number, into?: Array
   };
 }
 
-/** @param into see `createElements` */
-export function writeElements(
-  { objects, prefixes, next }: ListPage,
-  form: ElementForm,
-  into?: ArrayBuffer,
-): ElementPage {
-  const out = createElements(form, objects.length, into);
+export function writeElements({ objects, prefixes, next }: ListPage, form: ElementForm): ElementPage {
+  const out = createElements(form, objects.length);
   for (const object of objects) out.object(toBytes(object.key), object);
-  return out.page(prefixes, next);
+  return { parts: [out.part(prefixes)], ...goesOn(next, objects.at(-1)?.key) };
 }
+
+/** Objects and common prefixes of a page together. */
+export const countOf = ({ parts }: Pick<ElementPage, 'parts'>): number =>
+  parts.reduce((sum, part) => sum + part.count, 0);
+
+/** How a page says where the next one begins. @param last key of its last object */
+export const goesOn = (next: string | undefined, last: string | undefined): Pick<ElementPage, 'next' | 'nextIsKey'> =>
+  next === undefined ? { nextIsKey: false } : { next, nextIsKey: next === last };
 
 const [prefixOpen, prefixClose] = ['<CommonPrefixes><Prefix>', '</Prefix></CommonPrefixes>'].map((text) =>
   Buffer.from(text),
@@ -154,8 +153,8 @@ function createText(expected: number, into?: ArrayBuffer) {
   };
 }
 
-/** The objects of a page with their owners. @param element the element Owner of each of `owners` */
-export function withOwners({ objects, ownerPlaces }: ElementPage, element: readonly string[]): Uint8Array {
+/** Objects with their owners. @param element the element Owner of each of `owners` */
+export function withOwners({ objects, ownerPlaces }: ElementPart, element: readonly string[]): Uint8Array {
   if (ownerPlaces.length === 0) return objects;
   const texts = element.map((text) => Buffer.from(text, 'utf8'));
   let length = objects.length;

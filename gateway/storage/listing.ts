@@ -13,8 +13,10 @@ export interface KeyCursor<Entry> {
   seek(key: string, inclusive: boolean): void;
   /** The next key as a byte string; undefined at the end. */
   next(): string | undefined;
-  /** What the page shows of the key that `next` gave last; undefined when it has gone meanwhile. */
+  /** What the page shows of the key that `next` gave last; undefined when it is not there, or has gone meanwhile. */
   load(): Entry | undefined;
+  /** Whether that key is there at all, where it will not be shown itself: only its group, or that more follows. Default: yes. */
+  counts?(): boolean;
   /** Of the keys that the delimiter groups it gives one for each group, and then those behind the group. */
   readonly grouped?: boolean;
 }
@@ -43,11 +45,13 @@ export function listPage<Entry>(cursor: KeyCursor<Entry>, request: ListRequest):
   let last = '';
   let count = 0;
   for (let key = cursor.next(); key?.startsWith(prefix); key = cursor.next()) {
-    if (count === request.limit) {
+    const group = groupOf(key, prefix, delimiter);
+    const full = count === request.limit;
+    if ((full || group !== undefined) && cursor.counts?.() === false) continue;
+    if (full) {
       page.next = fromBytes(last);
       break;
     }
-    const group = groupOf(key, prefix, delimiter);
     if (group === undefined) {
       const entry = cursor.load();
       if (entry === undefined) continue;

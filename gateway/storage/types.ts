@@ -233,21 +233,27 @@ export interface ElementForm {
   owner: boolean;
 }
 
-/** A `ListPage` written down as XML elements, in UTF-8. */
+/** A `ListPage` written down as XML elements. */
 export interface ElementPage {
+  /** All objects of the parts in turn, then all their common prefixes. */
+  parts: readonly ElementPart[];
+  next?: string;
+  /** `next` is a key, not a common prefix. */
+  nextIsKey: boolean;
+  /** Called when the bytes are not needed any more: others may be written in their place. */
+  done?(): void;
+}
+
+/** Some of the elements of a page, in UTF-8. */
+export interface ElementPart {
   /** One for each object, without the element Owner: a store does not know the names of owners. */
   objects: Uint8Array;
   /** One element CommonPrefixes for each common prefix. */
   prefixes: Uint8Array;
   /** Objects and common prefixes together. */
   count: number;
-  next?: string;
-  /** `next` is a key, not a common prefix. */
-  nextIsKey: boolean;
   /** The owners that occur; undefined: none is stored. */
   owners: (string | undefined)[];
-  /** Called when the bytes are not needed any more: others may be written in their place. */
-  done?(): void;
   /** Of each object in turn: where in `objects` its element Owner belongs, and the index of the owner. */
   ownerPlaces: Uint32Array;
 }

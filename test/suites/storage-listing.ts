@@ -2,7 +2,7 @@
 import * as assert from 'uvu/assert';
 import { encodeKey, timestamp } from '../../gateway/reply-text.js';
 import { writeElement } from '../../gateway/s3/xml/write.js';
-import { withOwners } from '../../gateway/storage/elements.js';
+import { countOf, withOwners } from '../../gateway/storage/elements.js';
 import type { ListRequest, Place, Storage } from '../../gateway/storage/types.js';
 import { modelPage } from './listing-model.js';
 import type { Tests } from './storage.js';
@@ -135,15 +135,61 @@ export const listingTests: Tests = (test, bench) => {
             Owner: owner ? named(object.owner) : undefined,
             StorageClass: 'STANDARD',
           }));
-          const elements = page.owners.map((id) => writeElement('Owner', named(id)));
-          assert.is(Buffer.from(withOwners(page, elements)).toString(), writeElement('Contents', contents));
+          const written = page.parts.map((part) => {
+            const elements = part.owners.map((id) => writeElement('Owner', named(id)));
+            return Buffer.from(withOwners(part, elements)).toString();
+          });
+          assert.is(written.join(''), writeElement('Contents', contents));
           const below = prefixes.map((prefix) => ({ Prefix: encode(prefix) }));
-          assert.is(Buffer.from(page.prefixes).toString(), writeElement('CommonPrefixes', below));
-          assert.is(page.count, objects.length + prefixes.length);
+          const grouped = page.parts.map((part) => Buffer.from(part.prefixes).toString());
+          assert.is(grouped.join(''), writeElement('CommonPrefixes', below));
+          assert.is(countOf(page), objects.length + prefixes.length);
           assert.is(page.next, next);
           assert.is(page.nextIsKey, next !== undefined && objects.some(({ key }) => key === next));
           // The next page may be written in its place, and must be no worse for that.
           page.done?.();
+        }
+      }
+    }
+  });
+
+  test('a large page, however many threads look at it, is in order, whole, and ends where it should', async () => {
+    const at = await bench.place();
+    const numbers = Array.from({ length: 90 }, (_, i) => `${100 + i}`);
+    const all = [
+      ...numbers.flatMap((n) => [`d/${n}/a`, `d/${n}-file`, `d/${n}/b/c`]),
+      ...numbers.filter((_, i) => i % 9 === 0).flatMap((n) => [`d/${n}/`, `d/${n}/é/`]),
+      ...numbers.map((n) => `é-${n}`),
+    ];
+    for (let i = 0; i < all.length; i += 20) {
+      await Promise.all(all.slice(i, i + 20).map((key) => put(bench.storage, at, key, key.endsWith('/') ? '' : key)));
+    }
+    const form = { name: 'Contents', extra: '', encoded: true, owner: true };
+    for (const prefix of ['', 'd/', 'd/1', 'é']) {
+      for (const delimiter of ['', '/', '-', '5']) {
+        for (const limit of [1000, 200, 90, 33, 1]) {
+          for (const after of ['', 'd/142', 'd/142/', 'd/188/b/c', 'é-188']) {
+            const asked = request({ prefix, delimiter, after, limit });
+            const { next, ...shown } = modelPage(all, asked);
+            const page = await bench.storage.listElements(at, asked, form);
+            const text = (part: 'objects' | 'prefixes') =>
+              page.parts.map((each) => Buffer.from(each[part]).toString()).join('');
+            const found = (part: 'objects' | 'prefixes', element: string) =>
+              [...text(part).matchAll(new RegExp(`<${element}>([^<]*)</${element}>`, 'g'))].map(([, key]) =>
+                decodeURIComponent(key!),
+              );
+            assert.equal(
+              { objects: found('objects', 'Key'), prefixes: found('prefixes', 'Prefix'), next: page.next },
+              { ...shown, next },
+              JSON.stringify(asked),
+            );
+            assert.is(page.nextIsKey, next !== undefined && shown.objects.includes(next));
+            assert.is(
+              page.parts.reduce((sum, part) => sum + part.ownerPlaces.length / 2, 0),
+              shown.objects.length,
+            );
+            page.done?.();
+          }
         }
       }
     }

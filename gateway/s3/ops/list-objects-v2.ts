@@ -1,3 +1,4 @@
+import { countOf } from '../../storage/elements.js';
 import { decodeToken, encodeToken, listingParameters, pageReply, readPage } from '../listing-reply.js';
 import type { Context, Reply } from '../types.js';
 
@@ -20,7 +21,7 @@ export async function listObjectsV2(context: Context): Promise<Reply> {
       MaxKeys: maxKeys,
       Delimiter: delimiter === '' ? undefined : encode(delimiter),
       EncodingType: encodingType,
-      KeyCount: page.count,
+      KeyCount: countOf(page),
       IsTruncated: page.next !== undefined,
       ContinuationToken: token,
       NextContinuationToken: page.next === undefined ? undefined : encodeToken(page.next),

@@ -69,6 +69,9 @@ const numberOf = (key: string): number => {
 /** As whom this thread works at the moment, in short: the same for the same actor. */
 export const actingNumber = (): number => number;
 
+/** The same in full, for other threads too. */
+export const actingAs = (): string => current ?? '';
+
 /** As whom this thread works at the moment; undefined is the gateway itself. */
 export const acting = (): Actor | undefined => worn;
 

@@ -1,5 +1,4 @@
 /** The store over a directory tree: `Storage` assembled from worker operations. */
-import { createHash } from 'node:crypto';
 import { mkdir, realpath } from 'node:fs/promises';
 import { S3Error } from '../../errors.js';
 import { createDigests, loadDigests } from '../digest.js';
@@ -16,6 +15,7 @@ import { createDocuments } from './documents.js';
 import { createFilesystems } from './filesystems.js';
 import { createMounts } from './mounts.js';
 import type { Opened } from './objects.js';
+import { createPages } from './pages.js';
 import type { Durability } from './paths.js';
 import { startReaper } from './reaper.js';
 import { receiveBody } from './receive.js';
@@ -53,9 +53,6 @@ export interface PosixOptions {
 const SMALL_BYTES = 128 * 1024;
 /** Milliseconds in which a small body comes from a sender that does not take its time. */
 const PROMPT_MS = 20;
-/** Memory that is kept for pages of listings. */
-const SPARE = 4;
-const SPARE_BYTES = 1 << 20;
 
 /** Starts the store; rejects when a worker cannot start or the root cannot be used. */
 export const createPosixStorage = async (options: PosixOptions): Promise<Storage> => {
@@ -86,9 +83,6 @@ export const createPosixStorage = async (options: PosixOptions): Promise<Storage
   const buckets = createBuckets({ root, poolOf, documents, groundOf, directoryMode });
   const reaper =
     options.reaps === false ? undefined : startReaper(context, filesystems.root, root, buckets.listBuckets, options);
-
-  /** What pages were written into. Left to the collector, which looks seldom, it would be much. */
-  const spare: ArrayBuffer[] = [];
 
   const told = async ({ info, settled }: Published): Promise<ObjectInfo> => {
     await untilSettled(settled);
@@ -247,25 +241,7 @@ export const createPosixStorage = async (options: PosixOptions): Promise<Storage
         ),
       );
     },
-    list: (at, request) =>
-      inBucket(at, (ground, pool) =>
-        pool.run('listObjects', [ground, request], { actor: at.actor, context: 'read', prefer: laneOf(at.bucket) }),
-      ),
-    listElements: (at, request, form) =>
-      inBucket(at, async (ground, pool) => {
-        const into = spare.pop();
-        const page = await pool.run('listElements', [ground, request, form, into], {
-          actor: at.actor,
-          context: 'read',
-          prefer: laneOf(at.bucket),
-          transfer: into ? [into] : [],
-        });
-        const memory = page.objects.buffer as ArrayBuffer;
-        const done = () => {
-          if (spare.length < SPARE && memory.byteLength <= SPARE_BYTES && !spare.includes(memory)) spare.push(memory);
-        };
-        return { ...page, done };
-      }),
+    ...createPages(context),
     ...createUploads(context),
     close: async () => {
       await Promise.all([reaper?.stop(), filesystems.close()]);
@@ -273,9 +249,6 @@ export const createPosixStorage = async (options: PosixOptions): Promise<Storage
     },
   };
 };
-
-/** The pages of one listing go to one worker, which has the sorted names of large directories (`names.ts`). */
-const laneOf = ({ path }: Bucket): number => createHash('md5').update(path).digest().readUInt32BE();
 
 /** Whether it settles within a moment. */
 const isPrompt = async (work: Promise<unknown>): Promise<boolean> => {

@@ -4,7 +4,7 @@
  * directory, its owner or its permissions all set the ctime.
  */
 import { settledAfter } from './clock.js';
-import { actingNumber } from './identity.js';
+import { actingAs, actingNumber } from './identity.js';
 import { AT_STATX_FORCE_SYNC, S_IFMT, S_IFREG } from './linux.js';
 import { isOfLocal } from './mounts.js';
 import { foundPlain, type Times, timesFound } from './plain.js';
@@ -81,7 +81,7 @@ export const createKnown = <T>(): Known<T> => {
   const search = (): void => {
     found = find();
     const isFile = (seenWords[WORD.mode]! & S_IFMT) === S_IFREG;
-    plain = found < 0 && isFile ? timesFound(seenWords, words, actingNumber()) : 0;
+    plain = found < 0 && isFile ? timesFound(seenWords, words, actingAs()) : 0;
   };
 
   const remember = (seen: Sight, value: T): void => {

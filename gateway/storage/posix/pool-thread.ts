@@ -2,7 +2,9 @@
 import { setFlagsFromString } from 'node:v8';
 import { Worker } from 'node:worker_threads';
 import { leaveIf, stay } from './leave.js';
-import type { Slot } from './pool-choice.js';
+import { plainTable } from './plain.js';
+import type { PoolOptions } from './pool.js';
+import type { Pending, Slot } from './pool-choice.js';
 import type { Replies, WorkerStart } from './worker-loop.js';
 
 export interface ThreadHears {
@@ -27,7 +29,7 @@ export const startThread = (url: URL, slot: Slot, behind: boolean, hears: Thread
   setFlagsFromString(`--max-semi-space-size=${YOUNG_MIB}`);
   // koffi opens descriptors that Node does not know of: tracking them leaks memory for each and warns.
   const worker = new Worker(url, {
-    workerData: { running, held: slot.held, behind } satisfies WorkerStart,
+    workerData: { running, held: slot.held, plain: plainTable(), behind } satisfies WorkerStart,
     trackUnmanagedFds: false,
   });
   slot.worker = worker;
@@ -75,4 +77,21 @@ export const look = (slot: Slot, now: number): Sight => {
   if (id !== seen.id || calls !== seen.calls) seen.changed = now;
   [seen.id, seen.calls] = [id, calls];
   return seen;
+};
+
+/** What the slowest disks write, bytes per millisecond. */
+const SLOWEST = (16 << 20) / 1000;
+/** A call that waited long is given so much of its time nevertheless. */
+const SHORTEST_MS = 1_000;
+
+/** Whether a call has had its time. @param sight of its worker @param times of `PoolOptions` */
+export const isLate = (
+  { call, since, options: { bytes = 0 } }: Pending,
+  { id, begun, changed }: Sight,
+  now: number,
+  { waitMs, stillMs, runMs }: Required<Pick<PoolOptions, 'waitMs' | 'stillMs' | 'runMs'>>,
+): boolean => {
+  if (call.id !== id) return now - since > waitMs;
+  const time = Math.max(stillMs - (begun - since), Math.min(stillMs, SHORTEST_MS)) + bytes / SLOWEST;
+  return now - changed > time || now - since > Math.max(runMs, time);
 };

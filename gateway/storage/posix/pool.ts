@@ -10,7 +10,7 @@ import { revive } from './failures.js';
 import { actorKey } from './identity.js';
 import { endThreads } from './leave.js';
 import { createChoice, newSlot, type Pending, type Slot } from './pool-choice.js';
-import { look, type Sight, startThread } from './pool-thread.js';
+import { isLate, look, startThread } from './pool-thread.js';
 import type { Ops } from './worker.js';
 import type { OpTable, Replies } from './worker-loop.js';
 
@@ -49,6 +49,8 @@ export interface Pool<O extends OpTable = Ops> {
   lane(): number;
   /** Numbers of lanes go up to it. */
   readonly size: number;
+  /** So many workers have nothing to do, or could be started. */
+  readonly free: number;
   /** Nobody waits for an answer, and no worker is at anything. */
   readonly idle: boolean;
   /** Resolves when a worker has started, and calls are worked on; rejects when it cannot. */
@@ -96,10 +98,6 @@ const STARTING = 2;
  */
 const SUSPECT_MS = 5_000;
 const FEW = 64;
-/** What the slowest disks write, bytes per millisecond. */
-const SLOWEST = (16 << 20) / 1000;
-/** A call that waited long is given so much of its time nevertheless. */
-const SHORTEST_MS = 1_000;
 /** So long, at most, a thread takes to start. */
 const START_MS = 20_000;
 
@@ -296,13 +294,6 @@ export const createPool = <O extends OpTable = Ops>(options: PoolOptions): Pool<
 
   const silent = () => new S3Error('SlowDown', { message: 'The filesystem does not answer. Please try again.' });
 
-  /** Whether it has had its time. @param sight of its worker */
-  const isLate = ({ call, since, options: { bytes = 0 } }: Pending, { id, begun, changed }: Sight, now: number) => {
-    if (call.id !== id) return now - since > waitMs;
-    const time = Math.max(stillMs - (begun - since), Math.min(stillMs, SHORTEST_MS)) + bytes / SLOWEST;
-    return now - changed > time || now - since > Math.max(runMs, time);
-  };
-
   const sweep = (): void => {
     const now = Date.now();
     while (queue.length > 0 && now - queue[0]!.since > waitMs) drop(queue.shift()!, new S3Error('SlowDown'));
@@ -314,7 +305,7 @@ export const createPool = <O extends OpTable = Ops>(options: PoolOptions): Pool<
       const seen = look(slot, now);
       if (slot.started && (seen.id === 0 || now - seen.changed < Math.min(SUSPECT_MS, stillMs / 2))) still = false;
       for (const pending of slot.pending.values()) {
-        if (pending.refused || !isLate(pending, seen, now)) continue;
+        if (pending.refused || !isLate(pending, seen, now, { waitMs, stillMs, runMs })) continue;
         pending.refused = true;
         refuse(pending, silent());
       }
@@ -361,6 +352,9 @@ export const createPool = <O extends OpTable = Ops>(options: PoolOptions): Pool<
     run,
     everywhere: (op, args) =>
       Promise.all(slots.flatMap(({ started: up }, lane) => (up ? [run(op, args, { lane })] : []))),
+    get free() {
+      return slots.filter(({ load }) => load === 0).length;
+    },
     get idle() {
       return open === 0 && slots.every(({ load }) => load === 0);
     },

@@ -6,38 +6,13 @@
  * names are read (or found sorted already, `names.ts`) only where the page runs through.
  */
 
-import type { ElementWriter } from '../elements.js';
-import { maxKeyBytes, toBytes } from '../keys.js';
+import { maxKeyBytes } from '../keys.js';
 import type { KeyCursor } from '../listing.js';
-import type { ListedObject } from '../types.js';
-import {
-  isShown,
-  keepDirectory,
-  listedFile,
-  listedMarker,
-  lookForDirectory,
-  lookForListed,
-  recallDirectory,
-  writeFile,
-} from './listed.js';
-import { isSegment, itemOf, type Names, namesFrom, stretchBytes } from './names.js';
+import { type Entry, openDirectory, searched, tolerant } from './entries.js';
+import { listedMarker, lookForDirectory } from './listed.js';
+import { isSegment, type Names, namesFrom, stretchBytes } from './names.js';
 import type { BucketDir } from './paths.js';
-import {
-  close,
-  E,
-  errnoError,
-  getdents64,
-  isErrno,
-  O_DIRECTORY,
-  O_NOFOLLOW,
-  O_NONBLOCK,
-  O_RDONLY,
-  parseEntries,
-  RESOLVE_INSIDE,
-  rawPath,
-  type Stat,
-  tryOpenat2,
-} from './syscalls.js';
+import { close, E, errnoError, type Stat } from './syscalls.js';
 
 /** One directory on the way from where the walk began down to where it is. */
 interface Level {
@@ -64,52 +39,22 @@ const maxOpen = 24;
 /** Names held by all levels together, in bytes: what is more is read again when the walk comes back to it. */
 const maxHeld = 96 << 20;
 
-/**
- * What a directory that cannot be listed may answer: it vanished, it is none, or it is not for this user. Anything else
- * (EIO, EMFILE …) fails the page: keys left out silently would look deleted to whoever synchronises.
- */
-const skippable = new Set([
-  ...[E.ENOENT, E.ENOTDIR, E.ELOOP, E.EACCES, E.EPERM, E.ENAMETOOLONG, E.EXDEV],
-  116, // ESTALE
-]);
-
-const openDirectory = (at: number, path: string): number => {
-  const flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK;
-  const fd = tryOpenat2(at, rawPath(path === '' ? '.' : path), flags, 0, RESOLVE_INSIDE);
-  if (fd < 0 && !skippable.has(-fd)) throw errnoError(-fd, 'openat2');
-  return fd;
-};
-
-/** Opens a directory only for whoever may search it: what is in it could not be looked at. @param path ends in `/` */
-const searched = (path: string): string => `${path}.`;
-
-/** One bad entry never breaks a listing: it is left out. */
-const tolerant = <T>(look: () => T): T | undefined => {
-  try {
-    return look();
-  } catch (error) {
-    if (isErrno(error) && skippable.has(error.errno)) return undefined;
-    throw error;
-  }
-};
-
-export interface Walk extends KeyCursor<ListedObject> {
-  /** As `load`, and writes it down. */
-  write(out: ElementWriter): true | undefined;
+/** A cursor that only names: whether a file is (still) an object, or a directory holds one, is another's to look at. */
+export interface Walk extends Omit<KeyCursor<unknown>, 'load' | 'counts'> {
+  /** What `next` came to last. */
+  readonly here: Entry;
   close(): void;
 }
 
 /**
  * A cursor over the keys below `base`, a directory (`''` or `a/b/`, bytes).
- * @param shallow for the delimiter `/`: a directory in `base` gives one key, its own name with `/`, if any key is in it;
- *   it is not sorted for that, nor read to its end
+ * @param shallow for the delimiter `/`: a directory in `base` gives one key, its own name with `/`, whatever is in it
  */
 export function walk(bucket: BucketDir, base: string, shallow: boolean, stretch = stretchBytes): Walk {
   const levels: Level[] = [];
   /** Where the walk was told to go: directories entered on the way begin there. */
   let target = { key: '', inclusive: true };
-  /** The key that `next` gave last: what is there, or where to look. */
-  let current: ListedObject | { at: number; item: string; key: string } | undefined;
+  let here: Entry | undefined;
 
   const enter = (dir: string, fd: number): void => {
     const level: Level = { dir, fd, read: false, from: '', exclusive: false, names: undefined, index: 0, more: false };
@@ -195,11 +140,12 @@ export function walk(bucket: BucketDir, base: string, shallow: boolean, stretch 
     return level.fd;
   };
 
-  const markerAt = (level: Level, key: string): ListedObject | undefined => {
+  const markerAt = (level: Level): Entry | undefined => {
     if (level.fd < 0) return undefined;
     const look = lookForDirectory(level.fd);
     if (!level.read) level.stat = look.stat;
-    return listedMarker(bucket, level.fd, look, key);
+    const marker = listedMarker(bucket, level.fd, look, level.dir);
+    return marker && { at: level.fd, dir: level.dir, item: '', marker };
   };
 
   /** Whether the marker of a directory is not behind the target. */
@@ -238,7 +184,7 @@ export function walk(bucket: BucketDir, base: string, shallow: boolean, stretch 
   return {
     seek(key, inclusive) {
       target = { key, inclusive };
-      current = undefined;
+      here = undefined;
       pendingMarker = undefined;
       if (!begun) {
         begun = true;
@@ -259,11 +205,8 @@ export function walk(bucket: BucketDir, base: string, shallow: boolean, stretch 
         if (pendingMarker !== undefined) {
           const key = pendingMarker;
           pendingMarker = undefined;
-          const marker = wanted(key) ? tolerant(() => markerAt(level, key)) : undefined;
-          if (marker) {
-            current = marker;
-            return key;
-          }
+          here = wanted(key) ? tolerant(() => markerAt(level)) : undefined;
+          if (here) return key;
         }
         const item = advance(level);
         if (item === undefined) {
@@ -278,17 +221,9 @@ export function walk(bucket: BucketDir, base: string, shallow: boolean, stretch 
           leave();
           continue;
         }
-        if (!item.endsWith('/')) {
-          if (bucket.ground.synced && !tolerant(() => isShown(bucket, at, item))) continue;
-          current = { at, item, key };
+        if (shallow || !item.endsWith('/')) {
+          here = { at, dir: level.dir, item };
           return key;
-        }
-        if (shallow) {
-          if (holdsKey(bucket, at, item, key)) {
-            current = undefined;
-            return key;
-          }
-          continue;
         }
         const fd = openDirectory(at, searched(item));
         if (fd < 0) continue;
@@ -298,20 +233,8 @@ export function walk(bucket: BucketDir, base: string, shallow: boolean, stretch 
       return undefined;
     },
 
-    load() {
-      if (!current || !('item' in current)) return current;
-      const { at, item, key } = current;
-      return tolerant(() => listedFile(bucket, at, item, key));
-    },
-
-    write(out) {
-      if (!current) return undefined;
-      if ('item' in current) {
-        const { at, item, key } = current;
-        return tolerant(() => writeFile(bucket, at, item, key, out));
-      }
-      out.object(toBytes(current.key), current);
-      return true;
+    get here() {
+      return here!;
     },
 
     grouped: shallow,
@@ -320,52 +243,4 @@ export function walk(bucket: BucketDir, base: string, shallow: boolean, stretch 
       while (levels.length > 0) leave();
     },
   };
-}
-
-const probeBuffer = Buffer.allocUnsafeSlow(8 << 10);
-
-/**
- * Whether any key lies at or below a directory: looks no further than the first one that comes.
- * @param at the directory that it is in @param item its name with `/` @param directory its whole key, `a/b/`
- */
-function holdsKey(bucket: BucketDir, at: number, item: string, directory: string): boolean {
-  // Of a file that is shown only when it is published, its directory does not tell.
-  const { synced } = bucket.ground;
-  if (!synced && tolerant(() => lookForListed(at, item.slice(0, -1)))) {
-    const { file } = recallDirectory() ?? {};
-    if (file !== undefined && directory.length + file <= maxKeyBytes) return true;
-  }
-  const waiting = [directory];
-  for (let dir = waiting.pop(); dir !== undefined; dir = waiting.pop()) {
-    const fd = openDirectory(bucket.fd, searched(dir));
-    if (fd < 0) continue;
-    try {
-      const look = lookForDirectory(fd);
-      let file: string | undefined;
-      let looked = false;
-      for (let used: number; file === undefined && (used = getdents64(fd, probeBuffer)) > 0; ) {
-        const each = (name: string, type: number) => {
-          const item = itemOf(fd, name, type);
-          if (item === undefined || dir.length + item.length > maxKeyBytes) return;
-          if (item.endsWith('/')) waiting.push(dir + item);
-          else if (!synced || tolerant(() => isShown(bucket, fd, item))) file = item;
-        };
-        parseEntries(probeBuffer, used, each, () => file !== undefined);
-        if (file !== undefined || looked) continue;
-        // Mostly there is a file, and no need to read the record.
-        if (listedMarker(bucket, fd, look, dir)) return true;
-        looked = true;
-      }
-      if (file !== undefined) {
-        if (!synced) keepDirectory(look, { file: file.length });
-        return true;
-      }
-      if (!looked && listedMarker(bucket, fd, look, dir)) return true;
-    } catch (error) {
-      if (!isErrno(error) || !skippable.has(error.errno)) throw error;
-    } finally {
-      close(fd);
-    }
-  }
-  return false;
 }

@@ -6,6 +6,7 @@ import { type Failed, failed } from './failures.js';
 import { heldIn, holdIn } from './held.js';
 import { become } from './identity.js';
 import { countCalls } from './libc.js';
+import { usePlainTable } from './plain.js';
 import { dropPrivileges } from './privileges.js';
 import { close } from './syscalls.js';
 import { ownWorkingDirectory } from './working-directory.js';
@@ -37,6 +38,8 @@ export interface WorkerStart {
   running: SharedArrayBuffer;
   /** Of `held.ts`: descriptors that the thread had open whose place this one takes. */
   held: SharedArrayBuffer;
+  /** Of `plain.ts`. */
+  plain: SharedArrayBuffer;
   /** The thread stands behind the main one (`priority.ts`). */
   behind: boolean;
 }
@@ -77,6 +80,7 @@ export const serve = (ops: OpTable): void => {
   const running = new Int32Array(start.running);
   countCalls(running);
   holdIn(start.held);
+  usePlainTable(start.plain);
   dropPrivileges();
   if (start.behind) standBehind();
   ownWorkingDirectory();

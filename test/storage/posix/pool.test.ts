@@ -238,6 +238,11 @@ test('a pool is ready with its first thread; the others follow by themselves', a
     assert.is((await pool.everywhere('thread', [])).length, 1);
     assert.is(await pool.run('echo', ['at once']), 'at once');
     await whole(pool, 3);
+    assert.is(pool.free, 3);
+    const busy = [pool.run('sleep', [100]), pool.run('sleep', [100])];
+    assert.is(pool.free, 1);
+    await Promise.all(busy);
+    assert.is(pool.free, 3);
   } finally {
     await pool.close();
   }

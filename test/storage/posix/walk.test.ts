@@ -21,7 +21,7 @@ import { directoryStamp } from '../../../acl/metadata/stamp.js';
 import { saveRecord } from '../../../acl/metadata/store.js';
 import { isStorableKey } from '../../../gateway/storage/keys.js';
 import { listPage, type Page } from '../../../gateway/storage/listing.js';
-import { listObjects } from '../../../gateway/storage/posix/list-ops.js';
+import { listObjects, objectsOf } from '../../../gateway/storage/posix/list-ops.js';
 import { type Names, namesFrom } from '../../../gateway/storage/posix/names.js';
 import { type BucketDir, type Ground, prepareBucket, withBucket } from '../../../gateway/storage/posix/paths.js';
 import { fstat } from '../../../gateway/storage/posix/syscalls.js';
@@ -160,7 +160,7 @@ test('names in stretches: a full walk with the smallest memory', async () => {
     const found: string[] = [];
     for (let after: string | undefined = ''; after !== undefined; ) {
       const cursor = walk(bucket, '', false, stretch);
-      const page: Page<ListedObject> = listPage(cursor, request({ after, limit }));
+      const page: Page<ListedObject> = listPage(objectsOf(bucket, cursor), request({ after, limit }));
       found.push(...page.objects.map((object) => object.key));
       cursor.close();
       assert.ok(found.length <= expected.length);
