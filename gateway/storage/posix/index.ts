@@ -241,7 +241,7 @@ export const createPosixStorage = async (options: PosixOptions): Promise<Storage
         ),
       );
     },
-    ...createPages(context),
+    ...createPages(context, filesystems.isLocal),
     ...createUploads(context),
     close: async () => {
       await Promise.all([reaper?.stop(), filesystems.close()]);

@@ -1,5 +1,6 @@
 /** Pages of listings, as the main thread has them made by workers (`list-ops.ts`). */
 import { createHash } from 'node:crypto';
+import { availableParallelism } from 'node:os';
 import { countOf } from '../elements.js';
 import type { Bucket, ElementPart, Storage } from '../types.js';
 import type { StoreContext } from './context.js';
@@ -9,12 +10,17 @@ const SPARE = 16;
 const SPARE_BYTES = 1 << 20;
 
 /**
- * A page is made by as many of the workers that have nothing to do, but for one that is left to others. By several it comes
- * sooner, but takes more of the cores in all: not when others want them.
+ * A page is made by several workers that have nothing to do. It comes sooner, but takes more of the cores in all: not when others
+ * want them, and where nobody waits for another machine by no more than there are cores.
  */
-const shareOf = (free: number): number => Math.max(Math.min(free, 2), free - 1, 1);
+const shareOf = (free: number, local: boolean): number =>
+  Math.max(1, local ? Math.min(free, availableParallelism()) : Math.max(Math.min(free, 2), free - 1));
 
-export const createPages = ({ inBucket }: Pick<StoreContext, 'inBucket'>): Pick<Storage, 'list' | 'listElements'> => {
+/** @param isLocal see `Filesystems` */
+export const createPages = (
+  { inBucket }: Pick<StoreContext, 'inBucket'>,
+  isLocal: (path: string) => boolean,
+): Pick<Storage, 'list' | 'listElements'> => {
   const spare: ArrayBuffer[] = [];
   const take = () => {
     const into = spare.pop();
@@ -37,7 +43,7 @@ export const createPages = ({ inBucket }: Pick<StoreContext, 'inBucket'>): Pick<
         const lane = laneOf(at.bucket);
         const options = { actor: at.actor, context: 'read', prefer: lane } as const;
         const { into, transfer } = take();
-        const most = shareOf(pool.free);
+        const most = shareOf(pool.free, isLocal(ground.path));
         const plan = await pool.run('planElements', [ground, request, form, most, into], { ...options, transfer });
         const looked = await Promise.all(
           plan.pieces.map((piece, i) => {

@@ -1,5 +1,6 @@
 /** Pages that several threads make: what happens between their steps, and to whom they leave a worker. */
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -19,6 +20,8 @@ const asked = (change: Partial<ListRequest>): ListRequest => ({
   ...{ prefix: '', delimiter: '', after: '', limit: 1000 },
   ...change,
 });
+/** Whether the filesystem is a disk of this machine. */
+let local = false;
 const named = (i: number): string => `f-${1000 + i}`;
 
 /** A bucket, and its pages by the real operations in this very thread, with something done before each. */
@@ -33,7 +36,7 @@ function bench(free: number, before: (op: string, calls: number) => void = () =>
     return (listOps[op] as (...args: unknown[]) => unknown)(...(args as unknown[]));
   };
   const inBucket = ((_at, work) => work(ground, { free, run } as never)) as StoreContext['inBucket'];
-  const { listElements } = createPages({ inBucket });
+  const { listElements } = createPages({ inBucket }, () => local);
   const at = { bucket: { path } as Bucket, actor: me };
   return { path, calls, page: (request: Partial<ListRequest>) => listElements(at, asked(request), form) };
 }
@@ -113,21 +116,30 @@ test('a directory that becomes a file, a file that becomes a directory', async (
 });
 
 test('nobody else free, or little to look at: one thread does it all', async () => {
-  const crowded = bench(1);
-  for (let i = 0; i < 200; i++) writeFileSync(join(crowded.path, named(i)), '');
-  assert.is(countOf(await crowded.page({})), 200);
-  assert.equal(crowded.calls, ['planElements']);
+  for (local of [true, false]) {
+    for (const free of [0, 1]) {
+      const crowded = bench(free);
+      for (let i = 0; i < 200; i++) writeFileSync(join(crowded.path, named(i)), '');
+      assert.is(countOf(await crowded.page({})), 200);
+      assert.equal(crowded.calls, ['planElements']);
+    }
+  }
   const small = bench(8);
   for (let i = 0; i < 32; i++) writeFileSync(join(small.path, named(i)), '');
   assert.is(countOf(await small.page({})), 32);
   assert.equal(small.calls, ['planElements']);
 });
 
-test('a worker is left to others', async () => {
-  const { path, page, calls } = bench(4);
+test('a worker is left to others; on local disks there are no more at it than cores', async () => {
+  const { path, page, calls } = bench(7);
   for (let i = 0; i < 500; i++) writeFileSync(join(path, named(i)), '');
   assert.is(countOf(await page({})), 500);
-  assert.equal(calls, ['planElements', 'lookElements', 'lookElements', 'lookElements']);
+  assert.equal(calls.splice(0), ['planElements', ...Array(6).fill('lookElements')]);
+  local = true;
+  assert.is(countOf(await page({})), 500);
+  local = false;
+  const cores = Math.min(7, availableParallelism());
+  assert.equal(calls, ['planElements', ...(cores > 1 ? Array(cores).fill('lookElements') : [])]);
 });
 
 test.run();
