@@ -16,18 +16,30 @@ import { signedCall } from '../signed.js';
 import { drive } from '../wire.js';
 
 const HEADS = 64;
-/** Of a directory, all in one page. */
+/** Of a directory, all in one page: by as many clients as there are threads, and by one whose page all of them look at. */
 const PAGE = 50;
+const LARGE = 500;
 const name = 'bench-slow';
 
+interface Row {
+  load: string;
+  workers: number;
+  clients: number;
+  floor: number | null;
+  /** Of a page; undefined: HEAD. */
+  keys: number | undefined;
+}
+
 export async function slow(bench: Bench): Promise<void> {
-  const rows = [1, 4, 16, 32].flatMap((workers) =>
-    (['HEAD', `LIST page of ${PAGE}`] as const).map((what) => ({
-      workers,
-      what,
-      load: `${what}, 1 ms a call, ${workers} worker${workers > 1 ? 's' : ''}`,
-    })),
-  );
+  const rows: Row[] = [1, 4, 16, 32].flatMap((workers) => {
+    const named = (what: string) => `${what}, 1 ms a call, ${workers} worker${workers > 1 ? 's' : ''}`;
+    const [clients, floor] = [2 * workers, limits.slow.floor];
+    return [
+      { workers, clients, floor, keys: undefined, load: named('HEAD') },
+      { workers, clients, floor, keys: PAGE, load: named(`LIST page of ${PAGE}`) },
+      { workers, clients: 1, floor: null, keys: LARGE, load: named(`LIST page of ${LARGE}, one client`) },
+    ];
+  });
   const wanted = rows.filter(({ load }) => bench.wanted(load));
   if (wanted.length === 0) return;
   if (!haveGluster()) {
@@ -70,7 +82,7 @@ export async function slow(bench: Bench): Promise<void> {
 /** The bucket, and objects with metadata in it. */
 async function fill(subject: Required<Subject>, directory: string): Promise<void> {
   await ask(subject, 'PUT', `/${name}`, '', '', { 'x-ddn-specified-directory': directory });
-  const keys = [...numbered('k', HEADS), ...numbered('page/f', PAGE)];
+  const keys = [...numbered('k', HEADS), ...[PAGE, LARGE].flatMap((count) => numbered(`${count}/f`, count))];
   const put = (key: string) =>
     signedCall(subject, { method: 'PUT', path: `/${name}/${key}`, headers: metadata }, Buffer.alloc(100));
   await drive(subject, keys.map(put), { connections: 8 });
@@ -80,18 +92,18 @@ async function one(
   bench: Bench,
   subject: Required<Subject>,
   directory: string,
-  { what, load, workers }: { what: string; load: string; workers: number },
+  { load, workers, clients, floor, keys }: Row,
 ): Promise<void> {
   const seconds = Math.max(2, bench.scale.seconds);
   const calls =
-    what === 'HEAD'
+    keys === undefined
       ? numbered('k', HEADS).map((key) => signedCall(subject, { method: 'HEAD', path: `/${name}/${key}` }))
-      : [signedCall(subject, { method: 'GET', path: `/${name}`, query: 'list-type=2&prefix=page%2F' })];
-  const run = () => drive(subject, calls, { connections: 2 * workers, seconds });
+      : [signedCall(subject, { method: 'GET', path: `/${name}`, query: `list-type=2&prefix=${keys}%2F` })];
+  const run = () => drive(subject, calls, { connections: clients, seconds });
   const to: Reference =
-    what === 'HEAD'
+    keys === undefined
       ? await bareThreads(bench.scratch, workers, ['heads', directory, seconds], HEADS)
-      : await bareThreads(bench.scratch, workers, ['pages', join(directory, 'page'), seconds]);
+      : await bareThreads(bench.scratch, workers, ['pages', join(directory, `${keys}`), seconds]);
   const rate = (work: Work) => figure(work, 'op/s');
   const { pid } = subject.process;
   await run();
@@ -112,7 +124,7 @@ async function one(
     reference: compared ? median(bares!) : null,
     referenceName: to.name,
     ratio: compared ? median(ours!.map((value, i) => value / bares![i]!)) : null,
-    floor: compared ? limits.slow.floor : null,
+    floor: compared ? floor : null,
     aim: null,
     better: 'higher',
     cpu: median(cpus!),
