@@ -4,6 +4,7 @@ import { encodeKey, timestamp } from '../../gateway/reply-text.js';
 import { writeElement } from '../../gateway/s3/xml/write.js';
 import { countOf, withOwners } from '../../gateway/storage/elements.js';
 import type { ListRequest, Place, Storage } from '../../gateway/storage/types.js';
+import { form, keysIn, prefixesIn } from './element-page.js';
 import { modelPage } from './listing-model.js';
 import type { Tests } from './storage.js';
 import { md5, put } from './storage-tools.js';
@@ -153,7 +154,7 @@ export const listingTests: Tests = (test, bench) => {
     }
   });
 
-  test('a large page, however many threads look at it, is in order, whole, and ends where it should', async () => {
+  test('a large page in XML is in order, whole, and ends where it should', async () => {
     const at = await bench.place();
     const numbers = Array.from({ length: 90 }, (_, i) => `${100 + i}`);
     const all = [
@@ -164,7 +165,6 @@ export const listingTests: Tests = (test, bench) => {
     for (let i = 0; i < all.length; i += 20) {
       await Promise.all(all.slice(i, i + 20).map((key) => put(bench.storage, at, key, key.endsWith('/') ? '' : key)));
     }
-    const form = { name: 'Contents', extra: '', encoded: true, owner: true };
     for (const prefix of ['', 'd/', 'd/1', 'é']) {
       for (const delimiter of ['', '/', '-', '5']) {
         for (const limit of [1000, 200, 90, 33, 1]) {
@@ -172,14 +172,8 @@ export const listingTests: Tests = (test, bench) => {
             const asked = request({ prefix, delimiter, after, limit });
             const { next, ...shown } = modelPage(all, asked);
             const page = await bench.storage.listElements(at, asked, form);
-            const text = (part: 'objects' | 'prefixes') =>
-              page.parts.map((each) => Buffer.from(each[part]).toString()).join('');
-            const found = (part: 'objects' | 'prefixes', element: string) =>
-              [...text(part).matchAll(new RegExp(`<${element}>([^<]*)</${element}>`, 'g'))].map(([, key]) =>
-                decodeURIComponent(key!),
-              );
             assert.equal(
-              { objects: found('objects', 'Key'), prefixes: found('prefixes', 'Prefix'), next: page.next },
+              { objects: keysIn(page), prefixes: prefixesIn(page), next: page.next },
               { ...shown, next },
               JSON.stringify(asked),
             );

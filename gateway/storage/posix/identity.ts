@@ -69,8 +69,8 @@ const numberOf = (key: string): number => {
 /** As whom this thread works at the moment, in short: the same for the same actor. */
 export const actingNumber = (): number => number;
 
-/** The same in full, for other threads too. */
-export const actingAs = (): string => current ?? '';
+/** The same in full, for other threads too. Of a mixture: what nobody is. */
+export const actingAs = (): string => current ?? '-';
 
 /** As whom this thread works at the moment; undefined is the gateway itself. */
 export const acting = (): Actor | undefined => worn;

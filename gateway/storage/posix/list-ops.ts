@@ -36,13 +36,21 @@ const pageOf = <Shown>(
 /** Looks at what a walk comes to. */
 export const objectsOf = (bucket: BucketDir, cursor: Walk): KeyCursor<ListedObject> => ({
   ...cursor,
-  load: () => load(bucket, cursor.here),
-  counts: () => counts(bucket, cursor.here),
+  load: () => load(bucket, cursor.here()),
+  counts: () => counts(bucket, cursor.here()),
 });
 
 export const listObjects = (ground: Ground, request: ListRequest): ListPage => pageOf(ground, request, objectsOf);
 
 // ---- in XML ------------------------------------------------------------------------------------------------------
+
+const keyOf = ({ dir, item }: Named): string => dir + item;
+
+/** What a page of keys (bytes) says of the next one. */
+const endOf = ({ objects, next }: Page<string>): Pick<ElementPage, 'next' | 'nextIsKey'> => {
+  const last = objects.at(-1);
+  return goesOn(next, last === undefined ? undefined : fromBytes(last));
+};
 
 const handedOver = (part: ElementPart): ElementPart => {
   for (const bytes of [part.objects, part.prefixes, part.ownerPlaces]) handOver(bytes.buffer as ArrayBuffer);
@@ -55,20 +63,17 @@ const atFirst = 64;
 /** As `listObjects`, for a reply in XML. @param into see `createElements` */
 export function listElements(ground: Ground, request: ListRequest, form: ElementForm, into?: ArrayBuffer): ElementPage {
   const out = createElements(form, Math.min(request.limit, atFirst), into);
-  const { objects, prefixes, next } = pageOf<string>(ground, request, (bucket, cursor) => ({
+  const page = pageOf<string>(ground, request, (bucket, cursor) => ({
     ...cursor,
-    load: () => write(bucket, cursor.here, out) && cursor.here.dir + cursor.here.item,
-    counts: () => counts(bucket, cursor.here),
+    load: () => write(bucket, cursor.here(), out) && keyOf(cursor.here()),
+    counts: () => counts(bucket, cursor.here()),
   }));
-  return { parts: [handedOver(out.part(prefixes))], ...goesOn(next, lastOf(objects)) };
+  return { parts: [handedOver(out.part(page.prefixes))], ...endOf(page) };
 }
 
-const lastOf = (keys: readonly string[]): string | undefined => {
-  const last = keys.at(-1);
-  return last === undefined ? undefined : fromBytes(last);
-};
-
 // ---- by several threads ------------------------------------------------------------------------------------------
+
+type Named = Pick<Entry, 'dir' | 'item'>;
 
 /**
  * Entries to be looked at, as text, because text goes from one thread to another in no time: for each directory its key prefix
@@ -78,43 +83,54 @@ export type Piece = string;
 const [betweenItems, betweenDirectories] = ['\0', '\0\0'];
 const itself = '.';
 
-const piecesOf = (entries: readonly Pick<Entry, 'dir' | 'item'>[], count: number): Piece[] => {
-  const each = Math.ceil(entries.length / count);
-  return Array.from({ length: count }, (_, i) => {
-    const directories: string[][] = [];
-    let last: string | undefined;
-    for (const { dir, item } of entries.slice(i * each, (i + 1) * each)) {
-      if (dir !== last) directories.push([dir]);
-      last = dir;
-      directories.at(-1)!.push(item || itself);
-    }
-    return directories.map((names) => names.join(betweenItems)).join(betweenDirectories);
-  });
+const pieceOf = (entries: readonly Named[]): Piece => {
+  const directories: string[][] = [];
+  let last: string | undefined;
+  for (const { dir, item } of entries) {
+    if (dir !== last) directories.push([dir]);
+    last = dir;
+    directories.at(-1)!.push(item || itself);
+  }
+  return directories.map((names) => names.join(betweenItems)).join(betweenDirectories);
 };
 
-/** A page of which `pieces` have not been looked at. There may be less on them than what was named. */
+const entriesOf = (piece: Piece): Named[] =>
+  piece.split(betweenDirectories).flatMap((text) => {
+    const [dir = '', ...items] = text.split(betweenItems);
+    return items.map((item) => ({ dir, item: item === itself ? '' : item }));
+  });
+
+/** A page of which `pieces` have not been looked at. They may hold less than what was named. */
 export interface Plan extends ElementPage {
   pieces: Piece[];
 }
 
-/** So many entries are looked at in the time that it takes to ask another thread. */
-const together = 32;
+/** When a page is looked at by others, in milliseconds. */
+export interface Sharing {
+  /** In so many pieces at most; 1: never. */
+  most: number;
+  /** After so long it is thought about. */
+  after: number;
+  /** If all that is left takes this long for one thread. */
+  worth: number;
+}
 
 /**
- * As `listElements`, but names only what is on the page, unless that is little.
- * @param most so many pieces at most @param into see `createElements`
+ * As `listElements`, but leaves most of it to others where looking takes its time: where files are on other machines, or on a
+ * disk, or are so many that the kernel has to fetch what it knows of them.
+ * @param into see `createElements`
  */
 export function planElements(
   ground: Ground,
   request: ListRequest,
   form: ElementForm,
-  most: number,
+  { most, after, worth }: Sharing,
   into?: ArrayBuffer,
 ): Plan {
-  const entries: Pick<Entry, 'dir' | 'item'>[] = [];
-  const { objects, prefixes, next } = pageOf<string>(ground, request, (bucket, cursor) => {
+  const entries: Named[] = [];
+  const page = pageOf<string>(ground, request, (bucket, cursor) => {
     const name = (): string => {
-      const { dir, item } = cursor.here;
+      const { dir, item } = cursor.here();
       entries.push({ dir, item });
       return dir + item;
     };
@@ -123,42 +139,73 @@ export function planElements(
       load: name,
       counts: () => {
         // Whether more follows is not another's to find out.
-        if (!cursor.grouped || entries.length === request.limit) return counts(bucket, cursor.here);
-        return name() !== '';
+        if (!cursor.grouped || entries.length === request.limit) return counts(bucket, cursor.here());
+        name();
+        return true;
       },
     };
   });
-  const sure = request.delimiter === '/' ? [] : prefixes;
-  const parts = sure.length > 0 ? [handedOver(createElements(form, 0).part(sure))] : [];
-  const plan: Plan = { parts, pieces: [], ...goesOn(next, lastOf(objects)) };
-  if (entries.length === 0) return plan;
-  const pieces = piecesOf(entries, Math.min(most, Math.ceil(entries.length / together)));
-  if (pieces.length > 1) return { ...plan, pieces };
-  return { ...plan, parts: [lookElements(ground, pieces[0]!, form, into), ...parts] };
+  const began = performance.now();
+  let expected = most > 1 ? undefined : 0;
+  const { part, looked } = lookAt(ground, entries, form, into, (count) => {
+    const ms = performance.now() - began;
+    if (expected !== undefined || ms < after) return false;
+    expected = (ms / count) * (entries.length - count);
+    return expected >= worth;
+  });
+  const parts = [part];
+  // Common prefixes that need not be looked at: other delimiters than `/` group what is there.
+  if (request.delimiter !== '/' && page.prefixes.length > 0) {
+    parts.push(handedOver(createElements(form, 0).part(page.prefixes)));
+  }
+  const rest = entries.slice(looked);
+  const each = Math.ceil(rest.length / most);
+  const pieces: Piece[] = [];
+  for (let from = 0; from < rest.length; from += each) pieces.push(pieceOf(rest.slice(from, from + each)));
+  return { parts, pieces, ...endOf(page) };
 }
 
 /** The elements of a piece. @param into see `createElements` */
 export const lookElements = (ground: Ground, piece: Piece, form: ElementForm, into?: ArrayBuffer): ElementPart =>
+  lookAt(ground, entriesOf(piece), form, into).part;
+
+/**
+ * Looks at entries, until there are no more.
+ * @param enough is asked after each one, told how many have been looked at
+ */
+const lookAt = (
+  ground: Ground,
+  entries: readonly Named[],
+  form: ElementForm,
+  into: ArrayBuffer | undefined,
+  enough: (looked: number) => boolean = () => false,
+): { part: ElementPart; looked: number } =>
   withBucket(ground, 'read', (bucket) => {
-    const directories = piece.split(betweenDirectories).map((text) => text.split(betweenItems));
-    const expected = directories.reduce((sum, names) => sum + names.length - 1, 0);
-    const out = createElements(form, expected, into);
+    const out = createElements(form, entries.length, into);
     const prefixes: string[] = [];
-    for (const [dir = '', ...items] of directories) {
-      const at = openDirectory(bucket.fd, searched(dir));
-      // It has gone, with all that was in it.
-      if (at < 0) continue;
-      try {
-        for (const item of items) {
-          const entry = { at, dir, item: item === itself ? '' : item };
+    let looked = 0;
+    let at = -1;
+    try {
+      for (let last: string | undefined; looked < entries.length; ) {
+        const { dir, item } = entries[looked++]!;
+        if (dir !== last) {
+          if (at >= 0) close(at);
+          at = -1;
+          at = openDirectory(bucket.fd, searched(dir));
+          last = dir;
+        }
+        // Negative: it has gone, with all that was in it.
+        if (at >= 0) {
+          const entry = { at, dir, item };
           if (!item.endsWith('/')) write(bucket, entry, out);
           else if (counts(bucket, entry)) prefixes.push(fromBytes(dir + item));
         }
-      } finally {
-        close(at);
+        if (enough(looked)) break;
       }
+    } finally {
+      if (at >= 0) close(at);
     }
-    return handedOver(out.part(prefixes));
+    return { part: handedOver(out.part(prefixes)), looked };
   });
 
 export const listOps = { listObjects, listElements, planElements, lookElements };

@@ -4,24 +4,36 @@ import { availableParallelism } from 'node:os';
 import { countOf } from '../elements.js';
 import type { Bucket, ElementPart, Storage } from '../types.js';
 import type { StoreContext } from './context.js';
-
-/** Memory that is kept for parts of pages. Left to the collector, which looks seldom, it would be much. */
-const SPARE = 16;
-const SPARE_BYTES = 1 << 20;
+import type { Sharing } from './list-ops.js';
 
 /**
- * A page is made by several workers that have nothing to do. It comes sooner, but takes more of the cores in all: not when others
- * want them, and where nobody waits for another machine by no more than there are cores.
+ * Memory that is kept for parts of pages. Left to the collector, which looks seldom, it would be much. What is smaller is soon
+ * made again.
+ */
+const SPARE = 16;
+const [SPARE_BYTES, SMALL_BYTES] = [1 << 20, 16 << 10];
+
+/**
+ * To share a page costs a millisecond of the cores, so that one of objects that this machine has in mind, 5 µs each, is not worth
+ * it: then there would be less for others, and nobody would notice.
+ */
+const usual = { after: 0.5, worth: 6 };
+
+/**
+ * So many of the workers that have nothing to do look at a page: where they wait for other machines half of them, as one of those
+ * may not answer, else no more than there are cores.
  */
 const shareOf = (free: number, local: boolean): number =>
-  Math.max(1, local ? Math.min(free, availableParallelism()) : Math.max(Math.min(free, 2), free - 1));
+  Math.max(1, local ? Math.min(free, availableParallelism()) : Math.floor(free / 2));
 
-/** @param isLocal see `Filesystems` */
+/** @param isLocal see `Filesystems` @param sharing when pages are shared */
 export const createPages = (
   { inBucket }: Pick<StoreContext, 'inBucket'>,
   isLocal: (path: string) => boolean,
+  sharing: Omit<Sharing, 'most'> = usual,
 ): Pick<Storage, 'list' | 'listElements'> => {
-  const spare: ArrayBuffer[] = [];
+  /** The largest last. */
+  let spare: ArrayBuffer[] = [];
   const take = () => {
     const into = spare.pop();
     return { into, transfer: into ? [into] : [] };
@@ -29,8 +41,10 @@ export const createPages = (
   const giveBack = (parts: readonly ElementPart[]) => {
     for (const { objects } of parts) {
       const memory = objects.buffer as ArrayBuffer;
-      if (spare.length < SPARE && memory.byteLength <= SPARE_BYTES && !spare.includes(memory)) spare.push(memory);
+      const kept = memory.byteLength >= SMALL_BYTES && memory.byteLength <= SPARE_BYTES;
+      if (kept && !spare.includes(memory)) spare.push(memory);
     }
+    spare = spare.sort((a, b) => a.byteLength - b.byteLength).slice(-SPARE);
   };
 
   return {
@@ -40,26 +54,27 @@ export const createPages = (
       ),
     listElements: (at, request, form) =>
       inBucket(at, async (ground, pool) => {
-        const lane = laneOf(at.bucket);
-        const options = { actor: at.actor, context: 'read', prefer: lane } as const;
+        const options = { actor: at.actor, context: 'read' } as const;
+        const prefer = laneOf(at.bucket);
         const { into, transfer } = take();
-        const most = shareOf(pool.free, isLocal(ground.path));
-        const plan = await pool.run('planElements', [ground, request, form, most, into], { ...options, transfer });
-        const looked = await Promise.all(
-          plan.pieces.map((piece, i) => {
-            const { into, transfer } = take();
-            // To the same workers each time: they remember what they have seen.
-            return pool.run('lookElements', [ground, piece, form, into], { ...options, transfer, prefer: lane + i });
-          }),
-        );
-        let parts = [...looked, ...plan.parts];
+        const share = { ...sharing, most: shareOf(pool.free, isLocal(ground.path)) };
+        const plan = await pool.run('planElements', [ground, request, form, share, into], {
+          ...options,
+          transfer,
+          prefer,
+        });
+        const looked = plan.pieces.map((piece) => {
+          const { into, transfer } = take();
+          return pool.run('lookElements', [ground, piece, form, into], { ...options, transfer });
+        });
+        let parts = [...plan.parts, ...(await Promise.all(looked))];
         let { next, nextIsKey } = plan;
         const limit = request.limit - countOf({ parts });
         if (next !== undefined && limit > 0) {
           // Some of what was named was nothing, or has gone: what else belongs on the page is looked for by one alone.
           const { into, transfer } = take();
           const more = { ...request, after: next, limit };
-          const rest = await pool.run('listElements', [ground, more, form, into], { ...options, transfer });
+          const rest = await pool.run('listElements', [ground, more, form, into], { ...options, transfer, prefer });
           parts = [...parts, ...rest.parts];
           ({ next, nextIsKey } = rest);
         }

@@ -48,6 +48,8 @@ export interface Choice {
   preferred(prefer: number | undefined, op: string): Slot | undefined;
   /** The number of the one with the least to do. */
   lane(): number;
+  /** See `Pool`. */
+  free(): number;
   /** Whether a call of this operation takes less than a message does. */
   isQuick(op: string): boolean;
   /** @param ms what a call of it took just now */
@@ -67,6 +69,8 @@ const SLOW_MS = 2;
  */
 const TOGETHER = 16;
 const QUICK_MS = 0.1;
+/** Whoever has not answered for so long may be at something that hangs. */
+const STILL_MS = 1_000;
 /** For so long one that is preferred may be at something, and so much work it may have. */
 const PREFERRED_MS = 50;
 
@@ -98,6 +102,11 @@ export const createChoice = (slots: readonly Slot[], steady: number): Choice => 
 
   return {
     isQuick,
+    free: () => {
+      const since = performance.now() - STILL_MS;
+      if (slots.some(({ load, progressed }) => load > 0 && progressed < since)) return 0;
+      return slots.filter(({ load, restarts }) => load === 0 && !restarts).length;
+    },
     learn: (op, ms) => {
       const before = took.get(op) ?? ms;
       took.set(op, before + (ms - before) / 8);

@@ -49,7 +49,7 @@ export interface Pool<O extends OpTable = Ops> {
   lane(): number;
   /** Numbers of lanes go up to it. */
   readonly size: number;
-  /** So many workers have nothing to do, or could be started. */
+  /** So many workers have nothing to do, or could be started; 0 when one stands still, as others then may. */
   readonly free: number;
   /** Nobody waits for an answer, and no worker is at anything. */
   readonly idle: boolean;
@@ -353,7 +353,7 @@ export const createPool = <O extends OpTable = Ops>(options: PoolOptions): Pool<
     everywhere: (op, args) =>
       Promise.all(slots.flatMap(({ started: up }, lane) => (up ? [run(op, args, { lane })] : []))),
     get free() {
-      return slots.filter(({ load }) => load === 0).length;
+      return Math.max(0, choice.free() - queue.length);
     },
     get idle() {
       return open === 0 && slots.every(({ load }) => load === 0);

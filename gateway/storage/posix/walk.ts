@@ -42,7 +42,7 @@ const maxHeld = 96 << 20;
 /** A cursor that only names: whether a file is (still) an object, or a directory holds one, is another's to look at. */
 export interface Walk extends Omit<KeyCursor<unknown>, 'load' | 'counts'> {
   /** What `next` came to last. */
-  readonly here: Entry;
+  here(): Entry;
   close(): void;
 }
 
@@ -233,9 +233,7 @@ export function walk(bucket: BucketDir, base: string, shallow: boolean, stretch 
       return undefined;
     },
 
-    get here() {
-      return here!;
-    },
+    here: () => here!,
 
     grouped: shallow,
 

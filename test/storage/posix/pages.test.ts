@@ -1,90 +1,97 @@
-/** Pages that several threads make: what happens between their steps, and to whom they leave a worker. */
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+/** Pages that several threads look at: what happens between their steps, who looks, and into whose memory. */
+import { chmodSync, chownSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { countOf } from '../../../gateway/storage/elements.js';
 import type { StoreContext } from '../../../gateway/storage/posix/context.js';
+import { canSwitch } from '../../../gateway/storage/posix/identity.js';
 import { listOps } from '../../../gateway/storage/posix/list-ops.js';
 import { createPages } from '../../../gateway/storage/posix/pages.js';
 import { type Ground, prepareBucket } from '../../../gateway/storage/posix/paths.js';
-import type { Bucket, ElementForm, ElementPage, ListRequest } from '../../../gateway/storage/types.js';
+import { createPool, type Pool } from '../../../gateway/storage/posix/pool.js';
+import type { Actor, Bucket, ListRequest } from '../../../gateway/storage/types.js';
+import { etagsIn, form, keysIn, prefixesIn } from '../../suites/element-page.js';
 import { tempDir } from '../../support/temp.js';
 import { me } from './store.js';
 
 const test = suite('pages by several threads');
 
-const form: ElementForm = { name: 'C', extra: '', encoded: false, owner: false };
+/** From the second entry on everything is left to others. */
+const soon = { after: 0, worth: 0 };
 const asked = (change: Partial<ListRequest>): ListRequest => ({
   ...{ prefix: '', delimiter: '', after: '', limit: 1000 },
   ...change,
 });
-/** Whether the filesystem is a disk of this machine. */
-let local = false;
 const named = (i: number): string => `f-${1000 + i}`;
 
-/** A bucket, and its pages by the real operations in this very thread, with something done before each. */
-function bench(free: number, before: (op: string, calls: number) => void = () => {}) {
-  const path = tempDir();
-  const ground: Ground = { path, durability: 'none', sidecars: false, fileMode: 0o644, directoryMode: 0o755 };
+function newBucket(): Ground {
+  const ground: Ground = {
+    path: tempDir(),
+    durability: 'none',
+    sidecars: false,
+    fileMode: 0o644,
+    directoryMode: 0o755,
+  };
   prepareBucket(ground);
+  return ground;
+}
+
+interface Stepping {
+  free?: number;
+  local?: boolean;
+  sharing?: typeof soon | undefined;
+  /** Done before each operation. */
+  before?(op: string, calls: number): void;
+}
+
+/** A bucket, and its pages by the real operations in this very thread, step by step. */
+function stepping({ free = 8, local = false, sharing = soon, before }: Stepping = {}) {
+  const ground = newBucket();
   const calls: string[] = [];
   const run = async (op: keyof typeof listOps, args: never) => {
     calls.push(op);
-    before(op, calls.length);
+    before?.(op, calls.length);
     return (listOps[op] as (...args: unknown[]) => unknown)(...(args as unknown[]));
   };
   const inBucket = ((_at, work) => work(ground, { free, run } as never)) as StoreContext['inBucket'];
-  const { listElements } = createPages({ inBucket }, () => local);
-  const at = { bucket: { path } as Bucket, actor: me };
-  return { path, calls, page: (request: Partial<ListRequest>) => listElements(at, asked(request), form) };
+  const { listElements } = createPages({ inBucket }, () => local, sharing);
+  const at = { bucket: { path: ground.path } as Bucket, actor: me };
+  return { path: ground.path, calls, page: (change: Partial<ListRequest>) => listElements(at, asked(change), form) };
 }
 
-const keys = ({ parts }: ElementPage): string[] =>
-  parts.flatMap(({ objects }) =>
-    [
-      ...Buffer.from(objects)
-        .toString()
-        .matchAll(/<Key>([^<]*)</g),
-    ].map(([, key]) => key!),
-  );
-const prefixes = ({ parts }: ElementPage): string[] =>
-  parts.flatMap((part) =>
-    [
-      ...Buffer.from(part.prefixes)
-        .toString()
-        .matchAll(/<Prefix>([^<]*)</g),
-    ].map(([, key]) => key!),
-  );
-
 test('what vanishes after it was named is made up for by what follows', async () => {
-  const { path, page, calls } = bench(4, (op, count) => {
-    // The second piece has not been looked at yet.
-    if (op !== 'lookElements' || count !== 2) return;
-    for (let i = 0; i < 100; i++) if (i % 3 > 0) rmSync(join(path, named(i)), { force: true });
+  const { path, page, calls } = stepping({
+    before: (op, count) => {
+      // The second piece has not been looked at yet.
+      if (op !== 'lookElements' || count !== 3) return;
+      for (let i = 0; i < 100; i++) if (i % 3 > 0) rmSync(join(path, named(i)), { force: true });
+    },
   });
   for (let i = 0; i < 300; i++) writeFileSync(join(path, named(i)), '');
   const first = await page({ limit: 100 });
-  const left = Array.from({ length: 300 }, (_, i) => i).filter((i) => i >= 100 || i % 3 === 0);
-  assert.equal(keys(first), left.slice(0, 100).map(named));
+  assert.is(calls.at(-1), 'listElements');
+  // Of those that were looked at before that, one for itself and a quarter of the others.
+  const seen = (i: number) => i <= 25 || i >= 100 || i % 3 === 0;
+  const left = Array.from({ length: 300 }, (_, i) => i).filter(seen);
+  assert.equal(keysIn(first), left.slice(0, 100).map(named));
   assert.is(first.next, named(left[99]!));
   assert.is(first.nextIsKey, true);
-  assert.is(calls.at(-1), 'listElements');
   const rest = await page({ after: first.next! });
-  assert.equal(keys(rest), left.slice(100).map(named));
+  assert.equal(keysIn(rest), left.slice(100).map(named));
   assert.is(rest.next, undefined);
 });
 
 test('directories that hold nothing fill no page, and end none', async () => {
-  const { path, page } = bench(4);
+  const { path, page } = stepping();
   for (let i = 0; i < 200; i++) {
     mkdirSync(join(path, named(i)));
     if (i % 4 === 0) writeFileSync(join(path, named(i), 'x'), '');
   }
   const first = await page({ delimiter: '/', limit: 40 });
   assert.equal(
-    prefixes(first),
+    prefixesIn(first),
     Array.from({ length: 40 }, (_, i) => `${named(i * 4)}/`),
   );
   assert.is(first.next, `${named(156)}/`);
@@ -95,51 +102,162 @@ test('directories that hold nothing fill no page, and end none', async () => {
   assert.is(rest.next, undefined);
 });
 
-test('a directory that becomes a file, a file that becomes a directory', async () => {
-  const { path, page } = bench(4, (op, count) => {
-    if (op !== 'lookElements' || count !== 2) return;
-    rmSync(join(path, named(5)), { recursive: true });
-    writeFileSync(join(path, named(5)), '');
-    rmSync(join(path, named(50)));
-    mkdirSync(join(path, named(50)));
-    writeFileSync(join(path, named(50), 'x'), '');
+test('a directory that becomes a file, a file that becomes a directory, one that vanishes with what is in it', async () => {
+  const { path, page } = stepping({
+    before: (op, count) => {
+      if (op !== 'lookElements' || count !== 2) return;
+      rmSync(join(path, named(5)), { recursive: true });
+      writeFileSync(join(path, named(5)), '');
+      rmSync(join(path, named(6)), { recursive: true });
+      rmSync(join(path, named(50)));
+      mkdirSync(join(path, named(50)));
+      writeFileSync(join(path, named(50), 'x'), '');
+    },
   });
-  for (let i = 0; i < 80; i++) {
-    if (i < 10) mkdirSync(join(path, named(i)));
-    writeFileSync(join(path, named(i), ...(i < 10 ? ['x'] : [])), '');
-  }
-  // What was named has gone; what has come may be on the page or not.
-  const found = await page({ delimiter: '/' });
-  assert.not(prefixes(found).includes(`${named(5)}/`));
-  assert.not(keys(found).includes(named(50)));
-  assert.is(countOf(found), 78);
-});
-
-test('nobody else free, or little to look at: one thread does it all', async () => {
-  for (local of [true, false]) {
-    for (const free of [0, 1]) {
-      const crowded = bench(free);
-      for (let i = 0; i < 200; i++) writeFileSync(join(crowded.path, named(i)), '');
-      assert.is(countOf(await crowded.page({})), 200);
-      assert.equal(crowded.calls, ['planElements']);
+  const fill = () => {
+    for (let i = 0; i < 80; i++) {
+      rmSync(join(path, named(i)), { recursive: true, force: true });
+      if (i < 10) mkdirSync(join(path, named(i)));
+      writeFileSync(join(path, named(i), ...(i < 10 ? ['x'] : [])), '');
     }
-  }
-  const small = bench(8);
-  for (let i = 0; i < 32; i++) writeFileSync(join(small.path, named(i)), '');
-  assert.is(countOf(await small.page({})), 32);
-  assert.equal(small.calls, ['planElements']);
+  };
+  // What was named has gone; what has come may be on the page or not.
+  fill();
+  const grouped = await page({ delimiter: '/' });
+  for (const i of [5, 6]) assert.not(prefixesIn(grouped).includes(`${named(i)}/`));
+  assert.not(keysIn(grouped).includes(named(50)));
+  assert.is(countOf(grouped), 77);
 });
 
-test('a worker is left to others; on local disks there are no more at it than cores', async () => {
-  const { path, page, calls } = bench(7);
-  for (let i = 0; i < 500; i++) writeFileSync(join(path, named(i)), '');
-  assert.is(countOf(await page({})), 500);
-  assert.equal(calls.splice(0), ['planElements', ...Array(6).fill('lookElements')]);
-  local = true;
-  assert.is(countOf(await page({})), 500);
-  local = false;
-  const cores = Math.min(7, availableParallelism());
-  assert.equal(calls, ['planElements', ...(cores > 1 ? Array(cores).fill('lookElements') : [])]);
+test('what was named in a directory that has gone has gone', async () => {
+  const { path, page } = stepping({
+    before: (op, count) => {
+      if (op === 'lookElements' && count === 2) rmSync(join(path, 'd'), { recursive: true });
+    },
+  });
+  for (const dir of ['c', 'd', 'e']) {
+    mkdirSync(join(path, dir));
+    for (let i = 0; i < 20; i++) writeFileSync(join(path, dir, named(i)), '');
+  }
+  const names = Array.from({ length: 20 }, (_, i) => named(i));
+  assert.equal(keysIn(await page({})), [...names.map((name) => `c/${name}`), ...names.map((name) => `e/${name}`)]);
 });
+
+test('with nobody else free, or where it is not worth it, one thread does it all', async () => {
+  for (const [local, free, sharing] of [
+    [true, 0, soon],
+    [true, 1, soon],
+    [false, 3, soon],
+    [false, 8, { after: 0, worth: 1e6 }],
+    [false, 8, { after: 1e6, worth: 0 }],
+  ] as const) {
+    const { path, page, calls } = stepping({ local, free, sharing });
+    for (let i = 0; i < 200; i++) writeFileSync(join(path, named(i)), '');
+    assert.is(countOf(await page({})), 200);
+    assert.equal(calls, ['planElements']);
+  }
+});
+
+test('half of the workers are left to others; on local disks there are no more at it than cores', async () => {
+  for (const local of [false, true]) {
+    const { path, page, calls } = stepping({ local, free: 6 });
+    for (let i = 0; i < 500; i++) writeFileSync(join(path, named(i)), '');
+    assert.is(countOf(await page({})), 500);
+    const most = local ? Math.min(6, availableParallelism()) : 3;
+    assert.equal(calls, ['planElements', ...(most > 1 ? Array(most).fill('lookElements') : [])]);
+  }
+});
+
+/** The same by the threads of a pool. */
+async function withThreads(use: (threads: ReturnType<typeof threading>) => Promise<void>): Promise<void> {
+  const pool = createPool({ workers: 6 });
+  try {
+    await pool.ready();
+    await use(threading(pool));
+  } finally {
+    await pool.close();
+  }
+}
+function threading(pool: Pool) {
+  const inBucket = ((at, work) => work(grounds.get(at.bucket.path)!, pool)) as StoreContext['inBucket'];
+  const grounds = new Map<string, Ground>();
+  const pages = createPages({ inBucket }, () => false, soon);
+  const bucket = (): Bucket => {
+    const ground = newBucket();
+    grounds.set(ground.path, ground);
+    return { path: ground.path } as Bucket;
+  };
+  return { pages, bucket };
+}
+
+const user = (uid: number): Actor => ({ uid, gid: uid, groups: [] });
+const [owner, other] = [user(60_131), user(60_132)];
+(canSwitch ? test : test.skip)('all pieces are looked at as the one who asks', () =>
+  withThreads(async ({ pages, bucket }) => {
+    const { path } = bucket();
+    chmodSync(path, 0o755);
+    for (const [dir, mode] of [
+      ['closed', 0o700],
+      ['named', 0o744],
+      ['open', 0o755],
+      ['searched', 0o711],
+    ] as const) {
+      mkdirSync(join(path, dir));
+      for (let i = 0; i < 40; i++) {
+        const file = join(path, dir, named(i));
+        writeFileSync(file, `${i}`, { mode: i % 2 ? 0o600 : 0o644 });
+        chownSync(file, owner.uid, owner.gid);
+      }
+      chownSync(join(path, dir), owner.uid, owner.gid);
+      chmodSync(join(path, dir), mode);
+    }
+    for (const actor of [owner, other]) {
+      const at = { bucket: { path } as Bucket, actor };
+      for (const delimiter of ['', '/']) {
+        const { objects, prefixes } = await pages.list(at, asked({ delimiter }));
+        assert.is(
+          objects.length + prefixes.length,
+          { '': actor === owner ? 160 : 40, '/': actor === owner ? 4 : 1 }[delimiter],
+        );
+        for (let round = 0; round < 3; round++) {
+          const page = await pages.listElements(at, asked({ delimiter }), form);
+          assert.ok(delimiter !== '' || page.parts.length > 3);
+          assert.equal(
+            keysIn(page),
+            objects.map(({ key }) => key),
+          );
+          assert.equal(
+            etagsIn(page),
+            objects.map(({ etag }) => etag),
+          );
+          assert.equal(prefixesIn(page), prefixes);
+          page.done?.();
+        }
+      }
+    }
+  }),
+);
+
+test('a page stays as it is until it is done with, whatever other pages are made', () =>
+  withThreads(async ({ pages, bucket }) => {
+    const ats = ['one', 'two'].map((name) => {
+      const at = { bucket: bucket(), actor: me };
+      for (let i = 0; i < 300; i++) writeFileSync(join(at.bucket.path, `${name}-${named(i)}`), '');
+      return { name, at };
+    });
+    const client = async (n: number) => {
+      for (let round = 0; round < 30; round++) {
+        const { name, at } = ats[(n + round) % 2]!;
+        const page = await pages.listElements(at, asked({}), form);
+        await new Promise((resolve) => setTimeout(resolve, (n * 7 + round) % 10));
+        assert.equal(
+          keysIn(page),
+          Array.from({ length: 300 }, (_, i) => `${name}-${named(i)}`),
+        );
+        page.done?.();
+      }
+    };
+    await Promise.all([1, 2, 3, 4, 5].map(client));
+  }));
 
 test.run();
