@@ -187,14 +187,15 @@ function threading(pool: Pool) {
     grounds.set(ground.path, ground);
     return { path: ground.path } as Bucket;
   };
-  return { pages, bucket };
+  return { pages, grounds, bucket };
 }
 
 const user = (uid: number): Actor => ({ uid, gid: uid, groups: [] });
 const [owner, other] = [user(60_131), user(60_132)];
 (canSwitch ? test : test.skip)('all pieces are looked at as the one who asks', () =>
-  withThreads(async ({ pages, bucket }) => {
+  withThreads(async ({ pages, grounds, bucket }) => {
     const { path } = bucket();
+    const ground = grounds.get(path)!;
     chmodSync(path, 0o755);
     for (const [dir, mode] of [
       ['closed', 0o700],
@@ -234,6 +235,10 @@ const [owner, other] = [user(60_131), user(60_132)];
           page.done?.();
         }
       }
+      // None of them is published, and nobody can say so of a file that he may not read.
+      Object.assign(ground, { synced: true });
+      assert.equal(keysIn(await pages.listElements(at, asked({}), form)), []);
+      Object.assign(ground, { synced: false });
     }
   }),
 );

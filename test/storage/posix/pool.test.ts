@@ -243,6 +243,12 @@ test('a pool is ready with its first thread; the others follow by themselves', a
     assert.is(pool.free, 1);
     await Promise.all(busy);
     assert.is(pool.free, 3);
+    const still = pool.run('sleep', [1_500]);
+    assert.is(pool.free, 2);
+    await sleep(1_200);
+    assert.is(pool.free, 0, 'one stands still');
+    await still;
+    assert.is(pool.free, 3);
   } finally {
     await pool.close();
   }
