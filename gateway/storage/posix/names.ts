@@ -38,10 +38,10 @@ export interface Names {
 
 /** A directory whose names take more than this is sorted in stretches of about half of it, in bytes. */
 export const stretchBytes = 24 << 20;
-/** The largest stretch fits: else each page of its directory would read all of it again. */
-export const cacheBytes = 32 << 20;
-/** What a stretch takes in the cache beside its names. */
-const perStretch = 400;
+/** The largest stretch fits: else each page of its directory would read all of it again. So do those of 10,000 directories. */
+export const cacheBytes = 48 << 20;
+/** What a stretch takes in the cache beside its names, as measured: objects, and memory of its own. */
+export const perStretch = 2_500;
 /** Names that are sorted as a whole in no time. */
 const many = 1 << 13;
 /** Of a larger directory so many are got at first: most who look into it want to see a page. */

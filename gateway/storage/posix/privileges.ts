@@ -38,11 +38,9 @@ const MARK = 'TIDEGATE_EXECUTED_ANEW';
 
 /**
  * What Node is to be started with. Young objects are collected in two halves of at most so many MiB: 32 would save 2% of a
- * small GET and take 32 MiB more, with 8 it takes a tenth longer. V8 counts the bytes of received Buffers to a heap that may
- * grow by little before it is marked as a whole: an upload of 300 MB/s had that done 16 times a second, for a third of all its
- * CPU time. The heap itself is small (20 MiB).
+ * small GET and take 32 MiB more, with 8 it takes a tenth longer.
  */
-const nodeFlags = ['--max-semi-space-size=16', '--heap-growing-percent=400'];
+const nodeFlags = ['--max-semi-space-size=16'];
 
 const missingFlags = (): string[] => {
   const given = [...process.execArgv, process.env['NODE_OPTIONS'] ?? ''].join(' ');

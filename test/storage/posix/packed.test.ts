@@ -1,9 +1,15 @@
 /** Names in one piece of memory are in the order of their bytes. */
+
+import { closeSync, mkdirSync, openSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import fc from 'fast-check';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { cacheBytes, stretchBytes } from '../../../gateway/storage/posix/names.js';
+import { cacheBytes, namesFrom, perStretch, stretchBytes } from '../../../gateway/storage/posix/names.js';
 import { createNameBag, MOST_EMPTY, type PackedNames } from '../../../gateway/storage/posix/packed.js';
+import { tempDir } from '../../support/temp.js';
 
 const test = suite('packed names');
 
@@ -112,6 +118,32 @@ test('sorted names take hardly more memory than they need, and are kept', () => 
     assert.equal(listOf(names), items);
   }
   assert.ok(stretchBytes * MOST_EMPTY < cacheBytes);
+});
+
+test('the names of a small directory take no more of the cache than is counted', async () => {
+  const [root, count] = [tempDir(), 2_000];
+  for (let i = 0; i < count; i++) {
+    mkdirSync(join(root, `${i}`));
+    writeFileSync(join(root, `${i}`, 'x'), '');
+  }
+  // What has changed just now is not kept.
+  await new Promise((resolve) => setTimeout(resolve, 2_100));
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as () => void;
+  const used = () => {
+    collect();
+    const { heapUsed, arrayBuffers } = process.memoryUsage();
+    return heapUsed + arrayBuffers;
+  };
+  const before = used();
+  for (let i = 0; i < count; i++) {
+    const fd = openSync(join(root, `${i}`), 'r');
+    namesFrom(fd, '');
+    closeSync(fd);
+  }
+  const each = (used() - before) / count;
+  assert.ok(each > 200, 'they are kept');
+  assert.ok(each < perStretch, `${each} bytes`);
 });
 
 test.run();
