@@ -14,7 +14,7 @@ import { createPool, type Pool } from '../../../gateway/storage/posix/pool.js';
 import type { Actor, Bucket, ListRequest } from '../../../gateway/storage/types.js';
 import { etagsIn, form, keysIn, prefixesIn } from '../../suites/element-page.js';
 import { tempDir } from '../../support/temp.js';
-import { me } from './store.js';
+import { mark, me } from './store.js';
 
 const test = suite('pages by several threads');
 
@@ -58,7 +58,8 @@ function stepping({ free = 8, local = false, sharing = soon, before }: Stepping 
   const inBucket = ((_at, work) => work(ground, { free, run } as never)) as StoreContext['inBucket'];
   const { listElements } = createPages({ inBucket }, () => local, sharing);
   const at = { bucket: { path: ground.path } as Bucket, actor: me };
-  return { path: ground.path, calls, page: (change: Partial<ListRequest>) => listElements(at, asked(change), form) };
+  const page = (change: Partial<ListRequest>) => listElements(at, asked(change), form);
+  return { ground, path: ground.path, calls, page };
 }
 
 test('what vanishes after it was named is made up for by what follows', async () => {
@@ -141,6 +142,20 @@ test('what was named in a directory that has gone has gone', async () => {
   }
   const names = Array.from({ length: 20 }, (_, i) => named(i));
   assert.equal(keysIn(await page({})), [...names.map((name) => `c/${name}`), ...names.map((name) => `e/${name}`)]);
+});
+
+test('directories that are objects themselves are looked at like files', async () => {
+  const { ground, path, page, calls } = stepping();
+  const all = Array.from({ length: 40 }, (_, i) => [`${named(i)}/`, `${named(i)}/x`]).flat();
+  for (const key of all) {
+    if (!key.endsWith('/')) writeFileSync(join(path, key), '');
+    else {
+      mkdirSync(join(path, key));
+      mark(ground, key);
+    }
+  }
+  assert.equal(keysIn(await page({})), all);
+  assert.ok(calls.includes('lookElements'));
 });
 
 test('with nobody else free, or where it is not worth it, one thread does it all', async () => {

@@ -1,7 +1,11 @@
 /** A store over a new directory for tests that look at the files as well. */
-import { readdirSync } from 'node:fs';
+import { closeSync, openSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { directoryStamp } from '../../../acl/metadata/stamp.js';
+import { saveRecord } from '../../../acl/metadata/store.js';
 import { createPosixStorage, type PosixOptions } from '../../../gateway/storage/posix/index.js';
+import { type Ground, withBucket } from '../../../gateway/storage/posix/paths.js';
+import { fstat } from '../../../gateway/storage/posix/syscalls.js';
 import type { Actor, Place, Storage } from '../../../gateway/storage/types.js';
 import { tempDir } from '../../support/temp.js';
 
@@ -36,3 +40,16 @@ export const openBench = async (options: Partial<PosixOptions> = {}): Promise<Be
     },
   };
 };
+
+/** Makes a directory that is there the object of a key `a/b/`. */
+export function mark(ground: Ground, key: string): void {
+  withBucket(ground, 'read', (bucket) => {
+    const fd = openSync(join(ground.path, key), 'r');
+    saveRecord(bucket, fd, fstat(fd), {
+      stamp: directoryStamp(fstat(fd)),
+      marker: { modified: 1_700_000_000_000 },
+      meta: { etag: 'd41d8cd98f00b204e9800998ecf8427e', headers: {}, user: {} },
+    });
+    closeSync(fd);
+  });
+}

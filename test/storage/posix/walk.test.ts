@@ -17,17 +17,15 @@ import { dirname, join } from 'node:path';
 import fc from 'fast-check';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { directoryStamp } from '../../../acl/metadata/stamp.js';
-import { saveRecord } from '../../../acl/metadata/store.js';
 import { isStorableKey } from '../../../gateway/storage/keys.js';
 import { listPage, type Page } from '../../../gateway/storage/listing.js';
 import { listObjects, objectsOf } from '../../../gateway/storage/posix/list-ops.js';
 import { type Names, namesFrom } from '../../../gateway/storage/posix/names.js';
 import { type BucketDir, type Ground, prepareBucket, withBucket } from '../../../gateway/storage/posix/paths.js';
-import { fstat } from '../../../gateway/storage/posix/syscalls.js';
 import { walk } from '../../../gateway/storage/posix/walk.js';
 import type { ListedObject, ListRequest } from '../../../gateway/storage/types.js';
 import { modelPage } from '../../suites/listing-model.js';
+import { mark } from './store.js';
 
 const test = suite('walk');
 const made: string[] = [];
@@ -55,18 +53,6 @@ function bucketOf(keys: readonly string[] = []): Ground {
     }
   }
   return ground;
-}
-
-function mark(ground: Ground, key: string): void {
-  withBucket(ground, 'read', (bucket) => {
-    const fd = openSync(join(ground.path, key), 'r');
-    saveRecord(bucket, fd, fstat(fd), {
-      stamp: directoryStamp(fstat(fd)),
-      marker: { modified: 1_700_000_000_000 },
-      meta: { etag: 'd41d8cd98f00b204e9800998ecf8427e', headers: {}, user: {} },
-    });
-    closeSync(fd);
-  });
 }
 
 const request = (change: Partial<ListRequest>): ListRequest => ({
