@@ -48,8 +48,15 @@ const many = 1 << 13;
 const few = 1 << 11;
 
 const buffer = Buffer.allocUnsafeSlow(256 << 10);
-/** By directory and its times, oldest use first. */
-const cache = new Map<string, Names[]>();
+/** The names of a directory as it was at some time. */
+interface Directory {
+  /** Its mtime and ctime, of which one at least moves when its names change. */
+  times: string;
+  stretches: Names[];
+}
+
+/** By the directory's device and inode, oldest use first. */
+const cache = new Map<string, Directory>();
 let cached = 0;
 
 /**
@@ -60,25 +67,38 @@ let cached = 0;
  */
 export function namesFrom(fd: number, from: string, limit = stretchBytes, before?: Stat, more = false): Names {
   let stat = before ?? fstat(fd);
-  let key = keyOf(stat);
-  if (cache.has(key) && !isOfLocal(stat.dev)) {
+  const id = `${stat.dev}:${stat.ino}`;
+  let directory = known(id, stat);
+  if (directory && !isOfLocal(stat.dev)) {
     stat = fstat(fd, AT_STATX_FORCE_SYNC);
-    key = keyOf(stat);
+    directory = known(id, stat);
   }
-  const all = cache.get(key);
-  const known = all?.find((names) => covers(names, from));
-  if (known) {
-    cache.delete(key);
-    cache.set(key, all!);
-    return known;
+  const stretch = directory?.stretches.find((names) => covers(names, from));
+  if (stretch) {
+    cache.delete(id);
+    cache.set(id, directory!);
+    return stretch;
   }
   const now = Date.now();
-  const { names, refused } = read(fd, from, limit, more || all !== undefined ? Number.POSITIVE_INFINITY : few);
-  if (!refused && now - Number(stat.ctimeNs / 1_000_000n) > settledAfter(stat.dev)) keep(key, names);
+  const { names, refused } = read(fd, from, limit, more || directory ? Number.POSITIVE_INFINITY : few);
+  if (!refused && now - Number(stat.ctimeNs / 1_000_000n) > settledAfter(stat.dev)) keep(id, timesOf(stat), names);
   return names;
 }
 
-const keyOf = ({ dev, ino, mtimeNs, ctimeNs }: Stat): string => `${dev}:${ino}:${mtimeNs}:${ctimeNs}`;
+const timesOf = ({ mtimeNs, ctimeNs }: Stat): string => `${mtimeNs}:${ctimeNs}`;
+
+/** What is cached of a directory; what it was before is forgotten. */
+function known(id: string, stat: Stat): Directory | undefined {
+  const directory = cache.get(id);
+  if (!directory || directory.times === timesOf(stat)) return directory;
+  forget(id, directory);
+  return undefined;
+}
+
+function forget(id: string, { stretches }: Directory): void {
+  cache.delete(id);
+  for (const names of stretches) cached -= weigh(names);
+}
 
 /** Beyond `wanted` too: whoever has come to the end of a stretch asks for what follows its last item. */
 const covers = ({ from, items, complete }: Names, wanted: string) =>
@@ -86,17 +106,17 @@ const covers = ({ from, items, complete }: Names, wanted: string) =>
 
 const weigh = ({ items }: Names): number => items.bytes + perStretch;
 
-function keep(key: string, names: Names): void {
+function keep(id: string, times: string, names: Names): void {
   // What lies within another stretch is not needed beside it.
-  const all = (cache.get(key) ?? []).filter((other) => {
+  const stretches = (cache.get(id)?.stretches ?? []).filter((other) => {
     const within = names.complete && names.from <= other.from;
     if (within) cached -= weigh(other);
     return !within;
   });
-  cache.delete(key);
-  cache.set(key, [...all, names]);
+  cache.delete(id);
+  cache.set(id, { times, stretches: [...stretches, names] });
   cached += weigh(names);
-  for (const [oldest, stretches] of cache) {
+  for (const [oldest, { stretches }] of cache) {
     if (cached <= cacheBytes) break;
     // The oldest stretch of the directory used longest ago.
     cached -= weigh(stretches.shift()!);

@@ -1,14 +1,16 @@
 /** Names in one piece of memory are in the order of their bytes. */
 
-import { closeSync, mkdirSync, openSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import fc from 'fast-check';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { settledAfter, tickOf } from '../../../gateway/storage/posix/clock.js';
 import { cacheBytes, namesFrom, perStretch, stretchBytes } from '../../../gateway/storage/posix/names.js';
 import { createNameBag, MOST_EMPTY, type PackedNames } from '../../../gateway/storage/posix/packed.js';
+import { fstat } from '../../../gateway/storage/posix/syscalls.js';
 import { tempDir } from '../../support/temp.js';
 
 const test = suite('packed names');
@@ -120,6 +122,25 @@ test('sorted names take hardly more memory than they need, and are kept', () => 
   assert.ok(stretchBytes * MOST_EMPTY < cacheBytes);
 });
 
+/** Bytes that this process holds, once what nobody holds is given back. */
+const used = async (): Promise<number> => {
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as () => void;
+  // Memory of buffers is given back by another thread, some time after their objects.
+  for (let round = 0; round < 3; round++) {
+    collect();
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  const { heapUsed, arrayBuffers } = process.memoryUsage();
+  return heapUsed + arrayBuffers;
+};
+
+const lookInto = (directory: string): void => {
+  const fd = openSync(directory, 'r');
+  namesFrom(fd, '');
+  closeSync(fd);
+};
+
 test('the names of a small directory take no more of the cache than is counted', async () => {
   const [root, count] = [tempDir(), 2_000];
   for (let i = 0; i < count; i++) {
@@ -128,26 +149,32 @@ test('the names of a small directory take no more of the cache than is counted',
   }
   // What has changed just now is not kept.
   await new Promise((resolve) => setTimeout(resolve, 2_100));
-  setFlagsFromString('--expose-gc');
-  const collect = runInNewContext('gc') as () => void;
-  const used = async () => {
-    // Memory of buffers is given back by another thread, some time after their objects.
-    for (let round = 0; round < 3; round++) {
-      collect();
-      await new Promise((resolve) => setTimeout(resolve, 100));
-    }
-    const { heapUsed, arrayBuffers } = process.memoryUsage();
-    return heapUsed + arrayBuffers;
-  };
   const before = await used();
-  for (let i = 0; i < count; i++) {
-    const fd = openSync(join(root, `${i}`), 'r');
-    namesFrom(fd, '');
-    closeSync(fd);
-  }
+  for (let i = 0; i < count; i++) lookInto(join(root, `${i}`));
   const each = ((await used()) - before) / count;
   assert.ok(each > 200, `they are kept: ${each} bytes`);
   assert.ok(each < perStretch, `${each} bytes`);
+});
+
+test('a directory that changes all the time takes no more of the cache than one that does not', async () => {
+  const root = tempDir();
+  for (let i = 0; i < 400; i++) writeFileSync(join(root, `a name of some length ${i}`), '');
+  const file = openSync(join(root, 'x'), 'w');
+  const { dev } = fstat(file);
+  tickOf(file, dev);
+  closeSync(file);
+  const change = async (round: number): Promise<void> => {
+    renameSync(join(root, round % 2 === 0 ? 'x' : 'y'), join(root, round % 2 === 0 ? 'y' : 'x'));
+    // What has changed just now is not kept.
+    await new Promise((resolve) => setTimeout(resolve, settledAfter(dev) + 2));
+    lookInto(root);
+  };
+  for (let round = 0; round < 20; round++) await change(round);
+  const before = await used();
+  for (let round = 0; round < 200; round++) await change(round);
+  // Once more for each change would be two million.
+  const grown = (await used()) - before;
+  assert.ok(grown < 500_000, `${grown} bytes`);
 });
 
 test.run();
