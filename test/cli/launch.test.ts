@@ -12,16 +12,20 @@ import { until } from '../support/time.js';
 
 const facts = (pid: number) => ({
   command: readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0'),
+  arenas: readFileSync(`/proc/${pid}/environ`, 'latin1')
+    .split('\0')
+    .filter((variable) => variable.startsWith('MALLOC_ARENA_MAX=')),
   bounding: BigInt(`0x${/^CapBnd:\s*(\S+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))![1]}`),
 });
 const CAP_SYS_ADMIN = 21n;
 const CAP_SYS_RESOURCE = 24n;
 
-test('V8 gets its flags once, and root only the capabilities that are needed', async () => {
+test('V8 and glibc get their settings once, and root only the capabilities that are needed', async () => {
   const gateway = await startGateway();
-  const { command, bounding } = facts(gateway.pid);
+  const { command, arenas, bounding } = facts(gateway.pid);
   assert.is(await gateway.stop(), 0);
   assert.is(command.filter((word) => word.startsWith('--max-semi-space-size=')).length, 1, command.join(' '));
+  assert.equal(arenas, ['MALLOC_ARENA_MAX=2']);
   assert.ok(command.includes('--enable-source-maps'), 'what it was started with stays');
   if (isRoot) assert.is((bounding >> CAP_SYS_RESOURCE) & 1n, 0n);
 });
@@ -77,10 +81,11 @@ test('a gateway whose files are replaced while it runs goes on', async () => {
   }
 });
 
-test("the operator's own flag stands", async () => {
-  const gateway = await startGateway({ env: { NODE_OPTIONS: '--max-semi-space-size=8' } });
-  const { command } = facts(gateway.pid);
+test("the operator's own settings stand", async () => {
+  const gateway = await startGateway({ env: { NODE_OPTIONS: '--max-semi-space-size=8', MALLOC_ARENA_MAX: '3' } });
+  const { command, arenas } = facts(gateway.pid);
   assert.is(await gateway.stop(), 0);
+  assert.equal(arenas, ['MALLOC_ARENA_MAX=3']);
   assert.not.ok(command.some((word) => word.startsWith('--max-semi-space-size=')));
 });
 

@@ -42,6 +42,12 @@ const MARK = 'TIDEGATE_EXECUTED_ANEW';
  */
 const nodeFlags = ['--max-semi-space-size=16'];
 
+/**
+ * And in what environment: by itself glibc gives threads memory of their own to allocate from, up to eight pieces a core, and what
+ * is free in one is of no use to the others. Two take 20 MiB less under a mixed load, and no time; mallopt(3) tells more.
+ */
+const nodeEnvironment = { MALLOC_ARENA_MAX: '2' };
+
 const missingFlags = (): string[] => {
   const given = [...process.execArgv, process.env['NODE_OPTIONS'] ?? ''].join(' ');
   return nodeFlags.filter((flag) => !given.includes(flag.slice(0, flag.indexOf('='))));
@@ -50,8 +56,8 @@ const missingFlags = (): string[] => {
 /**
  * Drops them for every thread of the process. A thread can do so only for itself, and Node has started some before any of
  * our code runs: so the program is executed anew, in the same process, with a bounding set (capabilities(7)) that leaves
- * no more, and with `nodeFlags`. Returns when there is nothing to do, or when it cannot be done so; then the threads that are
- * started from now on, those that work on files among them, are without. Called again, it does nothing more.
+ * no more, with `nodeFlags` and `nodeEnvironment`. Returns when there is nothing to do, or when it cannot be done so; then the
+ * threads that are started from now on, those that work on files among them, are without. Called again, it does nothing more.
  * @param programs capabilities that programs started by the gateway need: they stay within reach, for nothing else
  */
 export const shedPrivileges = (programs: readonly number[] = []): void => {
@@ -62,8 +68,10 @@ export const shedPrivileges = (programs: readonly number[] = []): void => {
     again && !whole && boundBy(programs.reduce((sum, capability) => sum | (1n << BigInt(capability)), mask));
   if (canSwitch) keepCapabilities(mask);
   const flags = missingFlags();
-  if (!again || (!bounded && flags.length === 0)) return;
-  const env = Object.entries({ ...process.env, [MARK]: `${process.pid}` }).map(([name, value]) => `${name}=${value}`);
+  const complete = flags.length === 0 && Object.keys(nodeEnvironment).every((name) => process.env[name] !== undefined);
+  if (!again || (!bounded && complete)) return;
+  const all = { ...nodeEnvironment, ...process.env, [MARK]: `${process.pid}` };
+  const env = Object.entries(all).map(([name, value]) => `${name}=${value}`);
   tryExecve(process.execPath, [process.argv0, ...flags, ...process.execArgv, ...process.argv.slice(1)], env);
 };
 
