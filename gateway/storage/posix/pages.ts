@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import { countOf } from '../elements.js';
 import type { Bucket, ElementPart, Storage } from '../types.js';
+import { createCalm } from './calm.js';
 import type { StoreContext } from './context.js';
 import type { Sharing } from './list-ops.js';
 
@@ -13,11 +14,18 @@ import type { Sharing } from './list-ops.js';
 const SPARE = 16;
 const [SPARE_BYTES, SMALL_BYTES] = [1 << 20, 16 << 10];
 
+/** When a page is shared, in milliseconds, see `Sharing`; `alone` in the place of `worth` where nobody else has anything to do. */
+export interface When {
+  after: number;
+  worth: number;
+  alone: number;
+}
+
 /**
  * To share a page costs a millisecond of the cores, so that one of objects that this machine has in mind, 5 µs each, is not worth
- * it: then there would be less for others, and nobody would notice.
+ * it: then there would be less for others, and nobody would notice. Where there are no others, it is there a fifth sooner.
  */
-const usual = { after: 0.5, worth: 6 };
+const usual: When = { after: 0.5, worth: 6, alone: 2 };
 
 /**
  * So many of the workers that have nothing to do look at a page: where they wait for other machines half of them, as one of those
@@ -26,11 +34,12 @@ const usual = { after: 0.5, worth: 6 };
 const shareOf = (free: number, local: boolean): number =>
   Math.max(1, local ? Math.min(free, availableParallelism()) : Math.floor(free / 2));
 
-/** @param isLocal see `Filesystems` @param sharing when pages are shared */
+/** @param isLocal see `Filesystems` @param when pages are shared @param calm see `createCalm` */
 export const createPages = (
   { inBucket }: Pick<StoreContext, 'inBucket'>,
   isLocal: (path: string) => boolean,
-  sharing: Omit<Sharing, 'most'> = usual,
+  { after, worth, alone }: When = usual,
+  calm = createCalm(),
 ): Pick<Storage, 'list' | 'listElements'> => {
   /** The largest last. */
   let spare: ArrayBuffer[] = [];
@@ -57,7 +66,8 @@ export const createPages = (
         const options = { actor: at.actor, context: 'read' } as const;
         const prefer = laneOf(at.bucket);
         const { into, transfer } = take();
-        const share = { ...sharing, most: shareOf(pool.free, isLocal(ground.path)) };
+        const most = shareOf(pool.free, isLocal(ground.path));
+        const share: Sharing = { most, after, worth: calm() && pool.idle ? alone : worth };
         const plan = await pool.run('planElements', [ground, request, form, share, into], {
           ...options,
           transfer,

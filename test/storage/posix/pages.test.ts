@@ -19,7 +19,7 @@ import { mark, me } from './store.js';
 const test = suite('pages by several threads');
 
 /** From the second entry on everything is left to others. */
-const soon = { after: 0, worth: 0 };
+const soon = { after: 0, worth: 0, alone: 0 };
 const asked = (change: Partial<ListRequest>): ListRequest => ({
   ...{ prefix: '', delimiter: '', after: '', limit: 1000 },
   ...change,
@@ -41,13 +41,16 @@ function newBucket(): Ground {
 interface Stepping {
   free?: number;
   local?: boolean;
+  /** Nobody else has work for the workers, or for the main thread. */
+  idle?: boolean;
+  calm?: boolean;
   sharing?: typeof soon | undefined;
   /** Done before each operation. */
   before?(op: string, calls: number): void;
 }
 
 /** A bucket, and its pages by the real operations in this very thread, step by step. */
-function stepping({ free = 8, local = false, sharing = soon, before }: Stepping = {}) {
+function stepping({ free = 8, local = false, idle = false, calm = false, sharing = soon, before }: Stepping = {}) {
   const ground = newBucket();
   const calls: string[] = [];
   const run = async (op: keyof typeof listOps, args: never) => {
@@ -55,8 +58,13 @@ function stepping({ free = 8, local = false, sharing = soon, before }: Stepping 
     before?.(op, calls.length);
     return (listOps[op] as (...args: unknown[]) => unknown)(...(args as unknown[]));
   };
-  const inBucket = ((_at, work) => work(ground, { free, run } as never)) as StoreContext['inBucket'];
-  const { listElements } = createPages({ inBucket }, () => local, sharing);
+  const inBucket = ((_at, work) => work(ground, { free, idle, run } as never)) as StoreContext['inBucket'];
+  const { listElements } = createPages(
+    { inBucket },
+    () => local,
+    sharing,
+    () => calm,
+  );
   const at = { bucket: { path: ground.path } as Bucket, actor: me };
   const page = (change: Partial<ListRequest>) => listElements(at, asked(change), form);
   return { ground, path: ground.path, calls, page };
@@ -163,13 +171,27 @@ test('with nobody else free, or where it is not worth it, one thread does it all
     [true, 0, soon],
     [true, 1, soon],
     [false, 3, soon],
-    [false, 8, { after: 0, worth: 1e6 }],
-    [false, 8, { after: 1e6, worth: 0 }],
+    [false, 8, { ...soon, worth: 1e6 }],
+    [false, 8, { ...soon, after: 1e6 }],
   ] as const) {
     const { path, page, calls } = stepping({ local, free, sharing });
     for (let i = 0; i < 200; i++) writeFileSync(join(path, named(i)), '');
     assert.is(countOf(await page({})), 200);
     assert.equal(calls, ['planElements']);
+  }
+});
+
+test('where nobody else has work, less is worth it', async () => {
+  for (const [idle, calm, alone, shared] of [
+    [true, true, 0, true],
+    [true, false, 0, false],
+    [false, true, 0, false],
+    [true, true, 1e6, false],
+  ] as const) {
+    const { path, page, calls } = stepping({ idle, calm, sharing: { after: 0, worth: 1e6, alone } });
+    for (let i = 0; i < 200; i++) writeFileSync(join(path, named(i)), '');
+    assert.is(countOf(await page({})), 200);
+    assert.is(calls.length > 1, shared, `${idle} ${calm} ${alone}`);
   }
 });
 
