@@ -16,8 +16,9 @@ export interface Buffers {
    * streams that hold one each wait for one another for ever. First come, first served. Rejects with SlowDown after
    * `waitMs`.
    * @param bytes of the whole stream, where known: one that fits into a smaller chunk takes no larger
+   * @param most bytes of a chunk: a larger one is of no use
    */
-  acquire(count: number, bytes?: number): Promise<Buffer[]>;
+  acquire(count: number, bytes?: number, most?: number): Promise<Buffer[]>;
   /** Gives chunks back when nobody reads or writes them any more. */
   release(chunks: readonly Buffer[]): void;
   /** For metrics and tests. */
@@ -37,15 +38,16 @@ export interface BuffersOptions {
 }
 
 interface Waiter {
-  count: number;
+  take(): Buffer[] | undefined;
   resolve(chunks: Buffer[]): void;
   timer: NodeJS.Timeout;
 }
 
 const KiB = 1024;
-/** 72 MiB for the first 64 streams: few get the most out of large chunks, many share the cores anyway. */
+/** 76 MiB for the first streams: few get the most out of large chunks, many share the cores anyway. */
 const defaults: readonly Tier[] = [
-  { bytes: 1024 * KiB, limit: 16 },
+  { bytes: 2048 * KiB, limit: 4 },
+  { bytes: 1024 * KiB, limit: 12 },
   { bytes: 512 * KiB, limit: 112 },
   // Enough for every request that a gateway takes at once (`maxRequests`), three each.
   { bytes: 64 * KiB, limit: 3072 },
@@ -66,10 +68,10 @@ export const createBuffers = (options: BuffersOptions = {}): Buffers => {
     return Buffer.from(memory.buffer, unused - bytes, bytes);
   };
 
-  const take = (count: number, bytes = Number.POSITIVE_INFINITY): Buffer[] | undefined => {
+  const take = (count: number, bytes: number, most: number): Buffer[] | undefined => {
     const tier = tiers.find((each, at) => {
       const next = tiers[at + 1];
-      return each.limit - each.lent.size >= count && !(next && bytes <= next.bytes);
+      return each.bytes <= most && each.limit - each.lent.size >= count && !(next && bytes <= next.bytes);
     });
     if (!tier) return undefined;
     return Array.from({ length: count }, () => {
@@ -81,7 +83,7 @@ export const createBuffers = (options: BuffersOptions = {}): Buffers => {
 
   const serve = (): void => {
     for (let first: Waiter | undefined; (first = waiting[0]); ) {
-      const chunks = take(first.count);
+      const chunks = first.take();
       if (!chunks) return;
       waiting.shift();
       clearTimeout(first.timer);
@@ -91,14 +93,15 @@ export const createBuffers = (options: BuffersOptions = {}): Buffers => {
 
   return {
     memory,
-    acquire: (count, bytes) => {
-      if (tiers.every((tier) => count > tier.limit)) return Promise.reject(new RangeError(`${count} chunks at once`));
+    acquire: (count, bytes = Number.POSITIVE_INFINITY, most = Number.POSITIVE_INFINITY) => {
+      if (tiers.every((tier) => count > tier.limit || tier.bytes > most))
+        return Promise.reject(new RangeError(`${count} chunks at once`));
       // Nobody overtakes those who wait already.
-      const chunks = waiting.length === 0 ? take(count, bytes) : undefined;
+      const chunks = waiting.length === 0 ? take(count, bytes, most) : undefined;
       if (chunks) return Promise.resolve(chunks);
       return new Promise((resolve, reject) => {
         const waiter: Waiter = {
-          count,
+          take: () => take(count, bytes, most),
           resolve,
           timer: setTimeout(() => {
             waiting.splice(waiting.indexOf(waiter), 1);

@@ -11,6 +11,8 @@ import { close } from './syscalls.js';
 
 /** One is filled, another is written and digested, and a third waits, so that whoever digests never does. */
 const CHUNKS = 3;
+/** With larger chunks the threads would wait for each other at the beginning and at the end. */
+const CHUNK_BYTES = 1 << 20;
 /** Smaller chunks are not worth a message each. */
 const DIRECT_BYTES = 256 << 10;
 /** A chunk with less room than that is full. */
@@ -27,7 +29,7 @@ export const receiveBody = async (
   body: Body,
   { pool, lane, id, apart }: Transferring,
 ): Promise<void> => {
-  const chunks = await buffers.acquire(CHUNKS, body.length);
+  const chunks = await buffers.acquire(CHUNKS, body.length, CHUNK_BYTES);
   const size = chunks[0]!.length;
   let [at, used] = [0, 0];
   /** Of the bytes in the chunk so many are in the file. */

@@ -77,16 +77,38 @@ test('when the large ones are lent, and for short streams, there are small ones'
 
 test('by default a few streams have the largest chunks, many more smaller ones, and each no more than it needs', async () => {
   const buffers = createBuffers();
-  const sizes = async (count: number, bytes?: number) => {
-    const all = await Promise.all(Array.from({ length: count }, () => buffers.acquire(2, bytes)));
+  const sizes = async (count: number, each: number, bytes?: number, most?: number) => {
+    const all = await Promise.all(Array.from({ length: count }, () => buffers.acquire(each, bytes, most)));
     return all.map(([chunk]) => chunk!.length / 1024);
   };
-  assert.equal(await sizes(1, 65_536), [64]);
-  assert.equal(await sizes(1, 65_537), [512]);
-  assert.equal(await sizes(1, 524_289), [1024]);
-  assert.equal(await sizes(7), Array(7).fill(1024));
-  assert.equal(await sizes(55), Array(55).fill(512));
-  assert.equal(new Set(await sizes(1000)), new Set([64]));
+  assert.equal(await sizes(1, 1, 65_536), [64]);
+  assert.equal(await sizes(1, 1, 65_537), [512]);
+  assert.equal(await sizes(1, 1, 524_289), [1024]);
+  assert.equal(await sizes(1, 1, 1_048_577), [2048]);
+  assert.equal(await sizes(1, 3, undefined, 1_048_576), [1024], 'large enough');
+  assert.equal(await sizes(3, 1), Array(3).fill(2048));
+  assert.equal(await sizes(4, 2), Array(4).fill(1024));
+  assert.equal(await sizes(55, 2), Array(55).fill(512));
+  assert.equal(new Set(await sizes(1000, 2)), new Set([64]));
+});
+
+test('who waits gets no larger chunks than he asked for', async () => {
+  const tiers = [
+    { limit: 1, bytes: 64 },
+    { limit: 1, bytes: 8 },
+  ];
+  const buffers = createBuffers({ tiers });
+  const [large, small] = [await buffers.acquire(1), await buffers.acquire(1)];
+  const waiting = buffers.acquire(1, undefined, 8);
+  buffers.release(large);
+  assert.is(buffers.stats().waiting, 1);
+  buffers.release(small);
+  assert.is((await waiting)[0]!.length, 8);
+  let refused = false;
+  await buffers.acquire(1, undefined, 7).catch(() => {
+    refused = true;
+  });
+  assert.ok(refused, 'there is none');
 });
 
 test('more than there can ever be is refused at once', async () => {
