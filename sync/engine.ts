@@ -19,6 +19,12 @@ export interface SyncEngine {
   close(): Promise<void>;
 }
 
+/** One of them. */
+interface EngineProcess extends Omit<SyncEngine, 'nudge'> {
+  /** @param names of buckets */
+  nudge(names: readonly string[]): void;
+}
+
 export interface EngineOptions extends EngineStart {
   /** Where a webhook is now. */
   destination(name: string): Promise<Destination | undefined>;
@@ -29,6 +35,8 @@ const RESTART_MS = [1_000, 5_000, 30_000] as const;
 /** A process that has worked so long has not died of what it died of before. */
 const HEALTHY_MS = 600_000;
 const CLOSE_MS = 10_000;
+/** Nudges that come within so many milliseconds are one message: a leader's turns are no closer to each other. */
+const GATHER_MS = 5;
 /** One that has been killed and hangs on a mount stays until that lets go of it. Nobody waits so long. */
 const KILLED_MS = 1_000;
 
@@ -39,7 +47,7 @@ const environment = (): NodeJS.ProcessEnv => {
 };
 
 export function startSyncEngine(options: EngineOptions): SyncEngine {
-  const others = new Map<string, SyncEngine>();
+  const others = new Map<string, EngineProcess>();
   const ending = new Set<Promise<void>>();
   const { changelog: _, ...forOthers } = options;
   let closing = false;
@@ -62,9 +70,23 @@ export function startSyncEngine(options: EngineOptions): SyncEngine {
   };
   const first = startProcess(options, divide);
   const all = () => [first, ...others.values()];
+
+  const nudged = new Set<string>();
+  let gathering = false;
+  const pass = (): void => {
+    gathering = nudged.size > 0;
+    if (!gathering) return;
+    const names = [...nudged];
+    nudged.clear();
+    for (const each of all()) each.nudge(names);
+    // The first one is heard at once.
+    setTimeout(pass, GATHER_MS).unref();
+  };
+
   return {
-    nudge(bucket) {
-      for (const each of all()) each.nudge(bucket);
+    nudge({ name }) {
+      nudged.add(name);
+      if (!gathering) pass();
     },
     async close() {
       closing = true;
@@ -76,7 +98,7 @@ export function startSyncEngine(options: EngineOptions): SyncEngine {
 function startProcess(
   { log, destination, ...start }: EngineOptions,
   divide: (filesystems: readonly string[]) => void,
-): SyncEngine {
+): EngineProcess {
   let child: ChildProcess | undefined;
   let closing = false;
   let deaths = 0;
@@ -132,7 +154,7 @@ function startProcess(
 
   begin();
   return {
-    nudge: ({ name }) => post({ nudge: name }),
+    nudge: (names) => post({ nudge: names }),
     async close() {
       closing = true;
       clearTimeout(timer);

@@ -174,34 +174,37 @@ export interface Recorder {
   close(): Promise<void>;
 }
 
+/** Another one for a bucket that is made anew under the same name. */
+const idOf = ({ name, created }: Bucket): string => `${name} ${created}`;
+
 /** The inboxes of this process in all buckets. Files that are not used are closed. */
 export function createRecorder({ root, onRecorded, ...options }: RecorderOptions): Recorder {
+  /** By bucket: see `idOf`. */
   const inboxes = new Map<string, Inbox>();
   const { rollMs = ROLL_MS } = options;
 
   const sweep = async () => {
-    for (const [directory, inbox] of inboxes) {
-      if ((await inbox.rest(rollMs)) && inboxes.get(directory) === inbox) inboxes.delete(directory);
+    for (const [id, inbox] of inboxes) {
+      if ((await inbox.rest(rollMs)) && inboxes.get(id) === inbox) inboxes.delete(id);
     }
   };
   const timer = setInterval(() => void sweep().catch(() => {}), rollMs / 4).unref();
 
   return {
     async record(bucket, change) {
-      const directory = inboxDirectory(syncDirectory(root, bucket));
-      let inbox = inboxes.get(directory);
+      const id = idOf(bucket);
+      let inbox = inboxes.get(id);
       if (!inbox) {
-        inbox = openInbox(directory, options);
-        inboxes.set(directory, inbox);
+        inbox = openInbox(inboxDirectory(syncDirectory(root, bucket)), options);
+        inboxes.set(id, inbox);
       }
       await inbox.record(change);
       // Of what has not taken effect nothing is to be told.
       if (!('removal' in change)) onRecorded?.(bucket);
     },
     async forget(bucket) {
-      const directory = inboxDirectory(syncDirectory(root, bucket));
-      const inbox = inboxes.get(directory);
-      inboxes.delete(directory);
+      const inbox = inboxes.get(idOf(bucket));
+      inboxes.delete(idOf(bucket));
       await inbox?.close().catch(() => {});
       await removeSyncDirectory(root, bucket);
     },

@@ -49,7 +49,7 @@ export interface EngineStart {
   only?: string;
 }
 
-export type ToEngine = 'stop' | { nudge: string } | { answer: number; destination: Destination | undefined };
+export type ToEngine = 'stop' | { nudge: readonly string[] } | { answer: number; destination: Destination | undefined };
 
 /** A line for the log of the gateway. */
 export interface LogLine {
@@ -178,10 +178,12 @@ async function serve(start: EngineStart): Promise<void> {
       wake?.();
     } else if ('answer' in message) take(message);
     else {
-      const one = standing.get(message.nudge);
-      one?.led?.nudge();
-      // A bucket that was just made is led at once.
-      if (!one && !elsewhere.has(message.nudge)) wake?.();
+      for (const name of message.nudge) {
+        const one = standing.get(name);
+        one?.led?.nudge();
+        // A bucket that was just made is led at once.
+        if (!one && !elsewhere.has(name)) wake?.();
+      }
     }
   };
   for (const message of early.splice(0)) hear(message);

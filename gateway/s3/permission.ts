@@ -55,9 +55,11 @@ export interface Permission {
    * @throws S3Error AccessDenied
    */
   permitNew(at: Place, key: string, action: string, owner: string, tags?: ConditionTags): void;
-  /** The store, which asks for what `permitWhenOpened` has left open. */
-  storage: Storage;
+  /** Methods in the place of the store's, which ask for what `permitWhenOpened` has left open. */
+  guarded: Guarded;
 }
+
+export type Guarded = Pick<Storage, 'head' | 'open' | 'updateMeta'>;
 
 interface First {
   decision: Decision;
@@ -209,47 +211,48 @@ export function createPermission({ storage, identity, policies, ownerOf, facts }
     return decision.allow ? error : denial(decision);
   }
 
-  const guarded: Storage = Object.create(storage);
-  guarded.head = async (at, key) => {
-    const guard = guardOf(at, key);
-    if (!guard) return storage.head(at, key);
-    const info = await storage.head(at, key).catch((error: unknown) => {
-      throw told(at, key, error);
-    });
-    check(at, guard, info);
-    return info;
-  };
-  guarded.open = async (at, key) => {
-    const guard = guardOf(at, key);
-    if (!guard) return storage.open(at, key);
-    const object = await storage.open(at, key).catch((error: unknown) => {
-      throw told(at, key, error);
-    });
-    try {
-      check(at, guard, object.info);
-      return object;
-    } catch (error) {
-      await object.close();
-      throw error;
-    }
-  };
-  guarded.updateMeta = async (at, key, change) => {
-    const guard = guardOf(at, key);
-    // The caller may have taken its time since: what stands there now may be another's.
-    if (guard?.passed) return storage.updateMeta(at, key, { ...change, of: guard.passed.meta });
-    if (!guard) return storage.updateMeta(at, key, change);
-    for (let tries = 1; ; tries++) {
+  const guarded: Guarded = {
+    async head(at, key) {
+      const guard = guardOf(at, key);
+      if (!guard) return storage.head(at, key);
       const info = await storage.head(at, key).catch((error: unknown) => {
         throw told(at, key, error);
       });
-      check(at, guard, info, change.tags ?? undefined);
+      check(at, guard, info);
+      return info;
+    },
+    async open(at, key) {
+      const guard = guardOf(at, key);
+      if (!guard) return storage.open(at, key);
+      const object = await storage.open(at, key).catch((error: unknown) => {
+        throw told(at, key, error);
+      });
       try {
-        return await storage.updateMeta(at, key, { ...change, of: info.meta });
+        check(at, guard, object.info);
+        return object;
       } catch (error) {
-        // The sync engine gives files of jobs an owner at any moment: that is asked about once more, and no conflict.
-        if (tries === 3 || !(error instanceof S3Error && error.code === 'OperationAborted')) throw error;
+        await object.close();
+        throw error;
       }
-    }
+    },
+    async updateMeta(at, key, change) {
+      const guard = guardOf(at, key);
+      // The caller may have taken its time since: what stands there now may be another's.
+      if (guard?.passed) return storage.updateMeta(at, key, { ...change, of: guard.passed.meta });
+      if (!guard) return storage.updateMeta(at, key, change);
+      for (let tries = 1; ; tries++) {
+        const info = await storage.head(at, key).catch((error: unknown) => {
+          throw told(at, key, error);
+        });
+        check(at, guard, info, change.tags ?? undefined);
+        try {
+          return await storage.updateMeta(at, key, { ...change, of: info.meta });
+        } catch (error) {
+          // The sync engine gives files of jobs an owner at any moment: that is asked about once more, and no conflict.
+          if (tries === 3 || !(error instanceof S3Error && error.code === 'OperationAborted')) throw error;
+        }
+      }
+    },
   };
 
   return {
@@ -268,7 +271,7 @@ export function createPermission({ storage, identity, policies, ownerOf, facts }
     permitUploader,
     permitWhenOpened,
     permitNew,
-    storage: guarded,
+    guarded,
   };
 }
 

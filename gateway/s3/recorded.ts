@@ -32,8 +32,10 @@ export interface Recording {
 
 const mark = (kind: string): string => `${kind}-${randomBytes(16).toString('hex')}`;
 
-/** Other methods are those of `storage`. */
-export function recordChanges(recording: Recording): Storage {
+/** The methods that change something, in the place of those of `storage`. */
+export type Recorded = Pick<Storage, 'put' | 'copy' | 'completeUpload' | 'remove' | 'deleteBucket'>;
+
+export function recordChanges(recording: Recording): Recorded {
   const { storage, changes, operation, requester, sourceIp, requestId, next, failed } = recording;
 
   async function record(
@@ -63,42 +65,42 @@ export function recordChanges(recording: Recording): Storage {
     seal: (received) => ({ ...request.seal(received), write }),
   });
 
-  const recorded: Storage = Object.create(storage);
-  recorded.put = async (at, key, body, request) => {
-    const kind = operation === 'PostObject' ? 'Post' : 'Put';
-    const write = mark(kind);
-    return created(at, `ObjectCreated:${kind}`, write, await storage.put(at, key, body, marked(request, write)));
+  return {
+    async put(at, key, body, request) {
+      const kind = operation === 'PostObject' ? 'Post' : 'Put';
+      const write = mark(kind);
+      return created(at, `ObjectCreated:${kind}`, write, await storage.put(at, key, body, marked(request, write)));
+    },
+    async copy(source, at, key, request) {
+      const write = mark('Copy');
+      return created(at, 'ObjectCreated:Copy', write, await storage.copy(source, at, key, marked(request, write)));
+    },
+    async completeUpload(at, key, id, parts, meta, condition) {
+      const kind = 'CompleteMultipartUpload';
+      const write = mark(kind);
+      const info = await storage.completeUpload(at, key, id, parts, { ...meta, write }, condition);
+      return created(at, `ObjectCreated:${kind}`, write, info);
+    },
+    async remove(at, key, condition) {
+      const write = mark('Delete');
+      const tell = (removal: S3Removal['removal']) =>
+        // Where it cannot be written (a full disk), whoever misses the object first cannot tell whose doing that was.
+        changes.record(at.bucket, { removal, write, key, time: Date.now() }).catch(() => {});
+      await tell('begun');
+      let removed = false;
+      try {
+        removed = await storage.remove(at, key, condition);
+      } finally {
+        if (!removed) void tell('over');
+      }
+      if (removed) await record(at, { write, name: 'ObjectRemoved:Delete', key });
+      return removed;
+    },
+    async deleteBucket(at) {
+      await storage.deleteBucket(at);
+      await changes.forget(at.bucket).catch(() => {
+        // What is left is swept when an engine starts.
+      });
+    },
   };
-  recorded.copy = async (source, at, key, request) => {
-    const write = mark('Copy');
-    return created(at, 'ObjectCreated:Copy', write, await storage.copy(source, at, key, marked(request, write)));
-  };
-  recorded.completeUpload = async (at, key, id, parts, meta, condition) => {
-    const kind = 'CompleteMultipartUpload';
-    const write = mark(kind);
-    const info = await storage.completeUpload(at, key, id, parts, { ...meta, write }, condition);
-    return created(at, `ObjectCreated:${kind}`, write, info);
-  };
-  recorded.remove = async (at, key, condition) => {
-    const write = mark('Delete');
-    const tell = (removal: S3Removal['removal']) =>
-      // Where it cannot be written (a full disk), whoever misses the object first cannot tell whose doing that was.
-      changes.record(at.bucket, { removal, write, key, time: Date.now() }).catch(() => {});
-    await tell('begun');
-    let removed = false;
-    try {
-      removed = await storage.remove(at, key, condition);
-    } finally {
-      if (!removed) void tell('over');
-    }
-    if (removed) await record(at, { write, name: 'ObjectRemoved:Delete', key });
-    return removed;
-  };
-  recorded.deleteBucket = async (at) => {
-    await storage.deleteBucket(at);
-    await changes.forget(at.bucket).catch(() => {
-      // What is left is swept when an engine starts.
-    });
-  };
-  return recorded;
 }

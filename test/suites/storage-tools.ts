@@ -71,7 +71,7 @@ export const request = (rest: Partial<ObjectMeta> = {}, condition?: WriteConditi
 });
 
 export const put = (
-  storage: Storage,
+  storage: Pick<Storage, 'put'>,
   at: Place,
   key: string,
   content: Uint8Array | string = key,
