@@ -9,6 +9,7 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { Bucket } from '../gateway/storage/types.js';
+import { createNudges } from './nudges.js';
 import type { EngineStart, FromEngine, Question, ToEngine } from './process.js';
 import type { Destination } from './webhooks.js';
 
@@ -35,8 +36,6 @@ const RESTART_MS = [1_000, 5_000, 30_000] as const;
 /** A process that has worked so long has not died of what it died of before. */
 const HEALTHY_MS = 600_000;
 const CLOSE_MS = 10_000;
-/** Nudges that come within so many milliseconds are one message: a leader's turns are no closer to each other. */
-const GATHER_MS = 5;
 /** One that has been killed and hangs on a mount stays until that lets go of it. Nobody waits so long. */
 const KILLED_MS = 1_000;
 
@@ -70,24 +69,12 @@ export function startSyncEngine(options: EngineOptions): SyncEngine {
   };
   const first = startProcess(options, divide);
   const all = () => [first, ...others.values()];
-
-  const nudged = new Set<string>();
-  let gathering = false;
-  const pass = (): void => {
-    gathering = nudged.size > 0;
-    if (!gathering) return;
-    const names = [...nudged];
-    nudged.clear();
+  const nudge = createNudges((names) => {
     for (const each of all()) each.nudge(names);
-    // The first one is heard at once.
-    setTimeout(pass, GATHER_MS).unref();
-  };
+  });
 
   return {
-    nudge({ name }) {
-      nudged.add(name);
-      if (!gathering) pass();
-    },
+    nudge: ({ name }) => nudge(name),
     async close() {
       closing = true;
       await Promise.all([...all().map((each) => each.close()), ...ending]);

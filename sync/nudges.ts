@@ -1,0 +1,27 @@
+/** What the sync engine is told of buckets in which something was recorded: at once, and no more often than it can hear it. */
+
+/** A leader's turns are no closer to each other (`pace.ts`). */
+const GATHER_MS = 5;
+
+/**
+ * Passes on the names of buckets: one that comes after a while at once, those that follow it within `ms` milliseconds together,
+ * each once.
+ */
+export function createNudges(pass: (names: readonly string[]) => void, ms = GATHER_MS): (name: string) => void {
+  const gathered = new Set<string>();
+  let gathering = false;
+
+  const passAll = (): void => {
+    gathering = gathered.size > 0;
+    if (!gathering) return;
+    const names = [...gathered];
+    gathered.clear();
+    setTimeout(passAll, ms).unref();
+    pass(names);
+  };
+
+  return (name) => {
+    gathered.add(name);
+    if (!gathering) passAll();
+  };
+}
