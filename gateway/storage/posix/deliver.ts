@@ -13,8 +13,8 @@ const FIRST_BYTES = 256 << 10;
 const SLOW_BYTES = 16 << 20;
 /** A worker may wait for a client that needs no longer: a thread for each slow one would be too many. */
 const QUICK_MS = 2;
-/** One call sends for so long, less when there are more of them than threads: others wait meanwhile. */
-const TURN_MS = 8;
+/** One call sends for so long, less when there are more of them than threads: others wait meanwhile. And one that is alone. */
+const [TURN_MS, ALONE_MS] = [8, 16];
 /** Calls that send just now. */
 let sending = 0;
 
@@ -71,7 +71,8 @@ export const deliver = async (
     sending++;
     try {
       const share = Math.min(1, pool.size / sending);
-      const turn = { ms: Math.max(1, TURN_MS * share), patient: quick && share === 1 };
+      const ms = sending === 1 && pool.size > 1 ? ALONE_MS : TURN_MS;
+      const turn = { ms: Math.max(1, ms * share), patient: quick && share === 1 };
       const options = { actor, context: 'service', ended: busy.begin() } as const;
       return await pool.run('sendObject', [fd, connection, whole, at, end - at, seen, turn], options);
     } finally {

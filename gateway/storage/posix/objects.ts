@@ -48,8 +48,8 @@ export interface Turn {
   patient: boolean;
 }
 
-/** So much one call sends at most: others want to use the thread. */
-const TURN_BYTES = 16 << 20;
+/** So much one call sends at most, though its time is not over: what it has sent is counted when it returns. */
+const TURN_BYTES = 64 << 20;
 export const PATIENCE_MS = 1;
 
 /** A job has written to the file: the ETag that was told, or is about to be, is not that of the bytes. */
