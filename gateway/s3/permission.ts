@@ -19,7 +19,7 @@ import {
 } from '../../acl/policy/context.js';
 import type { Policy, Context as PolicyContext } from '../../acl/policy/types.js';
 import { S3Error } from '../errors.js';
-import type { Bucket, ObjectInfo, Place, Storage } from '../storage/types.js';
+import type { Bucket, MetaChange, ObjectInfo, Place, Storage } from '../storage/types.js';
 import { accessOf, readAcl } from './access.js';
 
 export interface Asker {
@@ -45,7 +45,7 @@ export interface Permission {
   /** As `permit`, and whoever began the upload is let in unless a statement denies it. @throws S3Error AccessDenied */
   permitUploader(at: Place, key: string, action: string, uploadId: string): Promise<Decision>;
   /**
-   * As `permit` for actions on an existing object, but what only the object can tell is asked when `storage` opens it.
+   * As `permit` for actions on an existing object, but what only the object can tell is asked when `guarded` opens it.
    * @throws S3Error AccessDenied
    */
   permitWhenOpened(at: Place, key: string, actions: readonly string[]): void;
@@ -59,6 +59,7 @@ export interface Permission {
   guarded: Guarded;
 }
 
+/** What may be done with an object only if it is one that the caller may do it with. */
 export type Guarded = Pick<Storage, 'head' | 'open' | 'updateMeta'>;
 
 interface First {
@@ -73,6 +74,8 @@ interface Guard {
   actions: readonly string[];
   /** Any object of the bucket's owner is fine, whatever its ACL and tags. */
   granted: boolean;
+  /** Its tags could change the decision. */
+  byTags: boolean;
   /** The object that was asked about, but for tags that a request sets. */
   passed?: ObjectInfo;
 }
@@ -173,12 +176,14 @@ export function createPermission({ storage, identity, policies, ownerOf, facts }
 
   function permitWhenOpened(at: Place, key: string, actions: readonly string[]): void {
     let granted = true;
+    let byTags = false;
     for (const action of actions) {
-      const { decision, byTags, holds } = first(at, key, action);
+      const { decision, holds, ...asked } = first(at, key, action);
       if (holds) demand(decision);
-      granted &&= decision.allow && !byTags;
+      byTags ||= asked.byTags;
+      granted &&= decision.allow && !asked.byTags;
     }
-    guards.set(at, { key, actions, granted });
+    guards.set(at, { key, actions, granted, byTags });
   }
 
   function permitNew({ bucket }: Place, key: string, action: string, owner: string, tags?: ConditionTags): void {
@@ -238,7 +243,7 @@ export function createPermission({ storage, identity, policies, ownerOf, facts }
     async updateMeta(at, key, change) {
       const guard = guardOf(at, key);
       // The caller may have taken its time since: what stands there now may be another's.
-      if (guard?.passed) return storage.updateMeta(at, key, { ...change, of: guard.passed.meta });
+      if (guard?.passed) return storage.updateMeta(at, key, { ...change, of: meant(guard, guard.passed) });
       if (!guard) return storage.updateMeta(at, key, change);
       for (let tries = 1; ; tries++) {
         const info = await storage.head(at, key).catch((error: unknown) => {
@@ -246,7 +251,7 @@ export function createPermission({ storage, identity, policies, ownerOf, facts }
         });
         check(at, guard, info, change.tags ?? undefined);
         try {
-          return await storage.updateMeta(at, key, { ...change, of: info.meta });
+          return await storage.updateMeta(at, key, { ...change, of: meant(guard, info) });
         } catch (error) {
           // The sync engine gives files of jobs an owner at any moment: that is asked about once more, and no conflict.
           if (tries === 3 || !(error instanceof S3Error && error.code === 'OperationAborted')) throw error;
@@ -286,6 +291,15 @@ function asksForObject(policy: Policy, action: string): boolean {
   if (asksForTags(policy)) return true;
   if (action !== 's3:PutObjectTagging' && action !== 's3:PutObjectVersionTagging') return false;
   return [...policy.keys].some((key) => key.startsWith(REQUEST_TAG) || key === 's3:requestobjecttagkeys');
+}
+
+/** What the decision for an object went by: what stands there when it is changed must be the same in that. */
+function meant({ byTags }: Guard, { meta: { owner, acl, tags } }: ObjectInfo): MetaChange['of'] {
+  const of: NonNullable<MetaChange['of']> = {};
+  if (owner !== undefined) of.owner = owner;
+  if (acl !== undefined) of.acl = acl;
+  if (byTags) of.tags = tags ?? {};
+  return of;
 }
 
 const isMissing = (error: unknown): boolean => error instanceof S3Error && error.code === 'NoSuchKey';

@@ -1,4 +1,5 @@
 /** The guards of a write (`If-Match`, `If-None-Match`, `x-amz-if-match-*`), decided against what stands there. Pure. */
+import { isDeepStrictEqual } from 'node:util';
 import { S3Error } from '../errors.js';
 import type { MetaChange, WriteCondition } from './types.js';
 
@@ -41,7 +42,9 @@ export function checkWrite(condition: WriteCondition | undefined, current: Curre
 
 /** Under the lock, like `checkWrite`: what was permitted for one object must not happen to another. @throws S3Error OperationAborted */
 export function requireSame(meant: MetaChange['of'], current: NonNullable<MetaChange['of']>): void {
-  if (meant && (meant.owner !== current.owner || meant.acl !== current.acl)) throw new S3Error('OperationAborted');
+  if (!meant) return;
+  const sameTags = meant.tags === undefined || isDeepStrictEqual({ ...meant.tags }, { ...current.tags });
+  if (meant.owner !== current.owner || meant.acl !== current.acl || !sameTags) throw new S3Error('OperationAborted');
 }
 
 const matches = (wanted: string, etag: string) => wanted === '*' || wanted === etag;

@@ -188,8 +188,8 @@ export interface MetaChange {
   tags?: Record<string, string> | null;
   /** See `ObjectMeta`; `null`: the owner alone. */
   acl?: string | null;
-  /** The object that is meant: OperationAborted when one of another owner or ACL stands there. */
-  of?: Pick<ObjectMeta, 'owner' | 'acl'>;
+  /** The object that is meant: OperationAborted when one of another owner or ACL, or of other tags if there are any here, stands there. */
+  of?: Pick<ObjectMeta, 'owner' | 'acl' | 'tags'>;
 }
 
 // ---- listing -----------------------------------------------------------------------------------------------------

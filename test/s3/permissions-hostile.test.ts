@@ -43,6 +43,32 @@ test('the ACL for one’s own object does not land on another’s that took its 
   await denied(get(`/${b}/x`, 'bert'));
 });
 
+test('tags do not land on an object whose own forbid it, and that took the place of another meanwhile', async () => {
+  const b = await bucket();
+  const secret = { StringEquals: { 's3:ExistingObjectTag/class': 'secret' } };
+  const Action = ['s3:GetObject', 's3:PutObjectTagging'];
+  const deny = { Effect: 'Deny', Action, Condition: secret };
+  await policy(b, statement(b, byBert({ Action })), statement(b, byBert(deny)));
+  const tagging = '<Tagging><TagSet><Tag><Key>class</Key><Value>public</Value></Tag></TagSet></Tagging>';
+  await done(put(`/${b}/k?tagging`, { as: 'bert', body: tagging }));
+  const { storage } = stage;
+  const { updateMeta } = storage;
+  let meanwhile = 0;
+  try {
+    storage.updateMeta = async (...args) => {
+      if (meanwhile++ === 0) {
+        await done(put(`/${b}/k`, { body: 'secret', headers: { 'x-amz-tagging': 'class=secret' } }));
+      }
+      return updateMeta(...args);
+    };
+    await denied(put(`/${b}/k?tagging`, { as: 'bert', body: tagging }));
+  } finally {
+    storage.updateMeta = updateMeta;
+  }
+  assert.is(meanwhile, 1);
+  await denied(get(`/${b}/k`, 'bert'));
+});
+
 test('a denied PutObjectAcl or PutObjectTagging is denied to uploads with an ACL or tags too', async () => {
   const b = await shared();
   const deny = (Action: string) => statement(b, byBert({ Effect: 'Deny', Action }));

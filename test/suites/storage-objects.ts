@@ -239,6 +239,20 @@ export const objectTests: Tests = (test, bench) => {
     await refused(bench.storage.updateMeta(at, 'nowhere', { tags: { a: '1' } }), 'NoSuchKey');
   });
 
+  test('an object with other tags than were meant is left alone, where they matter', async () => {
+    const at = await bench.place();
+    const { meta } = await put(bench.storage, at, 'k', 'content', { tags: { a: '1' }, owner: 'someone' });
+    const change = (tags: Record<string, string> | undefined) =>
+      bench.storage.updateMeta(at, 'k', { tags: { b: '2' }, of: { owner: 'someone', ...(tags && { tags }) } });
+    const others: Record<string, string>[] = [{}, { a: '2' }, { a: '1', b: '2' }];
+    for (const tags of others) await refused(change(tags), 'OperationAborted');
+    assert.equal((await bench.storage.head(at, 'k')).meta, meta);
+    assert.equal((await change({ a: '1' })).meta.tags, { b: '2' });
+    await bench.storage.updateMeta(at, 'k', { tags: null });
+    assert.equal((await change({})).meta.tags, { b: '2' });
+    assert.equal((await change(undefined)).meta.tags, { b: '2' });
+  });
+
   test('the ACL changes without anything else', async () => {
     const at = await bench.place();
     const first = await put(bench.storage, at, 'k', 'content', { tags: { a: '1' }, owner: 'someone' });
