@@ -20,7 +20,7 @@ export interface SyncEngine {
   close(): Promise<void>;
 }
 
-/** One of them. */
+/** The engine of one filesystem. */
 interface EngineProcess extends Omit<SyncEngine, 'nudge'> {
   /** @param names of buckets */
   nudge(names: readonly string[]): void;
@@ -141,7 +141,7 @@ function startProcess(
 
   begin();
   return {
-    nudge: (names) => post({ nudge: names }),
+    nudge: (names) => post({ nudges: names }),
     async close() {
       closing = true;
       clearTimeout(timer);

@@ -174,7 +174,7 @@ export interface Recorder {
   close(): Promise<void>;
 }
 
-/** Another one for a bucket that is made anew under the same name. */
+/** Another one for a bucket that is made anew under the same name. Of each change: so without the work of `nameOf`. */
 const idOf = ({ name, created }: Bucket): string => `${name} ${created}`;
 
 /** The inboxes of this process in all buckets. Files that are not used are closed. */
@@ -203,8 +203,9 @@ export function createRecorder({ root, onRecorded, ...options }: RecorderOptions
       if (!('removal' in change)) onRecorded?.(bucket);
     },
     async forget(bucket) {
-      const inbox = inboxes.get(idOf(bucket));
-      inboxes.delete(idOf(bucket));
+      const id = idOf(bucket);
+      const inbox = inboxes.get(id);
+      inboxes.delete(id);
       await inbox?.close().catch(() => {});
       await removeSyncDirectory(root, bucket);
     },

@@ -1,13 +1,12 @@
 /** What the sync engine is told of buckets in which something was recorded: at once, and no more often than it can hear it. */
 
-/** A leader's turns are no closer to each other (`pace.ts`). */
-const GATHER_MS = 5;
+import { TURN_MS } from './pace.js';
 
 /**
  * Passes on the names of buckets: one that comes after a while at once, those that follow it within `ms` milliseconds together,
  * each once.
  */
-export function createNudges(pass: (names: readonly string[]) => void, ms = GATHER_MS): (name: string) => void {
+export function createNudges(pass: (names: readonly string[]) => void, ms = TURN_MS): (name: string) => void {
   const gathered = new Set<string>();
   let gathering = false;
 
@@ -16,6 +15,7 @@ export function createNudges(pass: (names: readonly string[]) => void, ms = GATH
     if (!gathering) return;
     const names = [...gathered];
     gathered.clear();
+    // First, so that what is nudged from within comes later.
     setTimeout(passAll, ms).unref();
     pass(names);
   };

@@ -4,7 +4,7 @@
 const [POLL_MS, IDLE_MS] = [500, 5_000];
 const BUSY_MS = 10_000;
 /** Two turns follow each other at this distance, to take several hints at once. */
-const TURN_MS = 5;
+export const TURN_MS = 5;
 /**
  * At a larger one where turns are long, so many times as long as the last one, within bounds: all that comes in meanwhile shares
  * what a turn costs beside its changes (commits, the sync of the feed), and whoever waits for an answer has the processor.

@@ -49,7 +49,10 @@ export interface EngineStart {
   only?: string;
 }
 
-export type ToEngine = 'stop' | { nudge: readonly string[] } | { answer: number; destination: Destination | undefined };
+export type ToEngine =
+  | 'stop'
+  | { nudges: readonly string[] }
+  | { answer: number; destination: Destination | undefined };
 
 /** A line for the log of the gateway. */
 export interface LogLine {
@@ -178,7 +181,7 @@ async function serve(start: EngineStart): Promise<void> {
       wake?.();
     } else if ('answer' in message) take(message);
     else {
-      for (const name of message.nudge) {
+      for (const name of message.nudges) {
         const one = standing.get(name);
         one?.led?.nudge();
         // A bucket that was just made is led at once.

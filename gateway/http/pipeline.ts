@@ -11,7 +11,7 @@ import { hoistedHeaders, unsignedPayload } from '../auth/authenticate.js';
 import { S3Error } from '../errors.js';
 import { createRequestLog, type RequestLine, withoutSecrets } from '../observe/requests.js';
 import { accessOf } from '../s3/access.js';
-import { createPermission, type Permission } from '../s3/permission.js';
+import { createPermission, type Guarded, type Permission } from '../s3/permission.js';
 import { type Recorded, recordChanges } from '../s3/recorded.js';
 import { actionsOf, resolve } from '../s3/resolve.js';
 import type { Context, Operation } from '../s3/types.js';
@@ -202,7 +202,9 @@ function permissionOf({ options, exchange, wire, headers, operation, now }: Requ
  * requests: V8 prepares each prototype for many lookups, which takes longer than those of a request.
  */
 function storageFor(request: Request, { identity }: Caller, { guarded }: Permission): Storage {
-  return Object.assign(Object.create(request.options.storage), guarded, recordedBy(request, identity));
+  // What is guarded comes last: nothing may take its place.
+  const own: Partial<Recorded> & Guarded = { ...recordedBy(request, identity), ...guarded };
+  return Object.assign(Object.create(request.options.storage), own);
 }
 
 function recordedBy({ options, exchange, wire, operation }: Request, { account }: Identity): Recorded | undefined {

@@ -1,6 +1,6 @@
 /**
- * The store of one request, which writes down what took effect before it is told: for the sync engine, which makes the
- * bucket's events of it.
+ * The methods by which a request changes something: what took effect is written down before it is told, for the sync engine, which
+ * makes the bucket's events of it.
  */
 import { randomBytes } from 'node:crypto';
 import type { EventName, S3Change, S3Removal } from '../../sync/types.js';

@@ -21,7 +21,7 @@ const CAP_SYS_ADMIN = 21n;
 const CAP_SYS_RESOURCE = 24n;
 
 test('V8 and glibc get their settings once, and root only the capabilities that are needed', async () => {
-  const gateway = await startGateway();
+  const gateway = await startGateway({ env: { MALLOC_ARENA_MAX: undefined } });
   const { command, arenas, bounding } = facts(gateway.pid);
   assert.is(await gateway.stop(), 0);
   assert.is(command.filter((word) => word.startsWith('--max-semi-space-size=')).length, 1, command.join(' '));
@@ -87,6 +87,15 @@ test("the operator's own settings stand", async () => {
   assert.is(await gateway.stop(), 0);
   assert.equal(arenas, ['MALLOC_ARENA_MAX=3']);
   assert.not.ok(command.some((word) => word.startsWith('--max-semi-space-size=')));
+});
+
+test('what is missing is added to what the operator has set', async () => {
+  const gateway = await startGateway({
+    env: { NODE_OPTIONS: '--max-semi-space-size=8', MALLOC_ARENA_MAX: undefined },
+  });
+  const { arenas } = facts(gateway.pid);
+  assert.is(await gateway.stop(), 0);
+  assert.equal(arenas, ['MALLOC_ARENA_MAX=2']);
 });
 
 test.run();

@@ -12,11 +12,11 @@ export interface Buffers {
   /** In which all chunks lie, behind a page for each thread that digests. */
   memory: SharedMemory;
   /**
-   * `count` chunks of one size at once: a stream that needs two must not hold one while it waits for the other, or
+   * `count` chunks of one size at once: a stream that needs three must not hold one while it waits for the others, or
    * streams that hold one each wait for one another for ever. First come, first served. Rejects with SlowDown after
    * `waitMs`.
    * @param bytes of the whole stream, where known: one that fits into a smaller chunk takes no larger
-   * @param most bytes of a chunk: a larger one is of no use
+   * @param most bytes of a chunk: a larger one is of no use, and taken by who had to wait alone
    */
   acquire(count: number, bytes?: number, most?: number): Promise<Buffer[]>;
   /** Gives chunks back when nobody reads or writes them any more. */
@@ -38,13 +38,13 @@ export interface BuffersOptions {
 }
 
 interface Waiter {
-  take(): Buffer[] | undefined;
+  count: number;
   resolve(chunks: Buffer[]): void;
   timer: NodeJS.Timeout;
 }
 
 const KiB = 1024;
-/** 76 MiB for the first streams: few get the most out of large chunks, many share the cores anyway. */
+/** 76 MiB for the first 128 downloads, or 41 uploads: few get the most out of large chunks, many share the cores anyway. */
 const defaults: readonly Tier[] = [
   { bytes: 2048 * KiB, limit: 4 },
   { bytes: 1024 * KiB, limit: 12 },
@@ -68,7 +68,11 @@ export const createBuffers = (options: BuffersOptions = {}): Buffers => {
     return Buffer.from(memory.buffer, unused - bytes, bytes);
   };
 
-  const take = (count: number, bytes: number, most: number): Buffer[] | undefined => {
+  const take = (
+    count: number,
+    bytes = Number.POSITIVE_INFINITY,
+    most = Number.POSITIVE_INFINITY,
+  ): Buffer[] | undefined => {
     const tier = tiers.find((each, at) => {
       const next = tiers[at + 1];
       return each.bytes <= most && each.limit - each.lent.size >= count && !(next && bytes <= next.bytes);
@@ -83,7 +87,8 @@ export const createBuffers = (options: BuffersOptions = {}): Buffers => {
 
   const serve = (): void => {
     for (let first: Waiter | undefined; (first = waiting[0]); ) {
-      const chunks = first.take();
+      // Whatever there is: all others wait behind it.
+      const chunks = take(first.count);
       if (!chunks) return;
       waiting.shift();
       clearTimeout(first.timer);
@@ -93,15 +98,14 @@ export const createBuffers = (options: BuffersOptions = {}): Buffers => {
 
   return {
     memory,
-    acquire: (count, bytes = Number.POSITIVE_INFINITY, most = Number.POSITIVE_INFINITY) => {
-      if (tiers.every((tier) => count > tier.limit || tier.bytes > most))
-        return Promise.reject(new RangeError(`${count} chunks at once`));
+    acquire: (count, bytes, most) => {
+      if (tiers.every((tier) => count > tier.limit)) return Promise.reject(new RangeError(`${count} chunks at once`));
       // Nobody overtakes those who wait already.
       const chunks = waiting.length === 0 ? take(count, bytes, most) : undefined;
       if (chunks) return Promise.resolve(chunks);
       return new Promise((resolve, reject) => {
         const waiter: Waiter = {
-          take: () => take(count, bytes, most),
+          count,
           resolve,
           timer: setTimeout(() => {
             waiting.splice(waiting.indexOf(waiter), 1);

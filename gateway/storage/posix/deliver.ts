@@ -13,7 +13,10 @@ const FIRST_BYTES = 256 << 10;
 const SLOW_BYTES = 16 << 20;
 /** A worker may wait for a client that needs no longer: a thread for each slow one would be too many. */
 const QUICK_MS = 2;
-/** One call sends for so long, less when there are more of them than threads: others wait meanwhile. And one that is alone. */
+/**
+ * One call sends for so long, less when there are more of them than threads: others wait meanwhile. The second is for one whose
+ * pool has nothing else to do: each turn ends with two messages, in which nothing is sent.
+ */
 const [TURN_MS, ALONE_MS] = [8, 16];
 /** Calls that send just now. */
 let sending = 0;
@@ -71,7 +74,7 @@ export const deliver = async (
     sending++;
     try {
       const share = Math.min(1, pool.size / sending);
-      const ms = sending === 1 && pool.size > 1 ? ALONE_MS : TURN_MS;
+      const ms = pool.idle && pool.size > 1 ? ALONE_MS : TURN_MS;
       const turn = { ms: Math.max(1, ms * share), patient: quick && share === 1 };
       const options = { actor, context: 'service', ended: busy.begin() } as const;
       return await pool.run('sendObject', [fd, connection, whole, at, end - at, seen, turn], options);

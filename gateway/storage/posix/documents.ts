@@ -157,9 +157,9 @@ export const createDocuments = (root: string, pool: Pick<Pool, 'run'>, options: 
 
   return {
     get: <T>(kind: DocumentKind, id: string) => {
-      if (!ID.test(id)) return Promise.resolve(undefined);
       const known = unchanged(kind, id);
       if (known) return Promise.resolve(known.value as T);
+      if (!ID.test(id)) return Promise.resolve(undefined);
       const name = `${kind}/${id}`;
       const waiting = looks.get(name);
       if (waiting) return waiting as Promise<T | undefined>;

@@ -68,10 +68,10 @@ let cached = 0;
 export function namesFrom(fd: number, from: string, limit = stretchBytes, before?: Stat, more = false): Names {
   let stat = before ?? fstat(fd);
   const id = `${stat.dev}:${stat.ino}`;
-  let directory = known(id, stat);
+  let directory = lookUp(id, stat);
   if (directory && !isOfLocal(stat.dev)) {
     stat = fstat(fd, AT_STATX_FORCE_SYNC);
-    directory = known(id, stat);
+    directory = lookUp(id, stat);
   }
   const stretch = directory?.stretches.find((names) => covers(names, from));
   if (stretch) {
@@ -88,7 +88,7 @@ export function namesFrom(fd: number, from: string, limit = stretchBytes, before
 const timesOf = ({ mtimeNs, ctimeNs }: Stat): string => `${mtimeNs}:${ctimeNs}`;
 
 /** What is cached of a directory; what it was before is forgotten. */
-function known(id: string, stat: Stat): Directory | undefined {
+function lookUp(id: string, stat: Stat): Directory | undefined {
   const directory = cache.get(id);
   if (!directory || directory.times === timesOf(stat)) return directory;
   forget(id, directory);
@@ -116,11 +116,11 @@ function keep(id: string, times: string, names: Names): void {
   cache.delete(id);
   cache.set(id, { times, stretches: [...stretches, names] });
   cached += weigh(names);
-  for (const [oldest, { stretches }] of cache) {
+  for (const [oldest, directory] of cache) {
     if (cached <= cacheBytes) break;
     // The oldest stretch of the directory used longest ago.
-    cached -= weigh(stretches.shift()!);
-    if (stretches.length === 0) cache.delete(oldest);
+    cached -= weigh(directory.stretches.shift()!);
+    if (directory.stretches.length === 0) cache.delete(oldest);
   }
 }
 

@@ -14,7 +14,7 @@ import type { Sharing } from './list-ops.js';
 const SPARE = 16;
 const [SPARE_BYTES, SMALL_BYTES] = [1 << 20, 16 << 10];
 
-/** When a page is shared, in milliseconds, see `Sharing`; `alone` in the place of `worth` where nobody else has anything to do. */
+/** When a page is shared, in milliseconds, see `Sharing`; `alone` in the place of `worth` where nobody else needs this thread or the workers of this filesystem. */
 export interface When {
   after: number;
   worth: number;
@@ -34,7 +34,7 @@ const usual: When = { after: 0.5, worth: 6, alone: 2 };
 const shareOf = (free: number, local: boolean): number =>
   Math.max(1, local ? Math.min(free, availableParallelism()) : Math.floor(free / 2));
 
-/** @param isLocal see `Filesystems` @param when pages are shared @param calm see `createCalm` */
+/** @param isLocal see `Filesystems` @param when they are shared @param calm see `createCalm` */
 export const createPages = (
   { inBucket }: Pick<StoreContext, 'inBucket'>,
   isLocal: (path: string) => boolean,
@@ -67,7 +67,9 @@ export const createPages = (
         const prefer = laneOf(at.bucket);
         const { into, transfer } = take();
         const most = shareOf(pool.free, isLocal(ground.path));
-        const share: Sharing = { most, after, worth: calm() && pool.idle ? alone : worth };
+        // On each page: it looks at the time since then.
+        const quiet = calm();
+        const share: Sharing = { most, after, worth: quiet && pool.idle ? alone : worth };
         const plan = await pool.run('planElements', [ground, request, form, share, into], {
           ...options,
           transfer,

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { countOf } from '../../../gateway/storage/elements.js';
+import { COARSE } from '../../../gateway/storage/posix/clock.js';
 import type { StoreContext } from '../../../gateway/storage/posix/context.js';
 import { canSwitch } from '../../../gateway/storage/posix/identity.js';
 import { listOps } from '../../../gateway/storage/posix/list-ops.js';
@@ -250,7 +251,7 @@ const [owner, other] = [user(60_131), user(60_132)];
       chmodSync(join(path, dir), mode);
     }
     // What has changed just now has an ETag of the moment.
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    await new Promise((resolve) => setTimeout(resolve, 2 * Number(COARSE / 1_000_000n) + 50));
     for (const actor of [owner, other]) {
       const at = { bucket: { path } as Bucket, actor };
       for (const delimiter of ['', '/']) {

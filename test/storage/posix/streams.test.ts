@@ -1,4 +1,5 @@
 /** Clients that stop in the middle of a large transfer: what they hold must not be what others need. */
+import { randomBytes } from 'node:crypto';
 import { readdirSync, readlinkSync, truncateSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { suite } from 'uvu';
@@ -65,6 +66,23 @@ test('readers and writers that stand still leave room for others', () =>
     );
     letGo();
     await Promise.all(still);
+  }));
+
+test('a reader who takes his time gets each piece as it was handed to him', () =>
+  withBench(async ({ storage, at }) => {
+    const content = randomBytes(3_000_001);
+    const body: Body = { length: content.length, read: async (sink) => void (await sink(content)) };
+    await storage.put(at, 'slow', body, { digests: [], seal: () => meta });
+    const object = await storage.open(at, 'slow');
+    const got: Buffer[] = [];
+    await object.read(0, content.length, async (chunk) => {
+      // Meanwhile the next one is read.
+      await new Promise((resolve) => setTimeout(resolve, 30));
+      got.push(Buffer.from(chunk));
+    });
+    await object.close();
+    assert.ok(got.length > 2);
+    assert.ok(Buffer.concat(got).equals(content));
   }));
 
 test('what is declared and not sent takes no room on the disk', () =>
