@@ -197,10 +197,7 @@ function permissionOf({ options, exchange, wire, headers, operation, now }: Requ
   });
 }
 
-/**
- * The store of one request: what it opens is asked for, what it changes is recorded. One object with one prototype for all
- * requests: V8 prepares each prototype for many lookups, which takes longer than those of a request.
- */
+/** What it opens is asked for, what it changes is recorded. One prototype for all requests: to V8 a new one is much work. */
 function storageFor(request: Request, { identity }: Caller, { guarded }: Permission): Storage {
   // What is guarded comes last: nothing may take its place.
   const own: Partial<Recorded> & Guarded = { ...recordedBy(request, identity), ...guarded };
