@@ -15,7 +15,7 @@ export function createNudges(pass: (names: readonly string[]) => void, ms = TURN
     if (!gathering) return;
     const names = [...gathered];
     gathered.clear();
-    // First, so that what is nudged from within comes later.
+    // First: should `pass` throw, the next ones are passed on all the same.
     setTimeout(passAll, ms).unref();
     pass(names);
   };

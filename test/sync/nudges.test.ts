@@ -39,4 +39,17 @@ test('what is nudged while it is passed on is not lost', async () => {
   await until('all', 5_000, () => passed.length === 3 || undefined);
 });
 
+test('after a failure the next ones are passed on', async () => {
+  const passed: string[] = [];
+  let failing = true;
+  const nudge = createNudges((names) => {
+    if (failing) throw new Error('cannot be sent');
+    passed.push(...names);
+  }, 1);
+  assert.throws(() => nudge('a'), /cannot be sent/);
+  failing = false;
+  nudge('b');
+  await until('the next one', 5_000, () => passed.length === 1 || undefined);
+});
+
 test.run();
