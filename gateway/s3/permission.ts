@@ -156,6 +156,7 @@ export function createPermission({ storage, identity, policies, ownerOf, facts }
     if (object) return demand(ask(at.bucket, key, action, object));
     if (!contentActions.has(action)) return demand(decision);
     demand(mayMiss(at.bucket, key));
+    if (decision.by === 'deny') demand(decision);
     if (!decision.allow) throw new S3Error('NoSuchKey', { fields: { Key: key } });
     return decision;
   }
@@ -210,10 +211,13 @@ export function createPermission({ storage, identity, policies, ownerOf, facts }
   }
 
   /** The error as the caller may know it. */
-  function told(at: Place, key: string, error: unknown): unknown {
+  function told({ bucket }: Place, { key, actions }: Guard, error: unknown): unknown {
     if (!isMissing(error)) return error;
-    const decision = mayMiss(at.bucket, key);
-    return decision.allow ? error : denial(decision);
+    const decision = mayMiss(bucket, key);
+    if (!decision.allow) return denial(decision);
+    // Of a key that is forbidden whatever tags it has, nobody is told that it is free.
+    const denied = actions.map((action) => ask(bucket, key, action)).find(({ by }) => by === 'deny');
+    return denied ? denial(denied) : error;
   }
 
   const guarded: Guarded = {
@@ -221,7 +225,7 @@ export function createPermission({ storage, identity, policies, ownerOf, facts }
       const guard = guardOf(at, key);
       if (!guard) return storage.head(at, key);
       const info = await storage.head(at, key).catch((error: unknown) => {
-        throw told(at, key, error);
+        throw told(at, guard, error);
       });
       check(at, guard, info);
       return info;
@@ -230,7 +234,7 @@ export function createPermission({ storage, identity, policies, ownerOf, facts }
       const guard = guardOf(at, key);
       if (!guard) return storage.open(at, key);
       const object = await storage.open(at, key).catch((error: unknown) => {
-        throw told(at, key, error);
+        throw told(at, guard, error);
       });
       try {
         check(at, guard, object.info);
@@ -247,7 +251,7 @@ export function createPermission({ storage, identity, policies, ownerOf, facts }
       if (!guard) return storage.updateMeta(at, key, change);
       for (let tries = 1; ; tries++) {
         const info = await storage.head(at, key).catch((error: unknown) => {
-          throw told(at, key, error);
+          throw told(at, guard, error);
         });
         check(at, guard, info, change.tags ?? undefined);
         try {

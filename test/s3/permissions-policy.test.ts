@@ -52,6 +52,24 @@ test('whoever may list a prefix is told what is missing below it', async () => {
   await denied(get(`/${b}`, null));
 });
 
+test('nobody is told which keys are free of those that are forbidden whatever tags they have', async () => {
+  const b = await bucket();
+  const tagged = { StringEquals: { 's3:ExistingObjectTag/secret': 'yes' } };
+  const others = `arn:aws:s3:::${b}/sub/*`;
+  await policy(
+    b,
+    statement(b, { Action: ['s3:GetObject', 's3:GetObjectTagging', 's3:ListBucket'] }),
+    statement(b, { Effect: 'Deny', Action: 's3:GetObject*', Resource: others }),
+    statement(b, { Effect: 'Deny', Action: 's3:GetObject', Condition: tagged }),
+  );
+  await refused(get(`/${b}/absent`, 'bert'), 'NoSuchKey');
+  for (const key of ['sub/k', 'sub/absent']) {
+    await denied(get(`/${b}/${key}`, 'bert'));
+    await denied(get(`/${b}/${key}?tagging`, 'bert'));
+    await denied(get(`/${b}/${key}?retention`, 'bert'));
+  }
+});
+
 test('what a policy says that is not evaluated is refused and named', async () => {
   const b = await bucket();
   const refuses = async (body: string, message: RegExp) => {

@@ -15,14 +15,15 @@ export interface Seen {
 
 /**
  * Whether an open file still has the content that was looked at. A later ctime alone is explained by a name that came or
- * went (an overwrite takes the name away), or by a record that speaks of this very state (a change of tags).
+ * went (an overwrite takes the name away), or by a record that speaks of this very state (a change of tags, a sync); else it
+ * may be a write whose mtime was put back.
  *
  * Without a digest a file that has grown is taken for one that is appended to, as the results of a job are while it runs: what
  * was there at the beginning is there still.
  */
 export const isUnchanged = (fd: number, seen: Seen): boolean => {
-  const now = fstat(fd);
-  if (!seen.digest) return hasWhatWasThere(fd, seen, now);
+  const now = seen.digest ? fstat(fd) : behindAppend(fd, seen);
+  if (!seen.digest && now.size > seen.size) return true;
   if (now.size !== seen.size || now.mtimeNs !== seen.mtimeNs) return false;
   if (now.ctimeNs === seen.ctimeNs || now.nlink !== seen.nlink) return true;
   const value = readAttribute(fd);
@@ -33,12 +34,12 @@ export const isUnchanged = (fd: number, seen: Seen): boolean => {
 const STEP_MS = 20;
 const pause = new Int32Array(new SharedArrayBuffer(4));
 
-/** An append sets the time first, and the size when its bytes are there: who comes in between looks again. */
-const hasWhatWasThere = (fd: number, seen: Seen, first: Stat): boolean => {
-  let now = first;
+/** The status. An append sets the time first, and the size when its bytes are there: who comes in between looks again. */
+const behindAppend = (fd: number, seen: Seen): Stat => {
+  let now = fstat(fd);
   for (let looks = 0; now.size === seen.size && now.mtimeNs !== seen.mtimeNs && looks < STEP_MS; looks++) {
     Atomics.wait(pause, 0, 0, 1);
     now = fstat(fd);
   }
-  return now.size > seen.size || (now.size === seen.size && now.mtimeNs === seen.mtimeNs);
+  return now;
 };

@@ -1,18 +1,21 @@
 /** Whether an open file still has the content that was looked at, while jobs work on it. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, openSync, unlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import { closeSync, linkSync, openSync, unlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { isUnchanged, type Seen } from '../../../gateway/storage/posix/seen.js';
+import { saveRecord } from '../../../acl/metadata/store.js';
+import { type Ground, prepareBucket, withBucket } from '../../../gateway/storage/posix/paths.js';
+import { isUnchanged } from '../../../gateway/storage/posix/seen.js';
 import { fstat } from '../../../gateway/storage/posix/syscalls.js';
 import { tempDir } from '../../support/temp.js';
 
 const test = suite('posix seen');
-const path = join(tempDir(), 'file');
+const root = tempDir();
+const path = join(root, 'file');
 
-const see = (fd: number): Seen => ({ digest: false, ...fstat(fd) });
+const see = (fd: number) => ({ digest: false, ...fstat(fd) });
 
 test('one that is appended to has what was there, at every moment', async () => {
   writeFileSync(path, 'x');
@@ -41,6 +44,46 @@ test('one that was written to in place has not', () => {
   assert.ok(isUnchanged(fd, seen));
   utimesSync(path, 1, 1);
   assert.not.ok(isUnchanged(fd, seen));
+  closeSync(fd);
+});
+
+test('nor has one whose mtime was put back after a write, with a digest or without', async () => {
+  for (const digest of [false, true]) {
+    writeFileSync(path, 'before');
+    const { atime, mtime } = { atime: new Date(1e12), mtime: new Date(1e12) };
+    utimesSync(path, atime, mtime);
+    const fd = openSync(path, 'r');
+    const seen = { ...see(fd), digest };
+    // Beyond a tick of the filesystem's clock.
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    writeFileSync(path, 'behind', { flag: 'r+' });
+    utimesSync(path, atime, mtime);
+    assert.is(fstat(fd).mtimeNs, seen.mtimeNs);
+    assert.not.ok(isUnchanged(fd, seen), `digest: ${digest}`);
+    closeSync(fd);
+  }
+});
+
+test('one that got or lost a name has, and one that a record was stored for', async () => {
+  writeFileSync(path, 'x');
+  const fd = openSync(path, 'r');
+  const seen = see(fd);
+  await new Promise((resolve) => setTimeout(resolve, 30));
+  linkSync(path, `${path}.2`);
+  assert.is.not(fstat(fd).ctimeNs, seen.ctimeNs);
+  assert.ok(isUnchanged(fd, seen));
+  unlinkSync(`${path}.2`);
+  const anew = see(fd);
+  await new Promise((resolve) => setTimeout(resolve, 30));
+  const { size, mtimeNs, ino } = anew;
+  const stamp = { size, mtimeNs, ino, bound: BigInt(Date.now() + 60_000) * 1_000_000n };
+  const ground: Ground = { path: root, durability: 'none', sidecars: false, fileMode: 0o644, directoryMode: 0o755 };
+  prepareBucket(ground);
+  withBucket(ground, 'read', (bucket) =>
+    saveRecord(bucket, fd, anew, { stamp, meta: { etag: '', headers: {}, user: {} } }),
+  );
+  assert.is.not(fstat(fd).ctimeNs, anew.ctimeNs);
+  assert.ok(isUnchanged(fd, anew));
   closeSync(fd);
 });
 
