@@ -94,7 +94,8 @@ export const draftAccount = ({
 
 export function createAccounts(documents: Documents): Accounts {
   // Ids come from requests and become file names: the form is checked before anything else.
-  const account = async (uuid: string) => (isUuid(uuid) ? documents.get<Account>('accounts', uuid) : undefined);
+  const account = (uuid: string): Promise<Account | undefined> =>
+    isUuid(uuid) ? documents.get('accounts', uuid) : Promise.resolve(undefined);
   const accounts = async () => (await documents.list<Account>('accounts')).map(({ value }) => value);
   const removeAccount = async (uuid: string) => {
     const old = await account(uuid);

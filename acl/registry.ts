@@ -110,8 +110,11 @@ export function createRegistry({ documents, sealer, patience = 3000 }: RegistryO
   }
 
   // Access keys and ids come from requests and become file names: the form is checked before anything else.
-  const getKey = async (accessKey: string) =>
-    accessKeyForm.test(accessKey) ? documents.get<AccessKey>('keys', accessKey) : undefined;
+  const getKey = (accessKey: string): Promise<AccessKey | undefined> =>
+    accessKeyForm.test(accessKey) ? documents.get('keys', accessKey) : Promise.resolve(undefined);
+
+  const usable = (key: AccessKey, account: Account | undefined) =>
+    account?.enabled && key.enabled ? { account, secret: open(key) } : undefined;
 
   async function entry(key: AccessKey | undefined): Promise<KeyEntry | undefined> {
     const account = key === undefined ? undefined : await getAccount(key.account);
@@ -225,15 +228,15 @@ export function createRegistry({ documents, sealer, patience = 3000 }: RegistryO
       async byAccessKey(accessKey) {
         // Both in one message: a key hardly ever changes its account.
         const guess = owners.get(accessKey);
-        const [key, guessed] = await Promise.all([
-          getKey(accessKey),
-          guess === undefined ? undefined : getAccount(guess),
-        ]);
+        const guessed = guess === undefined ? undefined : getAccount(guess);
+        // Should it be for nothing.
+        guessed?.catch(() => {});
+        const key = await getKey(accessKey);
         if (!key) return undefined;
-        const account = key.account === guess ? guessed : await getAccount(key.account);
+        if (key.account === guess) return usable(key, await guessed);
         if (owners.size >= 10_000) owners.clear();
         owners.set(accessKey, key.account);
-        return account?.enabled && key.enabled ? { account, secret: open(key) } : undefined;
+        return usable(key, await getAccount(key.account));
       },
       byId: getAccount,
       policiesOf: iam.policiesOf,

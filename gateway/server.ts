@@ -60,6 +60,14 @@ export interface Gateway {
   setCertificate(certificate: Pick<SecureContextOptions, 'cert' | 'key'>): void;
 }
 
+/** What a connection owes. */
+interface Owing {
+  /** The response that it is busy with. */
+  now?: ServerResponse;
+  /** The last one: another where requests are pipelined. */
+  last?: ServerResponse;
+}
+
 /** S3 allows 8 KB of headers; presigned URLs, cookies and signed headers together come above it. */
 const maxHeaderSize = 64 * 1024;
 
@@ -105,9 +113,7 @@ export function createGateway(options: GatewayOptions): Gateway {
   };
   const secure = tls ? https.createServer({ ...serverOptions, minVersion: 'TLSv1.2', ...tls }) : undefined;
   const server: http.Server = secure ?? http.createServer(serverOptions);
-  /** The response that a socket is busy with, and the last one that it owes: more than one where requests are pipelined. */
-  const busy = new WeakMap<Socket, ServerResponse>();
-  const owed = new WeakMap<Socket, ServerResponse>();
+  const owing = new WeakMap<Socket, Owing>();
   /** Node tells of each piece that comes behind the first garbage. */
   const spoilt = new WeakSet<Socket>();
   let closing: Promise<void> | undefined;
@@ -116,15 +122,17 @@ export function createGateway(options: GatewayOptions): Gateway {
     addresses.client(socket.remoteAddress ?? '', headers['x-forwarded-for']?.toString());
   const serve = (incoming: IncomingMessage, outgoing: ServerResponse, awaitsContinue: boolean) => {
     const { socket } = incoming;
-    const before = owed.get(socket);
-    owed.set(socket, outgoing);
+    let owes = owing.get(socket);
+    if (!owes) owing.set(socket, (owes = {}));
+    const { last: before } = owes;
+    owes.last = outgoing;
     const begin = () => {
       // RFC 9112 section 9.6: after a reply with "close" the server "MUST NOT process any further requests".
       if (!socket.writable) return;
-      if (owed.get(socket) === outgoing) socket.resume();
-      busy.set(socket, outgoing);
+      if (owes.last === outgoing) socket.resume();
+      owes.now = outgoing;
       outgoing.once('close', () => {
-        if (busy.get(socket) === outgoing) busy.delete(socket);
+        if (owes.now === outgoing) owes.now = undefined;
       });
       // A bucket cannot begin with a dot, so this is nobody's. Whoever is not served is told so by the pipeline.
       if (incoming.url?.startsWith('/.tidegate/') && addresses.served(clientOf(incoming)))
@@ -146,9 +154,9 @@ export function createGateway(options: GatewayOptions): Gateway {
     const socket = stream as Socket;
     if (spoilt.has(socket)) return;
     spoilt.add(socket);
-    const now = busy.get(socket);
+    const { last, now } = owing.get(socket) ?? {};
     // Garbage behind complete requests: those still get their answers, the last of which ends the connection.
-    const answer = [owed.get(socket), now].find((outgoing) => outgoing?.req.complete && !outgoing.writableFinished);
+    const answer = [last, now].find((outgoing) => outgoing?.req.complete && !outgoing.writableFinished);
     if (answer) answer.once('finish', () => socket.end());
     // Within a request whose answer has begun: what is written now would be taken for a part of that.
     else if (now?.headersSent && !now.writableFinished) socket.end();
@@ -162,7 +170,7 @@ export function createGateway(options: GatewayOptions): Gateway {
   server.maxHeadersCount = 0;
   server.timeout = idleMs;
   server.on('timeout', (socket) => {
-    const outgoing = busy.get(socket);
+    const outgoing = owing.get(socket)?.now;
     // We are the slow one: a store that takes its time is no fault of the client. Bodies have a time limit of their own.
     if (outgoing && !outgoing.headersSent) return;
     socket.destroy();

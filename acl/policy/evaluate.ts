@@ -20,14 +20,16 @@ export function evaluate(policy: Policy, request: PolicyRequest): Verdict {
   return allowing ? { effect: 'Allow', statement: allowing } : { effect: 'neither', statement: undefined };
 }
 
+type AllVerdict = Readonly<Verdict & { limited: boolean; label?: string | undefined }>;
+
+const none: AllVerdict = { effect: 'neither', statement: undefined, limited: false };
+
 /**
  * Asks all the policies of an account: a Deny in one of them wins over every Allow in the others. `limited`: they allow
  * something, so that they say all that is allowed. A Deny alone takes only itself away.
  */
-export function evaluateAll(
-  policies: readonly Policy[],
-  request: PolicyRequest,
-): Verdict & { limited: boolean; label?: string | undefined } {
+export function evaluateAll(policies: readonly Policy[], request: PolicyRequest): AllVerdict {
+  if (policies.length === 0) return none;
   let verdict: Verdict & { label?: string | undefined } = { effect: 'neither', statement: undefined };
   for (const policy of policies) {
     const next = evaluate(policy, request);

@@ -52,7 +52,7 @@ export async function authenticate(input: AuthInput): Promise<Authenticated | un
       fields: { ArgumentName: 'Authorization', ArgumentValue: authorization },
     });
   }
-  const [scheme] = authorization.split(/[ \t]/, 1);
+  const [scheme] = /^[^ \t]*/.exec(authorization)!;
   if (scheme === 'AWS4-HMAC-SHA256') return verifyHeaderV4(input, authorization);
   if (scheme === 'AWS') return verifyHeaderV2(input, authorization);
   throw new S3Error('InvalidArgument', {

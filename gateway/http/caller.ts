@@ -39,8 +39,11 @@ export async function identify(request: Request): Promise<Caller> {
   const isBucket = async (name: string) => (await options.storage.bucket(name)) !== undefined;
   const input = { request: wire, target, headers: wire.headers, now, lookup, isBucket };
   const authenticated = await authenticate(input);
-  if (operation.body !== 'form')
-    return { ...(await callerOf(options, finder, authenticated?.accessKey)), authenticated };
+  if (operation.body !== 'form') {
+    const caller = await callerOf(options, finder, authenticated?.accessKey);
+    caller.authenticated = authenticated;
+    return caller;
+  }
 
   // The signature of a form is in the form: it has to be read up to its file before anybody is known.
   const body = checkedBody(wireBody(request, authenticated?.payload).body, authenticated?.payload);

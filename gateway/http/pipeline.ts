@@ -182,7 +182,7 @@ async function answer(options: PipelineOptions, exchange: Exchange, progress: Pr
   }
   const reply = await operation.handler(createContext(request, caller, permission, permitted));
   progress.failures = reply.failures;
-  return sendReply(exchange, reply);
+  return await sendReply(exchange, reply);
 }
 
 function permissionOf({ options, exchange, wire, headers, operation, now }: Request, caller: Caller): Permission {

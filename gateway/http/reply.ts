@@ -1,5 +1,5 @@
 /** The only place that writes to a response: headers, XML, streams, errors, and how a connection goes on or ends. */
-import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
 import { S3Error } from '../errors.js';
 import type { Reply, XmlValue } from '../s3/types.js';
@@ -62,10 +62,12 @@ export async function sendReply(exchange: Exchange, reply: Reply): Promise<S3Err
     }
     return undefined;
   }
-  if (!body) return sendBytes(exchange, status, reply.headers, undefined);
+  // Awaited, which takes a step less than to return a promise.
+  if (!body) return await sendBytes(exchange, status, reply.headers, undefined);
   const [bytes, type] =
     'xml' in body ? [Buffer.from(writeXml(body.xml), 'utf8'), 'application/xml'] : [body.bytes, body.type];
-  return sendBytes(exchange, status, { 'content-type': type, ...reply.headers }, bytes);
+  const headers = type === undefined ? reply.headers : { 'content-type': type, ...reply.headers };
+  return await sendBytes(exchange, status, headers, bytes);
 }
 
 /** The S3 error document; none for HEAD and 304. Does nothing when a reply has begun: then the socket is destroyed. */
@@ -101,14 +103,18 @@ function errorElements({ resource, requestId, hostId, bucket, key }: Exchange, e
 
 function writeHead(exchange: Exchange, status: number, headers: Reply['headers'], length: number | undefined): void {
   const { outgoing, incoming, requestId, hostId } = exchange;
-  const all: OutgoingHttpHeaders = { server: 'Tidegate', 'x-amz-request-id': requestId, 'x-amz-id-2': hostId };
-  for (const [name, value] of Object.entries(headers ?? {})) if (value !== undefined) all[name] = value;
-  if (length !== undefined) all['content-length'] = length;
-  const unread = declaredBody(incoming) && !incoming.complete;
-  const large = !(Number(incoming.headers['content-length']) <= keepAliveRemainder);
+  // Names and values in turns: half the work of an object for node.
+  const all = ['server', 'Tidegate', 'x-amz-request-id', requestId, 'x-amz-id-2', hostId];
+  for (const name in headers) if (headers[name] !== undefined) all.push(name, headers[name]);
+  if (length !== undefined) all.push('content-length', String(length));
   // A client that was never told to continue may or may not send its body: the next bytes would be ambiguous.
-  if (exchange.last() || (unread && (large || exchange.awaitsContinue))) all['connection'] = 'close';
+  const open = !incoming.complete && declaredBody(incoming) && (exchange.awaitsContinue || !isShort(incoming));
+  if (open || exchange.last()) all.push('connection', 'close');
   outgoing.writeHead(status, all);
+}
+
+function isShort({ headers }: IncomingMessage): boolean {
+  return Number(headers['content-length']) <= keepAliveRemainder;
 }
 
 function declaredBody({ headers }: IncomingMessage): boolean {
@@ -251,7 +257,8 @@ async function sendSlowly(
 async function finish(exchange: Exchange, bytes: Uint8Array | undefined): Promise<void> {
   const { incoming, outgoing } = exchange;
   // What has arrived and was not read counts as unread: whoever stopped in the middle learns by it that it is over.
-  if (!declaredBody(incoming) || incoming.readableEnded || exchange.awaitsContinue || incoming.destroyed) {
+  const allRead = incoming.readableEnded || (incoming.complete && incoming.readableLength === 0);
+  if (allRead || !declaredBody(incoming) || exchange.awaitsContinue || incoming.destroyed) {
     if (!bytes || bytes.length > oneWriteBytes) {
       outgoing.end(bytes);
       return;

@@ -36,6 +36,7 @@ export function checkReadRequest({ headers, query, key, identity }: Context): vo
       });
     }
   }
+  if (query.params.length === 0) return;
   for (const parameter of Object.keys(overrides)) {
     const value = query.get(parameter);
     if (value === undefined) continue;
@@ -62,7 +63,7 @@ export function planReading({ headers, query }: Context, info: ObjectInfo): Read
   } catch (error) {
     throw withCacheHeaders(error, reply);
   }
-  for (const [parameter, header] of Object.entries(overrides)) {
+  for (const [parameter, header] of query.params.length > 0 ? Object.entries(overrides) : []) {
     const value = query.get(parameter);
     if (value) reply[header] = encodeHeader(value);
   }

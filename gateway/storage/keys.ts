@@ -15,7 +15,7 @@ export function keyProblem(key: string): { code: 'InvalidArgument' | 'KeyTooLong
   const invalid = (message: string) => ({ code: 'InvalidArgument' as const, message });
   if (key === '') return invalid('A key must not be empty');
   // No UTF-8 stands for half a surrogate pair; encoding it anyway would alias it with U+FFFD.
-  if (/\p{Surrogate}/u.test(key)) return invalid('The key is not valid Unicode');
+  if (!key.isWellFormed()) return invalid('The key is not valid Unicode');
   const bytes = Buffer.byteLength(key);
   if (bytes > maxKeyBytes) {
     return { code: 'KeyTooLongError', message: `Your key is too long: ${bytes} bytes, at most ${maxKeyBytes}` };

@@ -162,6 +162,18 @@ v4("AWS's codes", async () => {
       to,
     );
   }
+  // What stands in front of the signature is known by now: nothing else is taken for granted.
+  const front = authorization.replace(/[0-9a-f]+$/, '');
+  for (const [signature, why] of [
+    ['', 'AuthorizationHeaderMalformed'],
+    ['00', 'SignatureDoesNotMatch'],
+    [`00 ${authorization.slice(front.length)}`, 'SignatureDoesNotMatch'],
+    [`00, Signature=${authorization.slice(front.length)}`, 'AuthorizationHeaderMalformed'],
+    [`${authorization.slice(front.length)},x`, 'AuthorizationHeaderMalformed'],
+  ] as const) {
+    assert.is(await code(changed('authorization', front + signature)), why, signature);
+  }
+  assert.is((await changed('authorization', authorization))?.accessKey, 'AKIDTEST');
   assert.is(await code(changed('authorization', 'Bearer x')), 'InvalidArgument');
   for (const minutes of [16, -16]) {
     const error = await refused(check('GET', '/b/k', good(), { at: now + minutes * 60000 }));

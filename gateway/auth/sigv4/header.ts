@@ -21,21 +21,37 @@ function malformed(why: string): S3Error {
 
 interface Parsed {
   credential: Credential;
-  signedHeaders: string[];
+  signedHeaders: readonly string[];
   signature: string;
 }
 
-/** As nearly all clients write it: half the time of taking it apart. */
+/** As nearly all clients write it. */
 const usual = /^AWS4-HMAC-SHA256 Credential=([^,\s]+), ?SignedHeaders=([^,\s]+), ?Signature=([^,\s]+)$/;
+
+/** What the last ones had in front of their signature, by service and text: a client says the same all day. */
+const fronts = new Map<string, Omit<Parsed, 'signature'>>();
+const MAX_FRONTS = 1024;
+/** Longer ones are not remembered: who is not known yet may send as many as he likes. */
+const MAX_REMEMBERED = 1024;
 
 /** Reads `AWS4-HMAC-SHA256 Credential=…, SignedHeaders=…, Signature=…`. Throws AuthorizationHeaderMalformed. */
 export function parseAuthorization(header: string, service = 's3'): Parsed {
-  const [, credential, signedHeaders, signature] = usual.exec(header) ?? componentsOf(header);
-  return {
+  const end = header.lastIndexOf('Signature=');
+  const front = `${service} ${header.slice(0, end)}`;
+  const known = fronts.get(front);
+  const rest = header.slice(end + 'Signature='.length);
+  if (known && /^[^,\s]+$/.test(rest)) return { ...known, signature: rest };
+  const parts = usual.exec(header);
+  const [, credential, signedHeaders, signature] = parts ?? componentsOf(header);
+  const parsed = {
     credential: goodCredential(credential!, service),
     signedHeaders: signedHeaders!.toLowerCase().split(';'),
-    signature: signature!,
   };
+  if (parts && header.length <= MAX_REMEMBERED) {
+    if (fronts.size >= MAX_FRONTS) fronts.clear();
+    fronts.set(front, parsed);
+  }
+  return { ...parsed, signature: signature! };
 }
 
 /** In the order of `usual`. @throws S3Error AuthorizationHeaderMalformed */
@@ -59,15 +75,8 @@ function componentsOf(header: string): [string, string, string, string] {
   return [header, get('Credential'), get('SignedHeaders'), get('Signature')];
 }
 
-/** The last ones that were found good: a client says the same all day. By service and text. */
-const credentials = new Map<string, Credential>();
-const MAX_CREDENTIALS = 1024;
-
 /** @throws S3Error AuthorizationHeaderMalformed */
 function goodCredential(text: string, service: string): Credential {
-  const id = `${service} ${text}`;
-  const known = credentials.get(id);
-  if (known) return known;
   const credential = parseCredential(text);
   if (credential === undefined) {
     throw malformed('the Credential is mal-formed; expecting "<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request".');
@@ -84,8 +93,6 @@ function goodCredential(text: string, service: string): Credential {
       `incorrect date format "${credential.date}". This date in the credential must be in the format "yyyyMMdd".`,
     );
   }
-  if (credentials.size >= MAX_CREDENTIALS) credentials.clear();
-  credentials.set(id, credential);
   return credential;
 }
 

@@ -92,8 +92,10 @@ export const createPosixStorage = async (options: PosixOptions): Promise<Storage
   const missing = () => new S3Error('NoSuchKey');
 
   /** What needs no worker: see `cached.ts`. */
-  const lookAt = async ({ bucket, actor }: Place, key: string, inline?: number): Promise<Opened | undefined> =>
-    canLookCached() && filesystems.isLocal(bucket.path) ? lookCached(groundOf(bucket), actor, key, inline) : undefined;
+  const lookAt = ({ bucket, actor }: Place, key: string, inline?: number): Promise<Opened | undefined> =>
+    canLookCached() && filesystems.isLocal(bucket.path)
+      ? lookCached(groundOf(bucket), actor, key, inline)
+      : Promise.resolve(undefined);
 
   const putSmall = async (at: Place, key: string, bytes: Uint8Array, request: PutRequest): Promise<ObjectInfo> => {
     const digests = createDigests(request.digests);
@@ -174,19 +176,15 @@ export const createPosixStorage = async (options: PosixOptions): Promise<Storage
         }),
       ));
     const { info, bytes, fd, seen } = opened;
+    if (bytes) return inMemory(info, bytes);
     const busy = createBusy();
     const file = { fd, bucket, busy, ...(seen && { seen }) };
     let reads: Promise<unknown> = Promise.resolve();
     let closed = false;
     const object: OpenObject = {
       info,
-      ...(bytes && { bytes }),
       read: async (start, length, sink) => {
         if (closed) throw new Error('the object is closed');
-        if (bytes) {
-          if (length > 0) await sink(bytes.subarray(start, start + length));
-          return;
-        }
         const done = deliver(context, actor, file, start, length, sink);
         reads = Promise.allSettled([reads, done]);
         await done;
@@ -249,6 +247,16 @@ export const createPosixStorage = async (options: PosixOptions): Promise<Storage
     },
   };
 };
+
+/** A small object, whose content came with the answer: nothing is open. */
+const inMemory = (info: ObjectInfo, bytes: Uint8Array): OpenObject => ({
+  info,
+  bytes,
+  read: async (start, length, sink) => {
+    if (length > 0) await sink(bytes.subarray(start, start + length));
+  },
+  close: () => Promise.resolve(),
+});
 
 /** Whether it settles within a moment. */
 const isPrompt = async (work: Promise<unknown>): Promise<boolean> => {
