@@ -41,8 +41,8 @@ export async function authenticate(input: AuthInput): Promise<Authenticated | un
   const authorization = input.headers.get('authorization')?.trim();
   const inQuery = queryScheme(input.request.query);
   if (authorization === undefined || authorization === '') {
-    if (inQuery === 'v4') return verifyQueryV4(input);
-    if (inQuery === 'v2') return verifyQueryV2(input);
+    if (inQuery === 'v4') return await verifyQueryV4(input);
+    if (inQuery === 'v2') return await verifyQueryV2(input);
     return undefined;
   }
   if (inQuery !== undefined) {
@@ -53,8 +53,8 @@ export async function authenticate(input: AuthInput): Promise<Authenticated | un
     });
   }
   const [scheme] = /^[^ \t]*/.exec(authorization)!;
-  if (scheme === 'AWS4-HMAC-SHA256') return verifyHeaderV4(input, authorization);
-  if (scheme === 'AWS') return verifyHeaderV2(input, authorization);
+  if (scheme === 'AWS4-HMAC-SHA256') return await verifyHeaderV4(input, authorization);
+  if (scheme === 'AWS') return await verifyHeaderV2(input, authorization);
   throw new S3Error('InvalidArgument', {
     message: 'Unsupported Authorization Type',
     fields: { ArgumentName: 'Authorization', ArgumentValue: authorization },

@@ -133,7 +133,8 @@ async function sendBytes(
   // HEAD keeps the length that its handler gives: it is that of the object.
   const length = bodiless || isHead ? undefined : (bytes?.byteLength ?? 0);
   writeHead(exchange, status, headers, length);
-  await finish(exchange, bodiless || isHead ? undefined : bytes);
+  const rest = finish(exchange, bodiless || isHead ? undefined : bytes);
+  if (rest) await rest;
   // `finish` event or the connection is gone: either way there is nothing more to do here.
   if (!outgoing.writableFinished && !outgoing.destroyed) await once(outgoing);
   return undefined;
@@ -254,14 +255,14 @@ async function sendSlowly(
 // ---- the end of an exchange --------------------------------------------------------------------------------------
 
 /** Sends the last bytes. What the client still sends is read up to a bound, else it sees a reset and not the reply. */
-async function finish(exchange: Exchange, bytes: Uint8Array | undefined): Promise<void> {
+function finish(exchange: Exchange, bytes: Uint8Array | undefined): Promise<void> | undefined {
   const { incoming, outgoing } = exchange;
   // What has arrived and was not read counts as unread: whoever stopped in the middle learns by it that it is over.
   const allRead = incoming.readableEnded || (incoming.complete && incoming.readableLength === 0);
   if (allRead || !declaredBody(incoming) || exchange.awaitsContinue || incoming.destroyed) {
     if (!bytes || bytes.length > oneWriteBytes) {
       outgoing.end(bytes);
-      return;
+      return undefined;
     }
     if (bytes.length > 0) {
       outgoing.write(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1'), 'latin1');
@@ -269,13 +270,12 @@ async function finish(exchange: Exchange, bytes: Uint8Array | undefined): Promis
       outgoing.socket?.uncork();
     }
     outgoing.end();
-    return;
+    return undefined;
   }
   if (bytes) outgoing.write(bytes);
   else outgoing.flushHeaders();
   exchange.answered?.();
-  await drain(incoming);
-  outgoing.end();
+  return drain(incoming).then(() => void outgoing.end());
 }
 
 function drain(incoming: IncomingMessage): Promise<void> {

@@ -189,8 +189,24 @@ export function contentTypeOf(info: ObjectInfo): string {
   return info.meta.headers.contentType ?? mime.getType(info.key) ?? defaultContentType;
 }
 
-/** What GetObject and HeadObject say of an object, but for length and range. */
+/** By the metadata that they were made of, where a store remembers these for all who ask. */
+const told = new WeakMap<
+  ObjectMeta,
+  { key: string; lastModified: number; headers: Readonly<Record<string, string>> }
+>();
+
+/** What GetObject and HeadObject say of an object, but for length and range. The caller may add to it. */
 export function objectReplyHeaders(info: ObjectInfo): Record<string, string> {
+  const { key, lastModified, meta } = info;
+  const known = told.get(meta);
+  if (known?.key === key && known.lastModified === lastModified) return { ...known.headers };
+  const headers = replyHeadersOf(info);
+  if (!Object.isFrozen(meta)) return headers;
+  told.set(meta, { key, lastModified, headers });
+  return { ...headers };
+}
+
+function replyHeadersOf(info: ObjectInfo): Record<string, string> {
   const { meta } = info;
   const headers: Record<string, string> = {
     etag: quoteEtag(meta.etag),

@@ -47,6 +47,12 @@ type Extra = Partial<
   >
 >;
 
+/** All rows have all properties: V8 reads those of one shape quicker than of many. */
+const unless = {
+  ...{ header: undefined, also: undefined, looks: undefined, uploader: undefined, eachKey: undefined },
+  ...{ bucketOptional: undefined, open: undefined, api: undefined },
+} satisfies Extra;
+
 /**
  * `'GET analytics&id'`: method, then the parameters that must be there; `name=value` fixes a value. The IAM action is
  * `s3:<name>` and the body `xml` for PUT and POST, `none` else, unless `extra` says otherwise.
@@ -71,6 +77,7 @@ function row(
     action: `s3:${name}`,
     body: method === 'PUT' || method === 'POST' ? 'xml' : 'none',
     handler,
+    ...unless,
     ...extra,
   };
 }

@@ -210,32 +210,34 @@ export function createPermission({ storage, identity, policies, ownerOf, facts }
     return guard;
   }
 
-  /** The error as the caller may know it. */
-  function told({ bucket }: Place, { key, actions }: Guard, error: unknown): unknown {
-    if (!isMissing(error)) return error;
-    const decision = mayMiss(bucket, key);
-    if (!decision.allow) return denial(decision);
-    // Of a key that is forbidden whatever tags it has, nobody is told that it is free.
-    const denied = actions.map((action) => ask(bucket, key, action)).find(({ by }) => by === 'deny');
-    return denied ? denial(denied) : error;
+  /** With the error as the caller may know it. */
+  async function orTold<T>({ bucket }: Place, { key, actions }: Guard, found: Promise<T>): Promise<T> {
+    try {
+      return await found;
+    } catch (error) {
+      if (!isMissing(error)) throw error;
+      demand(mayMiss(bucket, key));
+      // Of a key that is forbidden whatever tags it has, nobody is told that it is free.
+      for (const action of actions) {
+        const decision = ask(bucket, key, action);
+        if (decision.by === 'deny') demand(decision);
+      }
+      throw error;
+    }
   }
 
   const guarded: Guarded = {
     async head(at, key) {
       const guard = guardOf(at, key);
       if (!guard) return storage.head(at, key);
-      const info = await storage.head(at, key).catch((error: unknown) => {
-        throw told(at, guard, error);
-      });
+      const info = await orTold(at, guard, storage.head(at, key));
       check(at, guard, info);
       return info;
     },
     async open(at, key) {
       const guard = guardOf(at, key);
       if (!guard) return storage.open(at, key);
-      const object = await storage.open(at, key).catch((error: unknown) => {
-        throw told(at, guard, error);
-      });
+      const object = await orTold(at, guard, storage.open(at, key));
       try {
         check(at, guard, object.info);
         return object;
@@ -250,9 +252,7 @@ export function createPermission({ storage, identity, policies, ownerOf, facts }
       if (guard?.passed) return storage.updateMeta(at, key, { ...change, of: meant(guard, guard.passed) });
       if (!guard) return storage.updateMeta(at, key, change);
       for (let tries = 1; ; tries++) {
-        const info = await storage.head(at, key).catch((error: unknown) => {
-          throw told(at, guard, error);
-        });
+        const info = await orTold(at, guard, storage.head(at, key));
         check(at, guard, info, change.tags ?? undefined);
         try {
           return await storage.updateMeta(at, key, { ...change, of: meant(guard, info) });

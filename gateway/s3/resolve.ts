@@ -22,14 +22,14 @@ export interface Resolvable {
 export function resolve(request: Resolvable, table: readonly Operation[]): Operation {
   const { method, target, query, headers } = request;
   const level = target.bucket === undefined ? 'service' : target.key === undefined ? 'bucket' : 'object';
-  const { rows, subResources } = indexOf(table)[level];
+  const { rows, byMethod, subResources } = indexOf(table)[level];
   const asked = new Set(query.params.map(({ name }) => name).filter((name) => subResources.has(name)));
   if (level === 'object' && method !== 'GET' && method !== 'HEAD') requireUploadOfPart(query);
 
   let best: Operation | undefined;
   let bestScore = -1;
-  for (const row of rows) {
-    if (row.method !== method || !fits(row, query, headers)) continue;
+  for (const row of byMethod.get(method) ?? []) {
+    if (!fits(row, query, headers)) continue;
     if (asked.size > 0 && !row.open && !asked.has(row.query?.[0] ?? '')) continue;
     const score = (row.query?.length ?? 0) + (row.queryValue ? 1 : 0) + (row.header ? 1 : 0);
     if (score > bestScore) [best, bestScore] = [row, score];
@@ -58,6 +58,7 @@ function requireUploadOfPart(query: Query): void {
 
 interface Level {
   rows: Operation[];
+  byMethod: ReadonlyMap<string, Operation[]>;
   /** The first parameter of each row: it names what is asked about, the others only say which. */
   subResources: ReadonlySet<string>;
 }
@@ -69,7 +70,9 @@ function indexOf(table: readonly Operation[]): Record<Operation['level'], Level>
   if (!index) {
     const at = (level: Operation['level']): Level => {
       const rows = table.filter((row) => row.level === level);
-      return { rows, subResources: new Set(rows.flatMap((row) => row.query?.slice(0, 1) ?? [])) };
+      const byMethod = new Map<string, Operation[]>();
+      for (const row of rows) byMethod.set(row.method, [...(byMethod.get(row.method) ?? []), row]);
+      return { rows, byMethod, subResources: new Set(rows.flatMap((row) => row.query?.slice(0, 1) ?? [])) };
     };
     index = { service: at('service'), bucket: at('bucket'), object: at('object') };
     indices.set(table, index);
