@@ -52,7 +52,8 @@ export async function authenticate(input: AuthInput): Promise<Authenticated | un
       fields: { ArgumentName: 'Authorization', ArgumentValue: authorization },
     });
   }
-  const [scheme] = /^[^ \t]*/.exec(authorization)!;
+  if (authorization.startsWith('AWS4-HMAC-SHA256 ')) return await verifyHeaderV4(input, authorization);
+  const [scheme] = authorization.split(/[ \t]/, 1);
   if (scheme === 'AWS4-HMAC-SHA256') return await verifyHeaderV4(input, authorization);
   if (scheme === 'AWS') return await verifyHeaderV2(input, authorization);
   throw new S3Error('InvalidArgument', {

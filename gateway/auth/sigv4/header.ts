@@ -28,7 +28,7 @@ interface Parsed {
 /** As nearly all clients write it. */
 const usual = /^AWS4-HMAC-SHA256 Credential=([^,\s]+), ?SignedHeaders=([^,\s]+), ?Signature=([^,\s]+)$/;
 
-/** What the last ones had in front of their signature, by service and text: a client says the same all day. */
+/** What the last ones had in front of their signature: a client says the same all day. */
 const fronts = new Map<string, Omit<Parsed, 'signature'>>();
 const MAX_FRONTS = 1024;
 /** Longer ones are not remembered: who is not known yet may send as many as he likes. */
@@ -37,21 +37,22 @@ const MAX_REMEMBERED = 1024;
 /** Reads `AWS4-HMAC-SHA256 Credential=…, SignedHeaders=…, Signature=…`. Throws AuthorizationHeaderMalformed. */
 export function parseAuthorization(header: string, service = 's3'): Parsed {
   const end = header.lastIndexOf('Signature=');
-  const front = `${service} ${header.slice(0, end)}`;
+  const front = header.slice(0, end);
   const known = fronts.get(front);
-  const rest = header.slice(end + 'Signature='.length);
-  if (known && /^[^,\s]+$/.test(rest)) return { ...known, signature: rest };
+  if (known?.credential.service === service) {
+    const signature = header.slice(end + 'Signature='.length);
+    if (/^[^,\s]+$/.test(signature))
+      return { credential: known.credential, signedHeaders: known.signedHeaders, signature };
+  }
   const parts = usual.exec(header);
-  const [, credential, signedHeaders, signature] = parts ?? componentsOf(header);
-  const parsed = {
-    credential: goodCredential(credential!, service),
-    signedHeaders: signedHeaders!.toLowerCase().split(';'),
-  };
+  const [, credentialText, list, signature] = parts ?? componentsOf(header);
+  const credential = goodCredential(credentialText!, service);
+  const signedHeaders = list!.toLowerCase().split(';');
   if (parts && header.length <= MAX_REMEMBERED) {
     if (fronts.size >= MAX_FRONTS) fronts.clear();
-    fronts.set(front, parsed);
+    fronts.set(front, { credential, signedHeaders });
   }
-  return { ...parsed, signature: signature! };
+  return { credential, signedHeaders, signature: signature! };
 }
 
 /** In the order of `usual`. @throws S3Error AuthorizationHeaderMalformed */

@@ -21,12 +21,20 @@ export interface BucketContext {
  * undefined for a record that is not whole.
  */
 const bucketOf = (root: string, record: Bucket | undefined): Bucket | undefined => {
-  if (typeof record?.name !== 'string' || typeof record.path !== 'string' || typeof record.owner !== 'string') return;
-  return {
-    ...record,
-    config: record.config ?? {},
-    path: record.path.startsWith('/') ? record.path : `${root}/${record.path}`,
-  };
+  if (record === undefined) return undefined;
+  const known = told.get(record);
+  if (known?.root === root) return known.bucket;
+  const bucket = made(root, record);
+  if (bucket && Object.isFrozen(record)) told.set(record, { root, bucket: Object.freeze(bucket) });
+  return bucket;
+};
+/** Of documents that are remembered. */
+const told = new WeakMap<Bucket, { root: string; bucket: Bucket }>();
+
+const made = (root: string, record: Bucket): Bucket | undefined => {
+  if (typeof record.name !== 'string' || typeof record.path !== 'string' || typeof record.owner !== 'string') return;
+  const path = record.path.startsWith('/') ? record.path : `${root}/${record.path}`;
+  return { ...record, config: record.config ?? {}, path };
 };
 
 /** The bucket of this name, if there is one. */
