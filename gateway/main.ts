@@ -52,6 +52,7 @@ async function openService(config: Config, log?: Log, reaps = true): Promise<Ser
     stagingAge,
     uploadAge,
     workers: config.workers === 'auto' ? undefined : config.workers,
+    processes: config.processes === 'auto' ? undefined : config.processes,
     ioTimeout: config.ioTimeout,
     reaps,
     // `auto` is decided for each bucket's filesystem by the store; `xattr` has been checked before.

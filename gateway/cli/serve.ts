@@ -97,7 +97,7 @@ async function run(config: Config, processes: number): Promise<void> {
 
 /** What one of several processes takes of what is meant for all. */
 function shareOf(config: Config, processes: number): Config {
-  return { ...config, maxRequests: Math.ceil(config.maxRequests / processes) };
+  return { ...config, processes, maxRequests: Math.ceil(config.maxRequests / processes) };
 }
 
 /** Shown once, at the first start: what to copy and paste. */

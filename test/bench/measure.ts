@@ -68,7 +68,7 @@ async function costOf(
   const used = sum(pids, cpuSeconds) - before;
   const { p99 } = await subject.process.watched();
   const cpu = per === 'us/op' ? (used * 1e6) / work.operations : (used * 1e3) / (work.bytes / 1e9);
-  return { work, cost: { cpu, rssMiB: sum(pids, peakMiB), stallMs: p99 } };
+  return { work, cost: { cpu, rssMiB: peakMiB(pids), stallMs: p99 } };
 }
 
 /**

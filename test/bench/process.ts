@@ -48,10 +48,17 @@ export async function calm(pids: () => readonly number[], seconds: number): Prom
   }
 }
 
-/** Peak resident memory in MiB since `forgetPeak`. */
-export function peakMiB(pid: number): number {
-  const found = /^VmHWM:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'));
-  return Number(found?.[1] ?? 0) / 1024;
+/**
+ * Peak resident memory in MiB since `forgetPeak`: the sum over the processes of one gateway, where pages of files (Node itself,
+ * mostly) count once, as the kernel has them once for all.
+ */
+export function peakMiB(pids: readonly number[]): number {
+  const all = pids.map((pid) => readFileSync(`/proc/${pid}/status`, 'latin1'));
+  const field = (status: string, name: string) =>
+    Number(new RegExp(`^${name}:\\s+(\\d+) kB$`, 'm').exec(status)?.[1] ?? 0) / 1024;
+  const files = all.map((status) => field(status, 'RssFile'));
+  const own = all.map((status, at) => field(status, 'VmHWM') - files[at]!);
+  return own.reduce((sum, each) => sum + each, 0) + Math.max(...files);
 }
 
 export function forgetPeak(pid: number): void {

@@ -26,6 +26,8 @@ export interface FilesystemsOptions {
   root: string;
   /** Threads for each filesystem. Default: by the cores, more where calls wait for another machine. */
   workers?: number | undefined;
+  /** Processes that share the cores: each starts its part of the threads, and the others when calls wait. Default: 1. */
+  processes?: number | undefined;
   /** Milliseconds that a call may wait, or stand still, before it is answered SlowDown. */
   timeoutMs?: number | undefined;
   /** Milliseconds after which threads end that nobody has used. */
@@ -47,10 +49,12 @@ interface Own {
 }
 
 export const createFilesystems = (options: FilesystemsOptions): Filesystems => {
-  const { root, workers, timeoutMs = 30_000, idleMs = 900_000, most = 64, mounts = createMounts() } = options;
+  const { root, workers, processes = 1, mounts = createMounts() } = options;
+  const { timeoutMs = 30_000, idleMs = 900_000, most = 64 } = options;
   const times = { waitMs: timeoutMs, stillMs: timeoutMs };
   const sizeFor = ({ types }: Place): number => workers ?? (types.some(isRemote) ? Math.max(REMOTE, local) : local);
-  const rootPool = createPool({ ...times, workers: sizeFor(mounts.own(root)), first: local });
+  const first = Math.max(FIRST, Math.ceil(local / processes));
+  const rootPool = createPool({ ...times, workers: sizeFor(mounts.own(root)), first });
   const others = new Map<string, Own>();
   const ending = new Set<Promise<void>>();
 

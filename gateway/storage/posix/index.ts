@@ -28,6 +28,8 @@ export interface PosixOptions {
   root: string;
   /** I/O threads for each filesystem. Default: by the cores, more on network filesystems. */
   workers?: number | undefined;
+  /** See `FilesystemsOptions`. */
+  processes?: number | undefined;
   /** Milliseconds that a call may wait, or stand still in the kernel, before it is answered SlowDown. */
   ioTimeout?: number | undefined;
   durability?: Durability;
@@ -62,7 +64,8 @@ export const createPosixStorage = async (options: PosixOptions): Promise<Storage
   const root = await realpath(options.root);
   await loadDigests();
   const mounts = createMounts();
-  const filesystems = createFilesystems({ root, workers: options.workers, timeoutMs: options.ioTimeout, mounts });
+  const { workers, processes, ioTimeout: timeoutMs } = options;
+  const filesystems = createFilesystems({ root, workers, processes, timeoutMs, mounts });
   const poolOf = ({ path }: Pick<Bucket, 'path'>) => filesystems.poolOf(path);
   try {
     await filesystems.root.ready();

@@ -129,7 +129,7 @@ async function one(
     better: 'higher',
     cpu: median(cpus!),
     cpuUnit: 'us/op',
-    rssMiB: peakMiB(pid),
+    rssMiB: peakMiB([pid]),
     stallMs: null,
     ...('missing' in to && { note: to.missing }),
   });
