@@ -68,6 +68,32 @@ test('readers and writers that stand still leave room for others', () =>
     await Promise.all(still);
   }));
 
+test('chunks come back whatever becomes of a transfer', () =>
+  withBench(async ({ storage, at }) => {
+    await storage.put(at, 'large', whole, { digests: [], seal: () => meta });
+    const cut = () => Promise.reject(new Error('cut'));
+    const read = async (sink: () => Promise<void>): Promise<void> => {
+      const object = await storage.open(at, 'large');
+      await object.read(0, size, sink).finally(() => object.close());
+    };
+    // Each takes one at least: of 68 there would be none left in the middle.
+    await withTimeout(
+      'all transfers',
+      30_000,
+      (async () => {
+        for (let i = 0; i < 40; i++) {
+          await read(() => Promise.resolve());
+          await read(cut).catch((error) => assert.is(error.message, 'cut'));
+          await storage.put(at, 'other', whole, { digests: [], seal: () => meta });
+          const body: Body = { length: size, read: (sink) => whole.read(sink).then(cut) };
+          await storage.put(at, 'never', body, { digests: [], seal: () => meta }).catch((error) => {
+            assert.is(error.message, 'cut');
+          });
+        }
+      })(),
+    );
+  }));
+
 test('a reader who takes his time gets each piece as it was handed to him', () =>
   withBench(async ({ storage, at }) => {
     const content = randomBytes(3_000_001);
