@@ -6,6 +6,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  readlinkSync,
   rmSync,
   statSync,
   utimesSync,
@@ -368,7 +369,17 @@ test('a recorder for all buckets; deleted ones leave nothing', async () => {
       [each.created],
     );
   }
+  const open = (each: Bucket) =>
+    readdirSync('/proc/self/fd').filter((fd) => {
+      try {
+        return readlinkSync(`/proc/self/fd/${fd}`).startsWith(syncDirectory(root, each));
+      } catch {
+        return false; // the one that lists them
+      }
+    }).length;
+  assert.is(open(one), 1);
   await recorder.forget(one);
+  assert.is(open(one), 0);
   const names = () => readdirSync(join(root, '.tidegate/sync')).sort();
   assert.equal(names(), ['b.one.20260102T030405679Z', 'two.20260102T030405678Z']);
   await recorder.record(one, change('late'));
