@@ -62,7 +62,7 @@ export interface Gateway {
 
 /** What a connection owes. */
 interface Owing {
-  /** The response that it is busy with. */
+  /** The response that it is busy with, or was: then its head has been sent. */
   now?: ServerResponse;
   /** The last one: another where requests are pipelined. */
   last?: ServerResponse;
@@ -131,9 +131,6 @@ export function createGateway(options: GatewayOptions): Gateway {
       if (!socket.writable) return;
       if (owes.last === outgoing) socket.resume();
       owes.now = outgoing;
-      outgoing.once('close', () => {
-        if (owes.now === outgoing) owes.now = undefined;
-      });
       // A bucket cannot begin with a dot, so this is nobody's. Whoever is not served is told so by the pipeline.
       if (incoming.url?.startsWith('/.tidegate/') && addresses.served(clientOf(incoming)))
         void service(incoming, outgoing);

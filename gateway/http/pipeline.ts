@@ -2,7 +2,6 @@
  * The way of a request: target → resolve → authenticate → bucket → authorize → (100 Continue) → handler → reply. The one
  * place that catches, maps to S3's errors, and logs.
  */
-import { randomBytes, randomFillSync } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { nobody, unpackActAs } from '../../acl/act-as.js';
 import type { Decision } from '../../acl/authorize.js';
@@ -11,7 +10,7 @@ import { hoistedHeaders, unsignedPayload } from '../auth/authenticate.js';
 import { S3Error } from '../errors.js';
 import { createRequestLog, type RequestLine, withoutSecrets } from '../observe/requests.js';
 import { accessOf } from '../s3/access.js';
-import { createPermission, type Guarded, type Permission } from '../s3/permission.js';
+import { createPermission, type Permission } from '../s3/permission.js';
 import { type Recorded, recordChanges } from '../s3/recorded.js';
 import { actionsOf, resolve } from '../s3/resolve.js';
 import type { Context, Operation } from '../s3/types.js';
@@ -22,6 +21,7 @@ import type { PipelineOptions } from './options.js';
 import { answerIam } from './query-api.js';
 import { ClientGone, type Exchange, sendError, sendReply } from './reply.js';
 import { type Request, wireBody } from './request.js';
+import { hostId, newRequestId } from './request-id.js';
 import { parseTarget, parseWire } from './target.js';
 import { turn } from './turn.js';
 import type { WireRequest } from './types.js';
@@ -44,19 +44,9 @@ interface Progress {
   failures?: readonly S3Error[];
 }
 
-const hostId = randomBytes(32).toString('base64');
 /** Bytes that come at once are stored without asking again. */
 const LONG_MS = 1_000;
-/** 16 hex digits. Drawn from the system in one call for many: each call costs as much as a system call. */
-function newRequestId(): string {
-  if (drawn === drawnBytes.length) {
-    randomFillSync(drawnBytes);
-    drawn = 0;
-  }
-  return drawnBytes.toString('hex', drawn, (drawn += 8)).toUpperCase();
-}
-const drawnBytes = Buffer.alloc(4096);
-let drawn = drawnBytes.length;
+const noTrailers: ReadonlyMap<string, string> = new Map();
 const noBody: Body = { length: 0, read: async () => {} };
 
 export function createPipeline(options: PipelineOptions): Pipeline {
@@ -199,9 +189,9 @@ function permissionOf({ options, exchange, wire, headers, operation, now }: Requ
 
 /** What it opens is asked for, what it changes is recorded. One prototype for all requests: to V8 a new one is much work. */
 function storageFor(request: Request, { identity }: Caller, { guarded }: Permission): Storage {
+  const store: Storage = Object.create(request.options.storage);
   // What is guarded comes last: nothing may take its place.
-  const own: Partial<Recorded> & Guarded = { ...recordedBy(request, identity), ...guarded };
-  return Object.assign(Object.create(request.options.storage), own);
+  return Object.assign(store, recordedBy(request, identity), guarded);
 }
 
 function recordedBy({ options, exchange, wire, operation }: Request, { account }: Identity): Recorded | undefined {
@@ -337,8 +327,8 @@ function createContext(
   const reads = operation.body === 'xml' || operation.body === 'stream';
   // The anonymous sign nothing, but their clients send payloads in chunks too, and say what its SHA-256 is.
   const payload = reads ? (authenticated?.payload ?? unsignedPayload(headers)) : undefined;
-  const { body, trailers } = reads ? wireBody(request, payload) : { body: noBody, trailers: new Map() };
-  const names = new Map<string, Promise<string>>();
+  const { body, trailers } = reads ? wireBody(request, payload) : { body: noBody, trailers: noTrailers };
+  let known: Map<string, Promise<string>> | undefined;
   // Its sender decides how long a document takes: what it may do is asked for when it is complete, of what is there then.
   const asked = (sent: Body, within: number): Body => ({
     length: sent.length,
@@ -384,10 +374,11 @@ function createContext(
     maxBuckets,
     displayName(id) {
       if (id === identity.account?.uuid) return Promise.resolve(identity.account.displayName);
-      let name = names.get(id);
+      known ??= new Map();
+      let name = known.get(id);
       if (!name) {
         name = identities.byId(id).then((account) => account?.displayName ?? '');
-        names.set(id, name);
+        known.set(id, name);
       }
       return name;
     },

@@ -61,20 +61,19 @@ function collectHeaders(raw: readonly string[]): Map<string, string> {
  * (`a&&b`) are no parameters.
  */
 export function parseQuery(rawQuery: string): Query {
+  if (rawQuery === '') return noQuery;
   const params: QueryParam[] = [];
-  if (rawQuery !== '') {
-    for (const piece of rawQuery.split('&')) {
-      if (piece === '') continue;
-      const equals = piece.indexOf('=');
-      const rawName = equals < 0 ? piece : piece.slice(0, equals);
-      const rawValue = equals < 0 ? undefined : piece.slice(equals + 1);
-      params.push({
-        name: decodeLenient(rawName),
-        value: rawValue === undefined ? '' : decodeLenient(rawValue),
-        rawName,
-        rawValue,
-      });
-    }
+  for (const piece of rawQuery.split('&')) {
+    if (piece === '') continue;
+    const equals = piece.indexOf('=');
+    const rawName = equals < 0 ? piece : piece.slice(0, equals);
+    const rawValue = equals < 0 ? undefined : piece.slice(equals + 1);
+    params.push({
+      name: decodeLenient(rawName),
+      value: rawValue === undefined ? '' : decodeLenient(rawValue),
+      rawName,
+      rawValue,
+    });
   }
   return {
     params,
@@ -82,6 +81,8 @@ export function parseQuery(rawQuery: string): Query {
     has: (name) => params.some((param) => param.name === name),
   };
 }
+
+const noQuery: Query = { params: Object.freeze([]), get: () => undefined, has: () => false };
 
 const plain = /^[\x21-\x24\x26-\x2a\x2c-\x7e]*$/;
 

@@ -81,7 +81,7 @@ interface Guard {
 }
 
 export function createPermission({ storage, identity, policies, ownerOf, facts }: Asker): Permission {
-  const guards = new Map<Place, Guard>();
+  let guards: Map<Place, Guard> | undefined;
 
   const documentsOf = (bucket: Bucket) => {
     const identityPolicies = policies();
@@ -184,6 +184,7 @@ export function createPermission({ storage, identity, policies, ownerOf, facts }
       byTags ||= asked.byTags;
       granted &&= decision.allow && !asked.byTags;
     }
+    guards ??= new Map();
     guards.set(at, { key, actions, granted, byTags });
   }
 
@@ -205,7 +206,7 @@ export function createPermission({ storage, identity, policies, ownerOf, facts }
   }
 
   function guardOf(at: Place, key: string): Guard | undefined {
-    const guard = guards.get(at);
+    const guard = guards?.get(at);
     if (guard && guard.key !== key) throw new Error(`permission was asked for ${guard.key}, and ${key} is opened`);
     return guard;
   }

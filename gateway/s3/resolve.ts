@@ -23,7 +23,10 @@ export function resolve(request: Resolvable, table: readonly Operation[]): Opera
   const { method, target, query, headers } = request;
   const level = target.bucket === undefined ? 'service' : target.key === undefined ? 'bucket' : 'object';
   const { rows, byMethod, subResources } = indexOf(table)[level];
-  const asked = new Set(query.params.map(({ name }) => name).filter((name) => subResources.has(name)));
+  const asked =
+    query.params.length === 0
+      ? nothing
+      : new Set(query.params.map(({ name }) => name).filter((name) => subResources.has(name)));
   if (level === 'object' && method !== 'GET' && method !== 'HEAD') requireUploadOfPart(query);
 
   let best: Operation | undefined;
@@ -41,6 +44,8 @@ export function resolve(request: Resolvable, table: readonly Operation[]): Opera
     headers: { allow: allowed(rows, asked).join(', ') },
   });
 }
+
+const nothing: ReadonlySet<string> = new Set();
 
 /** The IAM actions that a request of this operation needs: others for one that names a version of an object. */
 export function actionsOf({ action, also, level }: Operation, query: Query): [string, ...string[]] {
