@@ -64,7 +64,7 @@ export interface Gateway {
 interface Owing {
   /** The response that it is busy with, or was: then its head has been sent. */
   now?: ServerResponse;
-  /** The last one: another where requests are pipelined. */
+  /** That of the last request that came: a later one where requests are pipelined. */
   last?: ServerResponse;
 }
 

@@ -22,7 +22,7 @@ export function evaluate(policy: Policy, request: PolicyRequest): Verdict {
 
 type AllVerdict = Readonly<Verdict & { limited: boolean; label?: string | undefined }>;
 
-const none: AllVerdict = { effect: 'neither', statement: undefined, limited: false };
+const none: AllVerdict = Object.freeze({ effect: 'neither', statement: undefined, limited: false });
 
 /**
  * Asks all the policies of an account: a Deny in one of them wins over every Allow in the others. `limited`: they allow

@@ -2,6 +2,7 @@
 import { S3Error } from '../errors.js';
 import type { Query } from '../http/types.js';
 import { verifyHeaderV2, verifyQueryV2 } from './sigv2.js';
+import { trimSpaces } from './sigv4/canonical.js';
 import { verifyHeaderV4 } from './sigv4/header.js';
 import { verifyQueryV4 } from './sigv4/query.js';
 import type { Authenticated, AuthInput } from './types.js';
@@ -23,7 +24,7 @@ function queryScheme(query: Query): 'v4' | 'v2' | undefined {
 export async function authenticateService(
   input: AuthInput & Required<Pick<AuthInput, 'service' | 'payloadHash'>>,
 ): Promise<Authenticated> {
-  const authorization = input.headers.get('authorization')?.trim() ?? '';
+  const authorization = trimSpaces(input.headers.get('authorization') ?? '');
   if (!/^AWS4-HMAC-SHA256[ \t]/.test(authorization)) throw new S3Error('MissingAuthenticationToken');
   const authenticated = await verifyHeaderV4(input, authorization);
   const { payload } = authenticated;
@@ -38,9 +39,9 @@ export async function authenticateService(
  * Throws S3Error with AWS's code for everything that is wrong with it.
  */
 export async function authenticate(input: AuthInput): Promise<Authenticated | undefined> {
-  const authorization = input.headers.get('authorization')?.trim();
+  const authorization = trimSpaces(input.headers.get('authorization') ?? '');
   const inQuery = queryScheme(input.request.query);
-  if (authorization === undefined || authorization === '') {
+  if (authorization === '') {
     if (inQuery === 'v4') return await verifyQueryV4(input);
     if (inQuery === 'v2') return await verifyQueryV2(input);
     return undefined;

@@ -105,11 +105,14 @@ function writeHead(exchange: Exchange, status: number, headers: Reply['headers']
   const { outgoing, incoming, requestId, hostId } = exchange;
   // Names and values in turns: half the work of an object for node.
   const all = ['server', 'Tidegate', 'x-amz-request-id', requestId, 'x-amz-id-2', hostId];
-  for (const name in headers) if (headers[name] !== undefined) all.push(name, headers[name]);
+  for (const [name, value] of Object.entries(headers ?? {})) {
+    // Two lengths would be two messages to somebody (RFC 9112 section 6.3).
+    if (value !== undefined && !(name === 'content-length' && length !== undefined)) all.push(name, value);
+  }
   if (length !== undefined) all.push('content-length', String(length));
   // A client that was never told to continue may or may not send its body: the next bytes would be ambiguous.
-  const open = !incoming.complete && declaredBody(incoming) && (exchange.awaitsContinue || !isShort(incoming));
-  if (open || exchange.last()) all.push('connection', 'close');
+  const unfinished = !incoming.complete && declaredBody(incoming) && (exchange.awaitsContinue || !isShort(incoming));
+  if (unfinished || exchange.last()) all.push('connection', 'close');
   outgoing.writeHead(status, all);
 }
 

@@ -190,7 +190,7 @@ export function contentTypeOf(info: ObjectInfo): string {
 }
 
 /** By the metadata that they were made of, where a store remembers these for all who ask. */
-const told = new WeakMap<
+const known = new WeakMap<
   ObjectMeta,
   { key: string; lastModified: number; headers: Readonly<Record<string, string>> }
 >();
@@ -198,11 +198,11 @@ const told = new WeakMap<
 /** What GetObject and HeadObject say of an object, but for length and range. The caller may add to it. */
 export function objectReplyHeaders(info: ObjectInfo): Record<string, string> {
   const { key, lastModified, meta } = info;
-  const known = told.get(meta);
-  if (known?.key === key && known.lastModified === lastModified) return { ...known.headers };
+  const before = known.get(meta);
+  if (before?.key === key && before.lastModified === lastModified) return { ...before.headers };
   const headers = replyHeadersOf(info);
   if (!Object.isFrozen(meta)) return headers;
-  told.set(meta, { key, lastModified, headers });
+  known.set(meta, { key, lastModified, headers });
   return { ...headers };
 }
 

@@ -48,7 +48,7 @@ type Extra = Partial<
 >;
 
 /** All rows have all properties: V8 reads those of one shape quicker than of many. */
-const unless = {
+const absent = {
   ...{ header: undefined, also: undefined, looks: undefined, uploader: undefined, eachKey: undefined },
   ...{ bucketOptional: undefined, open: undefined, api: undefined },
 } satisfies Extra;
@@ -77,7 +77,7 @@ function row(
     action: `s3:${name}`,
     body: method === 'PUT' || method === 'POST' ? 'xml' : 'none',
     handler,
-    ...unless,
+    ...absent,
     ...extra,
   };
 }

@@ -156,7 +156,6 @@ export function createPermission({ storage, identity, policies, ownerOf, facts }
     if (object) return demand(ask(at.bucket, key, action, object));
     if (!contentActions.has(action)) return demand(decision);
     demand(mayMiss(at.bucket, key));
-    if (decision.by === 'deny') demand(decision);
     if (!decision.allow) throw new S3Error('NoSuchKey', { fields: { Key: key } });
     return decision;
   }
@@ -211,18 +210,12 @@ export function createPermission({ storage, identity, policies, ownerOf, facts }
     return guard;
   }
 
-  /** With the error as the caller may know it. */
-  async function orTold<T>({ bucket }: Place, { key, actions }: Guard, found: Promise<T>): Promise<T> {
+  /** With the error as the caller may know it: who may list the key is told that it is free, whatever else is denied to him. */
+  async function orTold<T>({ bucket }: Place, { key }: Guard, found: Promise<T>): Promise<T> {
     try {
       return await found;
     } catch (error) {
-      if (!isMissing(error)) throw error;
-      demand(mayMiss(bucket, key));
-      // Of a key that is forbidden whatever tags it has, nobody is told that it is free.
-      for (const action of actions) {
-        const decision = ask(bucket, key, action);
-        if (decision.by === 'deny') demand(decision);
-      }
+      if (isMissing(error)) demand(mayMiss(bucket, key));
       throw error;
     }
   }

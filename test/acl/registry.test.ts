@@ -49,6 +49,52 @@ test('the pipeline finds account and secret by access key, and the account by id
   assert.is(await registry.identities.byId('00000000-0000-0000-0000-000000000000'), undefined);
 });
 
+test('a key that another account gets is his at once', async () => {
+  const { documents, registry } = fresh();
+  const [one, two] = [
+    await registry.createAccount(alice),
+    await registry.createAccount({ ...alice, displayName: 'bob' }),
+  ];
+  const { key } = await registry.createKey(one);
+  const owner = async () => (await registry.identities.byAccessKey(key.accessKey))?.account.displayName;
+  for (const account of [one, two, one]) {
+    await documents.update('keys', key.accessKey, (current: object) => ({ ...current, account: account.uuid }));
+    assert.is(await owner(), account.displayName);
+    assert.is(await owner(), account.displayName);
+  }
+});
+
+test('a look that fails, and one for nothing, break nothing', async () => {
+  const inner = memoryDocuments();
+  let [keysFail, accountsFail] = [false, false];
+  const documents: Documents = {
+    ...inner,
+    get: (kind, id) => {
+      const fails = (kind === 'keys' && keysFail) || (kind === 'accounts' && accountsFail);
+      return fails ? Promise.reject(new Error(`no ${kind}`)) : inner.get(kind, id);
+    },
+  };
+  const { registry } = fresh(documents);
+  const { key } = await registry.createKey(await registry.createAccount(alice));
+  const ask = () => registry.identities.byAccessKey(key.accessKey);
+  assert.ok(await ask());
+  const unhandled: unknown[] = [];
+  const hear = (reason: unknown) => void unhandled.push(reason);
+  process.on('unhandledRejection', hear);
+  [keysFail, accountsFail] = [true, true];
+  assert.is(await ask().catch((error) => error.message), 'no keys');
+  keysFail = false;
+  assert.is(await ask().catch((error) => error.message), 'no accounts');
+  accountsFail = false;
+  assert.ok(await ask());
+  await registry.remove(key.accessKey);
+  accountsFail = true;
+  assert.is(await ask(), undefined);
+  await delay(20);
+  process.off('unhandledRejection', hear);
+  assert.equal(unhandled, []);
+});
+
 test('a name that could be a path never reaches the documents', async () => {
   const asked: string[] = [];
   const inner = memoryDocuments();

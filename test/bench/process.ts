@@ -50,7 +50,7 @@ export async function calm(pids: () => readonly number[], seconds: number): Prom
 
 /**
  * Peak resident memory in MiB since `forgetPeak`: the sum over the processes of one gateway, where pages of files (Node itself,
- * mostly) count once, as the kernel has them once for all.
+ * mostly) count once, as the kernel has them once for all. Of these it is as many as now.
  */
 export function peakMiB(pids: readonly number[]): number {
   const all = pids.map((pid) => readFileSync(`/proc/${pid}/status`, 'latin1'));

@@ -1,4 +1,5 @@
 /** Slow replies: the true status while it can be told, then white space, then the document. */
+import { once } from 'node:events';
 import { writeSync } from 'node:fs';
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -48,6 +49,25 @@ async function slow(
   await new Promise((resolve) => server.close(resolve));
   return { status: reply.status, body, late };
 }
+
+test('one length, whatever a handler says of it, and no header without a value', async () => {
+  const bytes = Buffer.from('four');
+  const server = http.createServer((incoming, outgoing) => {
+    const headers = { 'content-length': '99', etag: '"e"', 'x-amz-absent': undefined };
+    void sendReply(exchangeOf(incoming, outgoing), { headers, body: { bytes } });
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const request = http.get(`http://127.0.0.1:${(server.address() as AddressInfo).port}/b/k`);
+  const [reply] = (await once(request, 'response')) as [http.IncomingMessage];
+  const names = reply.rawHeaders.filter((_, at) => at % 2 === 0).map((name) => name.toLowerCase());
+  assert.is(names.filter((name) => name === 'content-length').length, 1);
+  assert.is(reply.headers['content-length'], '4');
+  assert.is(reply.headers['etag'], '"e"');
+  assert.not.ok(names.includes('x-amz-absent'));
+  reply.resume();
+  await once(reply, 'end');
+  await new Promise((resolve) => server.close(resolve));
+});
 
 test('quick success', async () => {
   const { status, body } = await slow(async () => ({ Error: { A: 1 } }));

@@ -1,6 +1,7 @@
 /** Bucket policies and roles, over HTTP. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { S3Error } from '../../gateway/errors.js';
 import { element, elements } from '../http/stage.js';
 import {
   bert,
@@ -52,21 +53,35 @@ test('whoever may list a prefix is told what is missing below it', async () => {
   await denied(get(`/${b}`, null));
 });
 
-test('nobody is told which keys are free of those that are forbidden whatever tags they have', async () => {
+test('what fails is not taken for what is not there', async () => {
   const b = await bucket();
-  const tagged = { StringEquals: { 's3:ExistingObjectTag/secret': 'yes' } };
-  const others = `arn:aws:s3:::${b}/sub/*`;
+  await policy(b, statement(b));
+  const { open } = stage.storage;
+  stage.storage.open = () => Promise.reject(new S3Error('SlowDown'));
+  try {
+    await refused(get(`/${b}/absent`, null), 'SlowDown');
+  } finally {
+    stage.storage.open = open;
+  }
+  await denied(get(`/${b}/absent`, null));
+});
+
+test('of a Deny that asks for tags, who may list is told what is missing: clients ask so before they write', async () => {
+  const b = await bucket();
+  await done(put(`/${b}/good`, { body: 'x', headers: { 'x-amz-tagging': 'scan=clean' } }));
   await policy(
     b,
-    statement(b, { Action: ['s3:GetObject', 's3:GetObjectTagging', 's3:ListBucket'] }),
-    statement(b, { Effect: 'Deny', Action: 's3:GetObject*', Resource: others }),
-    statement(b, { Effect: 'Deny', Action: 's3:GetObject', Condition: tagged }),
+    statement(b, { Action: ['s3:GetObject', 's3:ListBucket'] }),
+    statement(b, {
+      Effect: 'Deny',
+      Condition: { StringNotEquals: { 's3:ExistingObjectTag/scan': 'clean' } },
+    }),
   );
-  await refused(get(`/${b}/absent`, 'bert'), 'NoSuchKey');
-  for (const key of ['sub/k', 'sub/absent']) {
-    await denied(get(`/${b}/${key}`, 'bert'));
-    await denied(get(`/${b}/${key}?tagging`, 'bert'));
-    await denied(get(`/${b}/${key}?retention`, 'bert'));
+  for (const as of [undefined, 'bert'] as const) {
+    await done(get(`/${b}/good`, as));
+    await denied(get(`/${b}/k`, as));
+    await refused(get(`/${b}/absent`, as), 'NoSuchKey');
+    assert.is((await stage.send(`/${b}/absent`, { method: 'HEAD', ...(as && { as }) })).status, 404);
   }
 });
 

@@ -28,6 +28,7 @@ interface Parsed {
 /** As nearly all clients write it. */
 const usual = /^AWS4-HMAC-SHA256 Credential=([^,\s]+), ?SignedHeaders=([^,\s]+), ?Signature=([^,\s]+)$/;
 
+const SIGNATURE = 'Signature=';
 /** What the last ones had in front of their signature: a client says the same all day. */
 const fronts = new Map<string, Omit<Parsed, 'signature'>>();
 const MAX_FRONTS = 1024;
@@ -36,19 +37,18 @@ const MAX_REMEMBERED = 1024;
 
 /** Reads `AWS4-HMAC-SHA256 Credential=…, SignedHeaders=…, Signature=…`. Throws AuthorizationHeaderMalformed. */
 export function parseAuthorization(header: string, service = 's3'): Parsed {
-  const end = header.lastIndexOf('Signature=');
+  const end = header.lastIndexOf(SIGNATURE);
   const front = header.slice(0, end);
   const known = fronts.get(front);
   if (known?.credential.service === service) {
-    const signature = header.slice(end + 'Signature='.length);
+    const signature = header.slice(end + SIGNATURE.length);
     if (/^[^,\s]+$/.test(signature))
       return { credential: known.credential, signedHeaders: known.signedHeaders, signature };
   }
-  const parts = usual.exec(header);
-  const [, credentialText, list, signature] = parts ?? componentsOf(header);
+  const [, credentialText, list, signature] = usual.exec(header) ?? componentsOf(header);
   const credential = goodCredential(credentialText!, service);
   const signedHeaders = list!.toLowerCase().split(';');
-  if (parts && header.length <= MAX_REMEMBERED) {
+  if (header.length <= MAX_REMEMBERED && front + SIGNATURE + signature === header) {
     if (fronts.size >= MAX_FRONTS) fronts.clear();
     fronts.set(front, { credential, signedHeaders });
   }

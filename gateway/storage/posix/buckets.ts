@@ -16,20 +16,21 @@ export interface BucketContext {
   directoryMode: number;
 }
 
+/** By the documents that they were made of, where these are remembered. */
+const known = new WeakMap<Bucket, { root: string; bucket: Bucket }>();
+
 /**
  * The bucket of a document. Buckets in the root are stored with a path relative to it, so that a root can be moved;
  * undefined for a record that is not whole.
  */
 const bucketOf = (root: string, record: Bucket | undefined): Bucket | undefined => {
   if (record === undefined) return undefined;
-  const known = told.get(record);
-  if (known?.root === root) return known.bucket;
+  const before = known.get(record);
+  if (before?.root === root) return before.bucket;
   const bucket = made(root, record);
-  if (bucket && Object.isFrozen(record)) told.set(record, { root, bucket: Object.freeze(bucket) });
+  if (bucket && Object.isFrozen(record)) known.set(record, { root, bucket: Object.freeze(bucket) });
   return bucket;
 };
-/** Of documents that are remembered. */
-const told = new WeakMap<Bucket, { root: string; bucket: Bucket }>();
 
 const made = (root: string, record: Bucket): Bucket | undefined => {
   if (typeof record.name !== 'string' || typeof record.path !== 'string' || typeof record.owner !== 'string') return;

@@ -14,9 +14,9 @@ export interface Seen {
 }
 
 /**
- * Whether an open file still has the content that was looked at. A later ctime alone is explained by a name that came or
- * went (an overwrite takes the name away), or by a record that speaks of this very state (a change of tags, a sync); else it
- * may be a write whose mtime was put back.
+ * Whether an open file still has the content that was looked at. A later ctime alone is explained by a name that went (an
+ * overwrite takes it away), or by a record that speaks of this very state (a change of tags, a sync); else it may be a write
+ * whose mtime was put back, as well as a chmod or a rename.
  *
  * Without a digest a file that has grown is taken for one that is appended to, as the results of a job are while it runs: what
  * was there at the beginning is there still.
@@ -25,7 +25,7 @@ export const isUnchanged = (fd: number, seen: Seen): boolean => {
   const now = seen.digest ? fstat(fd) : behindAppend(fd, seen);
   if (!seen.digest && now.size > seen.size) return true;
   if (now.size !== seen.size || now.mtimeNs !== seen.mtimeNs) return false;
-  if (now.ctimeNs === seen.ctimeNs || now.nlink !== seen.nlink) return true;
+  if (now.ctimeNs === seen.ctimeNs || now.nlink < seen.nlink) return true;
   const value = readAttribute(fd);
   return typeof value !== 'number' && judge(decode(value)?.stamp, now) === 'whole';
 };

@@ -1,7 +1,7 @@
 /** Whether an open file still has the content that was looked at, while jobs work on it. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, linkSync, openSync, unlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import { chmodSync, closeSync, linkSync, openSync, unlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -64,19 +64,26 @@ test('nor has one whose mtime was put back after a write, with a digest or witho
   }
 });
 
-test('one that got or lost a name has, and one that a record was stored for', async () => {
+test('one that lost a name has, and one that a record was stored for; one that got a name may not', async () => {
   writeFileSync(path, 'x');
+  linkSync(path, `${path}.2`);
   const fd = openSync(path, 'r');
   const seen = see(fd);
   await new Promise((resolve) => setTimeout(resolve, 30));
-  linkSync(path, `${path}.2`);
+  unlinkSync(`${path}.2`);
   assert.is.not(fstat(fd).ctimeNs, seen.ctimeNs);
   assert.ok(isUnchanged(fd, seen));
+  await new Promise((resolve) => setTimeout(resolve, 30));
+  const one = see(fd);
+  await new Promise((resolve) => setTimeout(resolve, 30));
+  linkSync(path, `${path}.2`);
+  assert.not.ok(isUnchanged(fd, one));
   unlinkSync(`${path}.2`);
   const anew = see(fd);
   await new Promise((resolve) => setTimeout(resolve, 30));
   const { size, mtimeNs, ino } = anew;
-  const stamp = { size, mtimeNs, ino, bound: BigInt(Date.now() + 60_000) * 1_000_000n };
+  const bound = Date.now() + 400;
+  const stamp = { size, mtimeNs, ino, bound: BigInt(bound) * 1_000_000n };
   const ground: Ground = { path: root, durability: 'none', sidecars: false, fileMode: 0o644, directoryMode: 0o755 };
   prepareBucket(ground);
   withBucket(ground, 'read', (bucket) =>
@@ -84,6 +91,10 @@ test('one that got or lost a name has, and one that a record was stored for', as
   );
   assert.is.not(fstat(fd).ctimeNs, anew.ctimeNs);
   assert.ok(isUnchanged(fd, anew));
+  // What the record speaks of ends with what happens behind its bound.
+  await new Promise((resolve) => setTimeout(resolve, bound + 50 - Date.now()));
+  chmodSync(path, 0o600);
+  for (const digest of [false, true]) assert.not.ok(isUnchanged(fd, { ...anew, digest }), `digest: ${digest}`);
   closeSync(fd);
 });
 
