@@ -70,10 +70,7 @@ export interface AccountFinder {
 export function accountFinder({ identities }: PipelineOptions): AccountFinder {
   let found: { account: Account; secret: string } | undefined;
   return {
-    async lookup(accessKey) {
-      found = await identities.byAccessKey(accessKey);
-      return found?.secret;
-    },
+    lookup: (accessKey) => identities.byAccessKey(accessKey).then((now) => (found = now)?.secret),
     identity: (accessKey) => (accessKey !== undefined && found ? { account: found.account, accessKey } : anonymous),
     async stands(accessKey) {
       const now = await identities.byAccessKey(accessKey);

@@ -241,12 +241,12 @@ async function permittedPlace(
   return { place, decision };
 }
 
-async function permitted(
+function permitted(
   { operation, target, wire: { query } }: Request,
   { identity, form }: Caller,
   permission: Permission,
   place: Place,
-): Promise<Decision | undefined> {
+): Promise<Decision> | undefined {
   const key = form ? form.fields.get('key') : target.key;
   const [action, ...also] = actionsOf(operation, query);
   if (operation.eachKey) {

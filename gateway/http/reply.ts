@@ -50,24 +50,16 @@ const drainMs = 10_000;
  * of a slow reply whose 200 was already on its way.
  * @throws what the body failed with before anything was sent; `ClientGone`; what broke a stream (the socket is destroyed)
  */
-export async function sendReply(exchange: Exchange, reply: Reply): Promise<S3Error | undefined> {
+export function sendReply(exchange: Exchange, reply: Reply): Promise<S3Error | undefined> {
   const { body } = reply;
   const status = reply.status ?? 200;
   if (body && 'slowXml' in body) return sendSlowly(exchange, reply, body.slowXml);
-  if (body && 'send' in body) {
-    try {
-      await sendStream(exchange, status, reply.headers, body);
-    } finally {
-      await body.close();
-    }
-    return undefined;
-  }
-  // Awaited, which takes a step less than to return a promise.
-  if (!body) return await sendBytes(exchange, status, reply.headers, undefined);
+  if (body && 'send' in body) return sendAndClose(exchange, status, reply.headers, body);
+  if (!body) return sendBytes(exchange, status, reply.headers, undefined);
   const [bytes, type] =
     'xml' in body ? [Buffer.from(writeXml(body.xml), 'utf8'), 'application/xml'] : [body.bytes, body.type];
   const headers = type === undefined ? reply.headers : { 'content-type': type, ...reply.headers };
-  return await sendBytes(exchange, status, headers, bytes);
+  return sendBytes(exchange, status, headers, bytes);
 }
 
 /** The S3 error document; none for HEAD and 304. Does nothing when a reply has begun: then the socket is destroyed. */
@@ -171,12 +163,23 @@ function write(outgoing: ServerResponse, chunk: Uint8Array | string): Promise<vo
   });
 }
 
-async function sendStream(
+type Stream = Extract<Reply['body'], { send: unknown }>;
+
+async function sendAndClose(
   exchange: Exchange,
   status: number,
   headers: Reply['headers'],
-  body: { length: number; send: (sink: Sink) => Promise<void> },
-): Promise<void> {
+  body: Stream,
+): Promise<undefined> {
+  try {
+    await sendStream(exchange, status, headers, body);
+  } finally {
+    await body.close();
+  }
+  return undefined;
+}
+
+async function sendStream(exchange: Exchange, status: number, headers: Reply['headers'], body: Stream): Promise<void> {
   const { outgoing, incoming } = exchange;
   if (incoming.method === 'HEAD' || body.length === 0) {
     writeHead(exchange, status, headers, body.length);

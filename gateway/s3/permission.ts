@@ -211,13 +211,11 @@ export function createPermission({ storage, identity, policies, ownerOf, facts }
   }
 
   /** With the error as the caller may know it: who may list the key is told that it is free, whatever else is denied to him. */
-  async function orTold<T>({ bucket }: Place, { key }: Guard, found: Promise<T>): Promise<T> {
-    try {
-      return await found;
-    } catch (error) {
+  function orTold<T>({ bucket }: Place, { key }: Guard, found: Promise<T>): Promise<T> {
+    return found.catch((error: unknown) => {
       if (isMissing(error)) demand(mayMiss(bucket, key));
       throw error;
-    }
+    });
   }
 
   const guarded: Guarded = {
