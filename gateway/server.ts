@@ -140,7 +140,8 @@ export function createGateway(options: GatewayOptions): Gateway {
     // Pipelined requests have the effect of one after the other; only safe ones might be worked on at once (RFC 9112
     // section 9.3.2). Until then nothing more is read, or a client that takes no replies could fill our memory.
     before.once('close', begin);
-    socket.pause();
+    // Not at once: node resumes it at the end of each message, of which the piece that has come may hold more.
+    process.nextTick(() => owes.now !== owes.last && socket.pause());
   };
   server.on('request', (incoming, outgoing) => serve(incoming, outgoing, false));
   // Node would say "continue" by itself before anybody is known.
