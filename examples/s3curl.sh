@@ -37,14 +37,17 @@ echo 'hello from s3curl' >"$work/hello.txt"
 echo "== make a bucket"
 "$s3curl" --id=tide --put="$work/emptyPayload" -- -sS --fail "$endpoint/$bucket"
 
+# Names without a directory: s3curl takes each argument with `-X` in it for curl's option, also a path of mktemp's.
+cd "$work"
+
 echo "== upload and download a file"
 "$s3curl" --id=tide --put="$work/hello.txt" -- -sS --fail "$endpoint/$bucket/dir/hello.txt"
-"$s3curl" --id=tide -- -sS --fail "$endpoint/$bucket/dir/hello.txt" --output "$work/back.txt"
+"$s3curl" --id=tide -- -sS --fail "$endpoint/$bucket/dir/hello.txt" --output back.txt
 cmp "$work/hello.txt" "$work/back.txt"
 
 echo "== a Japanese name, percent-encoded as curl needs it"
 "$s3curl" --id=tide --contentType text/plain --put="$work/hello.txt" -- -sS --fail "$endpoint/$bucket/%E6%B5%B7.txt"
-"$s3curl" --id=tide -- -sS --fail "$endpoint/$bucket/%E6%B5%B7.txt" --output "$work/back2.txt"
+"$s3curl" --id=tide -- -sS --fail "$endpoint/$bucket/%E6%B5%B7.txt" --output back2.txt
 cmp "$work/hello.txt" "$work/back2.txt"
 
 echo "== head, and the list"
