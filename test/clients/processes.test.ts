@@ -129,17 +129,21 @@ test('both serve, agree, tell each change once, and are started again when they 
 
 test('they share what threads the cores have work for, and end with the one that accepts', async () => {
   const gateway = await startGateway({ flags: ['--processes', '2'] });
-  await bothServe(gateway);
-  const all = children(gateway);
-  assert.is(all.length, 2);
-  const threads = (pid: number) => readdirSync(`/proc/${pid}/task`).length;
-  const working = () => all.map((pid) => threads(pid) - threads(gateway.pid));
-  const share = Math.max(2, availableParallelism());
-  await until('their threads', 20_000, () => working().every((count) => count >= share) || undefined);
-  await sleep(500);
-  // The one that looks after the root may have needed more.
-  assert.is(Math.min(...working()), share);
-  await gateway.kill9();
+  let all: number[] = [];
+  try {
+    await bothServe(gateway);
+    all = children(gateway);
+    assert.is(all.length, 2);
+    const threads = (pid: number) => readdirSync(`/proc/${pid}/task`).length;
+    const working = () => all.map((pid) => threads(pid) - threads(gateway.pid));
+    const share = Math.max(2, availableParallelism());
+    await until('their threads', 20_000, () => working().every((count) => count >= share) || undefined);
+    await sleep(500);
+    // The one that looks after the root may have needed more.
+    assert.is(Math.min(...working()), share);
+  } finally {
+    await gateway.kill9();
+  }
   for (const pid of all) await until(`the end of ${pid}`, 10_000, () => !isAlive(pid) || undefined);
 });
 
