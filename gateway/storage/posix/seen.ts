@@ -13,33 +13,32 @@ export interface Seen {
   nlink: number;
 }
 
+/** Milliseconds in which a writer comes to his next step, also on a busy machine. */
+const STEP_MS = 20;
+const pause = new Int32Array(new SharedArrayBuffer(4));
+
 /**
  * Whether an open file still has the content that was looked at. A later ctime alone is explained by a name that went (an
  * overwrite takes it away), or by a record that speaks of this very state (a change of tags, a sync); else it may be a write
  * whose mtime was put back, as well as a chmod or a rename.
  *
  * Without a digest a file that has grown is taken for one that is appended to, as the results of a job are while it runs: what
- * was there at the beginning is there still.
+ * was there at the beginning is there still. An append sets the ctime first, then the mtime, and the size when its bytes are
+ * there (Linux, `inode_update_timestamps`): who comes in between looks again.
  */
 export const isUnchanged = (fd: number, seen: Seen): boolean => {
-  const now = seen.digest ? fstat(fd) : behindAppend(fd, seen);
-  if (!seen.digest && now.size > seen.size) return true;
-  if (now.size !== seen.size || now.mtimeNs !== seen.mtimeNs) return false;
+  for (let looks = 0; ; looks++) {
+    const now = fstat(fd);
+    if (!seen.digest && now.size > seen.size) return true;
+    if (now.size === seen.size && now.mtimeNs === seen.mtimeNs && isExplained(fd, now, seen)) return true;
+    if (seen.digest || now.size < seen.size || looks === STEP_MS) return false;
+    Atomics.wait(pause, 0, 0, 1);
+  }
+};
+
+/** Whether it is known why the ctime is another one, if it is. */
+const isExplained = (fd: number, now: Stat, seen: Seen): boolean => {
   if (now.ctimeNs === seen.ctimeNs || now.nlink < seen.nlink) return true;
   const value = readAttribute(fd);
   return typeof value !== 'number' && judge(decode(value)?.stamp, now) === 'whole';
-};
-
-/** Milliseconds in which a writer comes to his next step, also on a busy machine. */
-const STEP_MS = 20;
-const pause = new Int32Array(new SharedArrayBuffer(4));
-
-/** The status. An append sets the time first, and the size when its bytes are there: who comes in between looks again. */
-const behindAppend = (fd: number, seen: Seen): Stat => {
-  let now = fstat(fd);
-  for (let looks = 0; now.size === seen.size && now.mtimeNs !== seen.mtimeNs && looks < STEP_MS; looks++) {
-    Atomics.wait(pause, 0, 0, 1);
-    now = fstat(fd);
-  }
-  return now;
 };
