@@ -43,7 +43,7 @@ export const cacheBytes = 48 << 20;
 /** What a stretch takes in the cache beside its names, as measured: objects, and memory of its own. */
 export const perStretch = 2_500;
 /** Names that are sorted as a whole in no time. */
-const many = 1 << 13;
+const many = 1 << 12;
 /** Of a larger directory so many are got at first: most who look into it want to see a page. */
 const few = 1 << 11;
 
@@ -156,10 +156,10 @@ function read(fd: number, from: string, limit: number, most: number): { names: N
   };
 
   const take = (start: number, type: number): void => {
-    let end = start;
-    while (buffer[end] !== 0) end++;
+    let end = plainEnd(start);
     let slash = type === DT_DIR;
-    if ((!slash && type !== DT_REG) || !isPlain(start, end)) {
+    if (end < 0 || (!slash && type !== DT_REG)) {
+      end = buffer.indexOf(0, start);
       const item = itemOf(fd, buffer.toString('latin1', start, end), type, () => (refused = true));
       if (item === undefined) return;
       slash = item.endsWith('/');
@@ -191,11 +191,11 @@ const nextWithin = (from: number, used: number, low: Buffer | undefined, high: B
   return at;
 };
 
-/** Whether a name in the buffer can be a segment of a key, told by its bytes alone. */
-const isPlain = (start: number, end: number): boolean => {
-  if (buffer[start] === 0x2e || end - start > maxSegmentBytes) return false;
-  for (let i = start; i < end; i++) if (buffer[i]! >= 0x80) return false;
-  return true;
+/** Where a name in the buffer ends; negative when its bytes alone do not tell that it can be a segment of a key. */
+const plainEnd = (start: number): number => {
+  let end = start;
+  for (let byte: number; (byte = buffer[end]!) !== 0; end++) if (byte >= 0x80) return -1;
+  return buffer[start] === 0x2e || end - start > maxSegmentBytes ? -1 : end;
 };
 
 /** Whether a name in the buffer, and the item made of it, are smaller. */
