@@ -193,6 +193,31 @@ test('requests that stand right behind a body, and come with it', async () => {
   client.socket.destroy();
 });
 
+test('large bodies among more reads than come in one piece', async () => {
+  const before = gateway.open('bucket');
+  const small = content('r', 3_000);
+  const large = ['u', 'v'].map((name) => content(name, 9 * MiB));
+  const client = await dial();
+  await client.write(put('among', small));
+  await good(client, 'small');
+  // Node reads 64 KiB at a time, and takes no more from the connection while it owes replies to these.
+  const reads = 600;
+  const get = signedCall(target, { method: 'GET', path: '/bucket/among' }).bytes;
+  assert.ok(reads * get.length > 2 * 65_536);
+  const gets = Buffer.concat(Array.from({ length: reads }, () => get));
+  void client.write(Buffer.concat([gets, put('amongu', large[0]!), gets, put('amongv', large[1]!), gets]));
+  for (const [round, name] of ['amongu', 'amongv', undefined].entries()) {
+    for (let i = 0; i < reads; i++) {
+      assert.ok((await good(client, `read ${i} of round ${round}`)).body.equals(small));
+    }
+    if (name !== undefined) await good(client, name);
+  }
+  same('amongu', large[0]!);
+  same('amongv', large[1]!);
+  client.socket.destroy();
+  await released(before);
+});
+
 test('many at once, quick, slow, in odd pieces and broken off: each file is its own', async () => {
   const before = gateway.open('bucket');
   const one = async (number: number): Promise<void> => {
