@@ -170,7 +170,8 @@ const examine = (fd: number, key: string, inline: number | undefined): Opened | 
   const seen = { digest: true, size, mtimeNs, ctimeNs, nlink };
   if (size > inline) return { info, fd, seen };
   const bytes = size > MOST ? undefined : readCached(fd, size);
-  return bytes && isUnchanged(fd, seen) ? { info, fd: -1, bytes } : undefined;
+  // Who has to look again is a worker: nobody waits here.
+  return bytes && isUnchanged(fd, seen, 0) ? { info, fd: -1, bytes } : undefined;
 };
 
 let able: boolean | undefined;

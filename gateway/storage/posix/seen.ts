@@ -23,15 +23,20 @@ const pause = new Int32Array(new SharedArrayBuffer(4));
  * whose mtime was put back, as well as a chmod or a rename.
  *
  * Without a digest a file that has grown is taken for one that is appended to, as the results of a job are while it runs: what
- * was there at the beginning is there still. An append sets the ctime first, then the mtime, and the size when its bytes are
- * there (Linux, `inode_update_timestamps`): who comes in between looks again.
+ * was there at the beginning is there still.
+ *
+ * Who comes in between the steps of others looks again: an append sets the ctime first, then the mtime, and the size when its
+ * bytes are there (Linux, `inode_update_timestamps`); a record may hold only when it has been stamped once more (`settle`).
+ * @param waits milliseconds to do so, at most
  */
-export const isUnchanged = (fd: number, seen: Seen): boolean => {
+export const isUnchanged = (fd: number, seen: Seen, waits = STEP_MS): boolean => {
   for (let looks = 0; ; looks++) {
     const now = fstat(fd);
     if (!seen.digest && now.size > seen.size) return true;
-    if (now.size === seen.size && now.mtimeNs === seen.mtimeNs && isExplained(fd, now, seen)) return true;
-    if (seen.digest || now.size < seen.size || looks === STEP_MS) return false;
+    const same = now.size === seen.size && now.mtimeNs === seen.mtimeNs;
+    if (same && isExplained(fd, now, seen)) return true;
+    const appended = !seen.digest && now.size === seen.size;
+    if (looks >= waits || !(same || appended)) return false;
     Atomics.wait(pause, 0, 0, 1);
   }
 };

@@ -37,6 +37,52 @@ test('one that is appended to has what was there, at every moment', async () => 
   assert.is(changed, 0, `${changed} of ${looks} looks`);
 });
 
+test('one whose record is stamped has it, also while its first stamp does not hold', async () => {
+  writeFileSync(path, 'x');
+  const fd = openSync(path, 'r');
+  const seen = { ...see(fd), digest: true };
+  // Another worker, at work on the tags: what it stamps first is too early, as where others have the processor in between.
+  const tags = `
+    const [path, root, ...modules] = process.argv.slice(1);
+    const [{ prepareBucket, withBucket }, { saveRecord }, { fstat }] = await Promise.all(modules.map((each) => import(each)));
+    const fd = (await import('node:fs')).openSync(path, 'r+');
+    const pause = (ms) => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+    const ground = { path: root, durability: 'none', sidecars: false, fileMode: 0o644, directoryMode: 0o755 };
+    prepareBucket(ground);
+    withBucket(ground, 'read', (bucket) => {
+      const stat = fstat(fd);
+      const { size, mtimeNs, ino } = stat;
+      const early = { size, mtimeNs, ino, bound: stat.ctimeNs };
+      for (let i = 0; i < 40; i++) {
+        const saved = saveRecord(bucket, fd, stat, { stamp: early, meta: { etag: '', headers: {}, user: {} } });
+        pause(1);
+        saved.restamp({ ...early, bound: BigInt(Date.now() + 1_000) * 1_000_000n });
+        pause(2);
+      }
+    });`;
+  const modules = ['posix/paths', '../../acl/metadata/store', 'posix/syscalls'].map(
+    (name) => new URL(`../../../gateway/storage/${name}.js`, import.meta.url).href,
+  );
+  const job = spawn(process.execPath, ['--input-type=module', '-e', tags, path, root, ...modules], {
+    stdio: 'inherit',
+  });
+  let ended = false;
+  const exit = once(job, 'exit').finally(() => (ended = true));
+  let [looks, changed, met] = [0, 0, 0];
+  while (!ended) {
+    for (let i = 0; i < 50; i++, looks++) {
+      if (!isUnchanged(fd, seen, 0)) met++;
+      if (!isUnchanged(fd, seen)) changed++;
+    }
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  assert.is((await exit)[0], 0);
+  closeSync(fd);
+  unlinkSync(path);
+  assert.ok(met > 0, `${met} of ${looks} looks met a stamp that does not hold`);
+  assert.is(changed, 0, `${changed} of ${looks} looks`);
+});
+
 test('one that was written to in place has not', () => {
   writeFileSync(path, 'x');
   const fd = openSync(path, 'r');
