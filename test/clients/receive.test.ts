@@ -200,7 +200,7 @@ test('large bodies among more reads than come in one piece', async () => {
   const client = await dial();
   await client.write(put('among', small));
   await good(client, 'small');
-  // Node reads 64 KiB at a time, and takes no more from the connection while it owes replies to these.
+  // Node reads 64 KiB at a time; behind that nothing more is taken from the connection while replies to these are owed.
   const reads = 600;
   const get = signedCall(target, { method: 'GET', path: '/bucket/among' }).bytes;
   assert.ok(reads * get.length > 2 * 65_536);

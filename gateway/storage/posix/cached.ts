@@ -167,7 +167,7 @@ const examine = (fd: number, key: string, inline: number | undefined): Opened | 
   if (!meta) return undefined;
   const info = { key, size, lastModified: Number(mtimeNs / 1_000_000n), meta };
   if (inline === undefined) return { info, fd: -1 };
-  const seen = { digest: true, size, mtimeNs, ctimeNs, nlink };
+  const seen = { etag: meta.etag, digest: true, size, mtimeNs, ctimeNs, nlink };
   if (size > inline) return { info, fd, seen };
   const bytes = size > MOST ? undefined : readCached(fd, size);
   // Who has to look again is a worker: nobody waits here.

@@ -42,9 +42,7 @@ export const stretchBytes = 24 << 20;
 export const cacheBytes = 48 << 20;
 /** What a stretch takes in the cache beside its names, as measured: objects, and memory of its own. */
 export const perStretch = 2_500;
-/** Names that are sorted as a whole in no time. */
-const many = 1 << 12;
-/** Of a larger directory so many are got at first: most who look into it want to see a page. */
+/** Of a directory with twice as many names so many are got at first: most who look into it want to see a page. */
 const few = 1 << 11;
 
 const buffer = Buffer.allocUnsafeSlow(256 << 10);
@@ -137,7 +135,7 @@ function read(fd: number, from: string, limit: number, most: number): { names: N
   /** The same in bytes, for the many that are compared with them. */
   let [low, high]: (Buffer | undefined)[] = [];
   /** So many are sorted, to see which are the smallest. */
-  let enough = most < many ? many : Number.POSITIVE_INFINITY;
+  const enough = 2 * most;
 
   const shrink = (): void => {
     if (floor !== from) {
@@ -149,7 +147,6 @@ function read(fd: number, from: string, limit: number, most: number): { names: N
     }
     const before = bag.count;
     const last = bag.shrink(most, limit / 2);
-    if (enough < before) enough = most * 2;
     if (bag.count === before) return;
     ceiling = last;
     high = rawPath(last);
@@ -167,7 +164,7 @@ function read(fd: number, from: string, limit: number, most: number): { names: N
     // A directory may lie behind what its name alone does not: nothing else from there on is kept.
     if ((high && order(start, slash, high) > 0) || (low && order(start, slash, low) < 0)) return;
     bag.add(buffer, start, end - start, slash);
-    if (bag.bytes > limit || bag.count > enough) shrink();
+    if (bag.bytes > limit || bag.count >= enough) shrink();
   };
   for (let used: number; (used = getdents64(fd, buffer)) > 0; ) {
     for (let at = 0; (at = nextWithin(at, used, low, high)) < used; at = nextEntry(buffer, at)) {

@@ -14,7 +14,7 @@ import { type Found, findObject, isDirectory, openDirectory } from './lookup.js'
 import { absent, findParent, removeEmptyParents } from './parents.js';
 import { type BucketDir, type Ground, syncDirectory, withBucket } from './paths.js';
 import { publishStaged } from './publish.js';
-import { isUnchanged, type Seen } from './seen.js';
+import { AGAIN, isUnchanged, type Seen } from './seen.js';
 import { awaitRoom, sendNow } from './sockets.js';
 import { discard, type Published, settle, stage } from './staged.js';
 import { current, removeBody } from './standing.js';
@@ -52,9 +52,14 @@ export interface Turn {
 const TURN_BYTES = 64 << 20;
 export const PATIENCE_MS = 1;
 
+/** EIO when the file has become shorter: what was promised cannot be delivered. */
+const fill = (fd: number, into: Uint8Array, position: number): void => {
+  if (pread(fd, into, position) < into.length) throw errnoError(E.EIO, 'read');
+};
+
 /** A job has written to the file: the ETag that was told, or is about to be, is not that of the bytes. */
 const requireUnchanged = (fd: number, seen: Seen | undefined): void => {
-  if (seen === undefined || isUnchanged(fd, seen)) return;
+  if (seen === undefined || isUnchanged(fd, seen, AGAIN)) return;
   throw new S3Error('ServiceUnavailable', {
     message: 'The object was changed in place while it was read. Please try again.',
   });
@@ -87,12 +92,12 @@ export const objectOps = {
         try {
           if (!holdsBytes(found)) return { info, fd: -1, bytes: new Uint8Array(0) };
           const { size, mtimeNs, ctimeNs, nlink } = stat;
-          const seen = { digest: found.whole === true, size, mtimeNs, ctimeNs, nlink };
+          const seen = { etag: info.meta.etag, digest: found.whole === true, size, mtimeNs, ctimeNs, nlink };
           if (info.size <= inline) {
             const bytes = new Uint8Array(info.size);
             const got = pread(fd, bytes, 0);
             // A file that is written all the time is handed out as it comes, but never under the digest of another content.
-            const good = got === bytes.length && (isUnchanged(fd, seen) || (attempt > 3 && !found.whole));
+            const good = got === bytes.length && (isUnchanged(fd, seen, 0) || (attempt > 3 && !found.whole));
             if (good) return { info, fd: -1, bytes };
             if (attempt > 7) throw errnoError(E.EIO, 'read');
             continue;
@@ -112,9 +117,9 @@ export const objectOps = {
     close(fd);
   },
 
-  /** Fills `into` from `position` on. EIO when the file has become shorter: what was promised cannot be delivered. */
+  /** Fills `into` from `position` on, as `fill` does. */
   readObject(fd: number, into: Uint8Array, position: number, seen: Seen | undefined): void {
-    if (pread(fd, into, position) < into.length) throw errnoError(E.EIO, 'read');
+    fill(fd, into, position);
     requireUnchanged(fd, seen);
   },
 
@@ -138,9 +143,10 @@ export const objectOps = {
       const part = chunk.subarray(0, Math.min(chunk.length, length - sent));
       const before = threadUsage().waits;
       // Never from the page cache itself (sendfile): a job could change what goes out after it was looked at.
-      objectOps.readObject(fd, part, position + sent, seen);
+      fill(fd, part, position + sent);
       reads++;
       if (threadUsage().waits > before) waits++;
+      requireUnchanged(fd, seen);
       for (let taken = 0; ; ) {
         const some = sendNow(socket, part.subarray(taken));
         taken += some;

@@ -5,6 +5,7 @@ import { readAttribute } from '../../../acl/metadata/xattr.js';
 import { fstat, type Stat } from './syscalls.js';
 
 export interface Seen {
+  etag: string;
   /** The ETag is a digest of the content. */
   digest: boolean;
   size: number;
@@ -13,30 +14,30 @@ export interface Seen {
   nlink: number;
 }
 
-/** Milliseconds in which a writer comes to his next step, also on a busy machine. */
-const STEP_MS = 20;
+/** So often those look again who may wait, a millisecond apart: by then a writer has come to his next step, also on a busy machine. */
+export const AGAIN = 20;
 const pause = new Int32Array(new SharedArrayBuffer(4));
 
 /**
  * Whether an open file still has the content that was looked at. A later ctime alone is explained by a name that went (an
- * overwrite takes it away), or by a record that speaks of this very state (a change of tags, a sync); else it may be a write
- * whose mtime was put back, as well as a chmod or a rename.
+ * overwrite takes it away), or by a record that speaks of this very state (a change of tags, a sync), and where a digest was told,
+ * of the same one; else it may be a write whose mtime was put back, as well as a chmod or a rename.
  *
  * Without a digest a file that has grown is taken for one that is appended to, as the results of a job are while it runs: what
  * was there at the beginning is there still.
  *
  * Who comes in between the steps of others looks again: an append sets the ctime first, then the mtime, and the size when its
  * bytes are there (Linux, `inode_update_timestamps`); a record may hold only when it has been stamped once more (`settle`).
- * @param waits milliseconds to do so, at most
+ * @param again so often at most, a millisecond apart: 0 where nobody may wait
  */
-export const isUnchanged = (fd: number, seen: Seen, waits = STEP_MS): boolean => {
+export const isUnchanged = (fd: number, seen: Seen, again: number): boolean => {
   for (let looks = 0; ; looks++) {
     const now = fstat(fd);
     if (!seen.digest && now.size > seen.size) return true;
     const same = now.size === seen.size && now.mtimeNs === seen.mtimeNs;
     if (same && isExplained(fd, now, seen)) return true;
     const appended = !seen.digest && now.size === seen.size;
-    if (looks >= waits || !(same || appended)) return false;
+    if (looks >= again || !(same || appended)) return false;
     Atomics.wait(pause, 0, 0, 1);
   }
 };
@@ -45,5 +46,8 @@ export const isUnchanged = (fd: number, seen: Seen, waits = STEP_MS): boolean =>
 const isExplained = (fd: number, now: Stat, seen: Seen): boolean => {
   if (now.ctimeNs === seen.ctimeNs || now.nlink < seen.nlink) return true;
   const value = readAttribute(fd);
-  return typeof value !== 'number' && judge(decode(value)?.stamp, now) === 'whole';
+  const record = typeof value === 'number' ? undefined : decode(value);
+  // Metadata in an overflow file tells nothing here: whoever reads is told to try again.
+  if (seen.digest && record?.meta?.etag !== seen.etag) return false;
+  return judge(record?.stamp, now) === 'whole';
 };
