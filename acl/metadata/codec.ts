@@ -26,10 +26,13 @@ export interface Packed {
   made?: boolean;
 }
 
-/** Where metadata lies that the attribute had no room for. The hash (SHA-256, hex) keeps a swapped file from being believed. */
+/** Where metadata lies that the attribute had no room for. */
 export interface Overflow {
   name: string;
+  /** SHA-256, hex: keeps a swapped file from being believed. */
   hash: string;
+  /** The metadata's, for whoever wants to know no more than that. Older records do not tell it. */
+  etag?: string;
 }
 
 const VERSION = 1;
@@ -106,7 +109,7 @@ export const encode = (packed: Packed): Buffer => pack({ ...shell(packed), m: pa
 
 /** The value of an attribute whose metadata lies in an overflow file. */
 export const encodeReference = (packed: Packed, overflow: Overflow): Buffer =>
-  pack({ ...shell(packed), x: [overflow.name, overflow.hash] });
+  pack({ ...shell(packed), x: [overflow.name, overflow.hash, overflow.etag] });
 
 /** The content of an overflow file. */
 export const encodeMeta = (meta: ObjectMeta): Buffer => pack(packMeta(meta));
@@ -133,9 +136,9 @@ export const decode = (bytes: Uint8Array): (Packed & { overflow?: Overflow }) | 
   if (value['d'] === 1) packed.made = true;
   if (value['m'] !== undefined && !(packed.meta = readMeta(value['m']))) return undefined;
   if (value['x'] !== undefined) {
-    const [name, hash] = Array.isArray(value['x']) ? value['x'] : [];
+    const [name, hash, etag] = Array.isArray(value['x']) ? value['x'] : [];
     if (!isFileName(name) || typeof hash !== 'string' || !/^[0-9a-f]{64}$/.test(hash)) return undefined;
-    packed.overflow = { name, hash };
+    packed.overflow = isEtag(etag) ? { name, hash, etag } : { name, hash };
   }
   return packed;
 };

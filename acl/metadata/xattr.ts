@@ -94,7 +94,7 @@ const writeOverflow = (bucket: MetaGround, ino: bigint, meta: ObjectMeta): Overf
   const bytes = encodeMeta(meta);
   const name = nameFor(ino);
   writeWhole(bucket, name, bytes);
-  return { name, hash: hashOf(bytes) };
+  return { name, hash: hashOf(bytes), etag: meta.etag };
 };
 
 /** Undefined when it is not there, or not what the attribute was written with. */

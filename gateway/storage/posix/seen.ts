@@ -47,7 +47,6 @@ const isExplained = (fd: number, now: Stat, seen: Seen): boolean => {
   if (now.ctimeNs === seen.ctimeNs || now.nlink < seen.nlink) return true;
   const value = readAttribute(fd);
   const record = typeof value === 'number' ? undefined : decode(value);
-  // Metadata in an overflow file tells nothing here: whoever reads is told to try again.
-  if (seen.digest && record?.meta?.etag !== seen.etag) return false;
+  if (seen.digest && (record?.meta ?? record?.overflow)?.etag !== seen.etag) return false;
   return judge(record?.stamp, now) === 'whole';
 };

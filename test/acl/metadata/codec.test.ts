@@ -148,6 +148,9 @@ codec('references name only files of our own form', () => {
     made: true,
     overflow: { name: 'b'.repeat(32), hash },
   });
+  const [overflow, unfit] = ['e', 'a"b'].map((etag) => ({ name: 'b'.repeat(32), hash, etag }));
+  assert.equal(decode(encodeReference({}, overflow!))?.overflow, overflow);
+  assert.is(decode(encodeReference({}, unfit!))?.overflow?.etag, undefined);
   for (const name of ['../../../etc/passwd', '', 'B'.repeat(32), `${'b'.repeat(32)}/x`]) {
     assert.is(decode(encodeReference({}, { name, hash })), undefined, name);
   }

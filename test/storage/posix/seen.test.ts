@@ -5,7 +5,9 @@ import { chmodSync, closeSync, linkSync, openSync, unlinkSync, utimesSync, write
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { decode } from '../../../acl/metadata/codec.js';
 import { saveRecord } from '../../../acl/metadata/store.js';
+import { readAttribute } from '../../../acl/metadata/xattr.js';
 import { type Ground, prepareBucket, withBucket } from '../../../gateway/storage/posix/paths.js';
 import { AGAIN, isUnchanged, type Seen } from '../../../gateway/storage/posix/seen.js';
 import { fstat } from '../../../gateway/storage/posix/syscalls.js';
@@ -15,6 +17,7 @@ const test = suite('posix seen');
 const root = tempDir();
 const path = join(root, 'file');
 
+const ground: Ground = { path: root, durability: 'none', sidecars: false, fileMode: 0o644, directoryMode: 0o755 };
 const see = (fd: number) => ({ etag: '', digest: false, ...fstat(fd) });
 const holds = (fd: number, seen: Seen) => isUnchanged(fd, seen, AGAIN);
 
@@ -112,6 +115,23 @@ test('nor has one whose mtime was put back after a write, with a digest or witho
   }
 });
 
+test('a record speaks of its content also where its metadata is too long for the attribute', async () => {
+  writeFileSync(path, 'x');
+  const fd = openSync(path, 'r');
+  const seen = { ...see(fd), digest: true, etag: 'told' };
+  await new Promise((resolve) => setTimeout(resolve, 30));
+  const { size, mtimeNs, ino } = seen;
+  const stamp = { size, mtimeNs, ino, bound: BigInt(Date.now() + 60_000) * 1_000_000n };
+  const meta = { etag: 'told', headers: {}, user: { long: 'x'.repeat(70_000) } };
+  prepareBucket(ground);
+  withBucket(ground, 'read', (bucket) => saveRecord(bucket, fd, seen, { stamp, meta }));
+  assert.is.not(fstat(fd).ctimeNs, seen.ctimeNs);
+  assert.ok(decode(readAttribute(fd) as Buffer)?.overflow, 'it lies in a file of its own');
+  assert.ok(holds(fd, seen));
+  assert.not.ok(holds(fd, { ...seen, etag: 'another' }));
+  closeSync(fd);
+});
+
 test('one that lost a name has, and one that a record was stored for; one that got a name may not', async () => {
   writeFileSync(path, 'x');
   linkSync(path, `${path}.2`);
@@ -132,7 +152,6 @@ test('one that lost a name has, and one that a record was stored for; one that g
   const { size, mtimeNs, ino } = anew;
   const bound = Date.now() + 400;
   const stamp = { size, mtimeNs, ino, bound: BigInt(bound) * 1_000_000n };
-  const ground: Ground = { path: root, durability: 'none', sidecars: false, fileMode: 0o644, directoryMode: 0o755 };
   prepareBucket(ground);
   withBucket(ground, 'read', (bucket) =>
     saveRecord(bucket, fd, anew, { stamp, meta: { etag: 'told', headers: {}, user: {} } }),
