@@ -58,12 +58,13 @@ export function createPipeline(options: PipelineOptions): Pipeline {
   async function handle(incoming: IncomingMessage, outgoing: ServerResponse, awaitsContinue: boolean): Promise<void> {
     const started = performance.now();
     const path = incoming.url ?? '/';
+    const mark = path.indexOf('?');
     const exchange: Exchange = {
       incoming,
       outgoing,
       requestId: newRequestId(),
       hostId,
-      resource: path.split('?', 1)[0] ?? '/',
+      resource: mark < 0 ? path : path.slice(0, mark),
       bucket: undefined,
       key: undefined,
       awaitsContinue,
@@ -236,7 +237,8 @@ async function permittedPlace(
   const now = await placeOf(request, caller, target.bucket ?? '');
   // The same place, for what was permitted in it is remembered by that.
   const place = known ? Object.assign(known, now) : now;
-  const decision = await permitted(request, caller, permission, place);
+  const asked = permitted(request, caller, permission, place);
+  const decision = asked && (await asked);
   expectOwner(place, request.headers.get('x-amz-expected-bucket-owner'));
   return { place, decision };
 }
@@ -283,7 +285,8 @@ async function placeOf(request: Request, caller: Caller, name: string): Promise<
   // Before any permission, so that it holds for everybody: the owner, and whoever has a presigned URL.
   if (!options.addresses.reaches(bucket.config['access'], wire.remoteAddress))
     throw unreachable(`bucket ${name}`, wire);
-  return { bucket, actor: await actorOf(options, caller, bucket) };
+  const own = caller.identity.account;
+  return { bucket, actor: own?.uuid === bucket.owner ? own.actor : await actorOf(options, caller, bucket) };
 }
 
 /** Files of a bucket are worked on as its owner, whoever the caller is, or (`actAs: requester`) as the caller. */
@@ -293,7 +296,6 @@ async function actorOf(
   { owner, config }: Bucket,
 ): Promise<Place['actor']> {
   const asRequester = unpackActAs(config['actAs']) === 'requester';
-  if (account?.uuid === owner) return account.actor;
   const limited = policies.length > 0 || account?.limited;
   const other = asRequester && !limited ? undefined : await identities.byId(owner);
   if (other) owners.set(owner, other);

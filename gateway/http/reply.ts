@@ -55,7 +55,7 @@ export function sendReply(exchange: Exchange, reply: Reply): Promise<S3Error | u
   const status = reply.status ?? 200;
   if (body && 'slowXml' in body) return sendSlowly(exchange, reply, body.slowXml);
   if (body && 'send' in body) return sendAndClose(exchange, status, reply.headers, body);
-  if (!body) return sendBytes(exchange, status, reply.headers, undefined);
+  if (!body) return sendBytes(exchange, status, reply.headers, undefined, reply.length);
   const [bytes, type] =
     'xml' in body ? [Buffer.from(writeXml(body.xml), 'utf8'), 'application/xml'] : [body.bytes, body.type];
   const headers = type === undefined ? reply.headers : { 'content-type': type, ...reply.headers };
@@ -93,11 +93,14 @@ function errorElements({ resource, requestId, hostId, bucket, key }: Exchange, e
 
 // ---- head --------------------------------------------------------------------------------------------------------
 
+const noHeaders = {};
+
 function writeHead(exchange: Exchange, status: number, headers: Reply['headers'], length: number | undefined): void {
   const { outgoing, incoming, requestId, hostId } = exchange;
   // Names and values in turns: half the work of an object for node.
   const all = ['server', 'Tidegate', 'x-amz-request-id', requestId, 'x-amz-id-2', hostId];
-  for (const [name, value] of Object.entries(headers ?? {})) {
+  for (const name of Object.keys(headers ?? noHeaders)) {
+    const value = headers?.[name];
     // Two lengths would be two messages to somebody (RFC 9112 section 6.3).
     if (value !== undefined && !(name === 'content-length' && length !== undefined)) all.push(name, value);
   }
@@ -121,26 +124,23 @@ async function sendBytes(
   status: number,
   headers: Reply['headers'],
   bytes: Uint8Array | undefined,
+  headLength?: number,
 ): Promise<undefined> {
   const { outgoing, incoming } = exchange;
   const isHead = incoming.method === 'HEAD';
   const bodiless = status === 204 || status === 304;
-  // HEAD keeps the length that its handler gives: it is that of the object.
-  const length = bodiless || isHead ? undefined : (bytes?.byteLength ?? 0);
+  const whole = isHead ? headLength : (bytes?.byteLength ?? 0);
+  const length = bodiless ? undefined : whole;
   writeHead(exchange, status, headers, length);
   const rest = finish(exchange, bodiless || isHead ? undefined : bytes);
   if (rest) await rest;
-  // `finish` event or the connection is gone: either way there is nothing more to do here.
-  if (!outgoing.writableFinished && !outgoing.destroyed) await once(outgoing);
+  if (!outgoing.writableFinished && !outgoing.destroyed) await over(outgoing);
   return undefined;
 }
 
-/** Resolves when everything is handed to the kernel, or the connection is closed. */
-function once(outgoing: ServerResponse): Promise<void> {
-  return new Promise((resolve) => {
-    outgoing.once('finish', resolve);
-    outgoing.once('close', resolve);
-  });
+/** Resolves when everything is handed to the kernel, or the connection is closed: both end with this event. */
+function over(outgoing: ServerResponse): Promise<void> {
+  return new Promise((resolve) => void outgoing.once('close', resolve));
 }
 
 // ---- streams -----------------------------------------------------------------------------------------------------

@@ -195,15 +195,14 @@ const known = new WeakMap<
   { key: string; lastModified: number; headers: Readonly<Record<string, string>> }
 >();
 
-/** What GetObject and HeadObject say of an object, but for length and range. The caller may add to it. */
-export function objectReplyHeaders(info: ObjectInfo): Record<string, string> {
+/** What GetObject and HeadObject say of an object, but for length and range. */
+export function objectReplyHeaders(info: ObjectInfo): Readonly<Record<string, string>> {
   const { key, lastModified, meta } = info;
   const before = known.get(meta);
-  if (before?.key === key && before.lastModified === lastModified) return { ...before.headers };
+  if (before?.key === key && before.lastModified === lastModified) return before.headers;
   const headers = replyHeadersOf(info);
-  if (!Object.isFrozen(meta)) return headers;
-  known.set(meta, { key, lastModified, headers });
-  return { ...headers };
+  if (Object.isFrozen(meta)) known.set(meta, { key, lastModified, headers });
+  return headers;
 }
 
 function replyHeadersOf(info: ObjectInfo): Record<string, string> {

@@ -11,7 +11,7 @@ import type { Context } from './types.js';
 
 export interface Reading {
   status: 200 | 206;
-  headers: Record<string, string>;
+  headers: Readonly<Record<string, string>>;
   range: ByteRange;
 }
 
@@ -56,7 +56,7 @@ export function checkReadRequest({ headers, query, key, identity }: Context): vo
  */
 export function planReading({ headers, query }: Context, info: ObjectInfo): Reading {
   const { meta, size } = info;
-  const reply = objectReplyHeaders(info);
+  let reply = objectReplyHeaders(info);
   const validators = { etag: meta.etag, lastModified: info.lastModified };
   try {
     checkReadConditions(headers, validators);
@@ -65,26 +65,25 @@ export function planReading({ headers, query }: Context, info: ObjectInfo): Read
   }
   for (const [parameter, header] of query.params.length > 0 ? Object.entries(overrides) : []) {
     const value = query.get(parameter);
-    if (value) reply[header] = encodeHeader(value);
+    if (value) reply = { ...reply, [header]: encodeHeader(value) };
   }
 
   let range: ByteRange | undefined;
   let checksum: Checksum | undefined = meta.checksum;
   if (query.has('partNumber')) {
     ({ range, checksum } = partOf(info, requestedPart(query.get('partNumber') ?? '')));
-    if (meta.parts) reply['x-amz-mp-parts-count'] = String(meta.parts.length);
+    if (meta.parts) reply = { ...reply, 'x-amz-mp-parts-count': String(meta.parts.length) };
   } else if (rangeStands(headers, validators)) {
     range = parseRange(headers.get('range'), size);
     // The stored checksum speaks of the whole: a client that checks what it got would call the range corrupt.
     if (range) checksum = undefined;
   }
   if (headers.get('x-amz-checksum-mode')?.toUpperCase() === 'ENABLED') {
-    Object.assign(reply, checksumReplyHeaders(checksum));
+    reply = { ...reply, ...checksumReplyHeaders(checksum) };
   }
   // No bytes cannot be written as Content-Range: an empty part (or object) is a plain 200.
   if (!range?.length) return { status: 200, headers: reply, range: range ?? { start: 0, length: size } };
-  reply['content-range'] = contentRange(range, size);
-  return { status: 206, headers: reply, range };
+  return { status: 206, headers: { ...reply, 'content-range': contentRange(range, size) }, range };
 }
 
 function requestedPart(text: string): number {
@@ -109,7 +108,7 @@ function partOf({ meta, size }: ObjectInfo, number: number): { range: ByteRange;
 }
 
 /** A 304 carries the "Cache-Control, Content-Location, Date, ETag, Expires, and Vary" of the 200 (RFC 9110 15.4.5). */
-function withCacheHeaders(error: unknown, reply: Record<string, string>): unknown {
+function withCacheHeaders(error: unknown, reply: Reading['headers']): unknown {
   if (!(error instanceof S3Error) || error.code !== 'NotModified') return error;
   const headers = { ...error.headers };
   for (const name of ['cache-control', 'expires']) {

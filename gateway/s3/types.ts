@@ -73,8 +73,10 @@ export type ReplyBody =
 
 export interface Reply {
   status?: number;
-  headers?: Record<string, string | undefined>;
+  headers?: Readonly<Record<string, string | undefined>>;
   body?: ReplyBody;
+  /** Bytes of the body that a HEAD speaks of and does not get. */
+  length?: number;
   /** What failed of a request that is answered as a success (keys of DeleteObjects): for the log. */
   failures?: readonly S3Error[];
 }

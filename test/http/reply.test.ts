@@ -69,6 +69,28 @@ test('one length, whatever a handler says of it, and no header without a value',
   await new Promise((resolve) => server.close(resolve));
 });
 
+test('a HEAD is told the length of what it does not get, and none where nobody knows it', async () => {
+  const server = http.createServer((incoming, outgoing) => {
+    void sendReply(exchangeOf(incoming, outgoing), incoming.url === '/b/k' ? { length: 11 } : {});
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
+  for (const [path, length] of [
+    ['/b/k', '11'],
+    ['/b', undefined],
+    ['/b/k', '11'],
+  ] as const) {
+    const request = http.request({ port, path, method: 'HEAD', agent }).end();
+    const [reply] = (await once(request, 'response')) as [http.IncomingMessage];
+    assert.is(reply.headers['content-length'], length);
+    reply.resume();
+    await once(reply, 'end');
+  }
+  agent.destroy();
+  await new Promise((resolve) => server.close(resolve));
+});
+
 test('quick success', async () => {
   const { status, body } = await slow(async () => ({ Error: { A: 1 } }));
   assert.is(status, 200);

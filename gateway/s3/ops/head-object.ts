@@ -7,7 +7,7 @@ export const headObject: Handler = async (context) => {
   checkReadRequest(context);
   const info = await context.storage.head(context.place, context.key).catch(absent);
   const { status, headers, range } = planReading(context, info);
-  return { status, headers: { ...headers, 'content-length': String(range.length) } };
+  return { status, headers, length: range.length };
 };
 
 /** Says that no delete marker stands there, as other servers do: a HEAD has no document to tell the two apart. */

@@ -45,7 +45,8 @@ test('the whole object; HEAD says the same without it', async () => {
   assert.is(get.headers?.['x-amz-checksum-crc32'], undefined);
   assert.is(String(await bytesOf(get)), 'testcontent');
   const head = await call(headObject);
-  assert.equal(head.headers, { ...get.headers, 'content-length': '11' });
+  assert.equal(head.headers, get.headers);
+  assert.is(head.length, 11);
   assert.is(head.body, undefined);
 });
 
@@ -78,7 +79,7 @@ test('ranges', async () => {
     assert.is(String(await bytesOf(reply)), content);
     const head = await call(headObject, { headers: { range } });
     assert.is(head.status, 206);
-    assert.is(head.headers?.['content-length'], String(content.length));
+    assert.is(head.length, content.length);
   }
   const error = await fails('InvalidRange', call(getObject, { headers: { range: 'bytes=40-50' } }));
   assert.is(error.status, 416);

@@ -306,7 +306,7 @@ test('parts are numbered anew, an empty last one is no range', async () => {
   const id = await create(world);
   const parts = [await part(world, id, 3, A), await part(world, id, 7, '')];
   await complete(world, id, parts);
-  assert.is((await head(world, { partNumber: '1' }))['content-length'], String(5 * mib));
+  assert.is((await world.call(headObject, { query: { partNumber: '1' } })).length, 5 * mib);
   const empty = await world.call(getObject, { query: { partNumber: '2' } });
   assert.is(empty.status, 200);
   assert.is((await bytesOf(empty)).length, 0);
