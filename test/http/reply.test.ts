@@ -10,6 +10,7 @@ import { S3Error } from '../../gateway/errors.js';
 import { ClientGone, type Exchange, sendError, sendReply } from '../../gateway/http/reply.js';
 import type { XmlValue } from '../../gateway/s3/types.js';
 import type { Sink } from '../../gateway/storage/types.js';
+import { withTimeout } from '../support/time.js';
 
 const test = suite('http/reply');
 
@@ -70,8 +71,9 @@ test('one length, whatever a handler says of it, and no header without a value',
 });
 
 test('a HEAD is told the length of what it does not get, and none where nobody knows it', async () => {
+  const sent: Promise<unknown>[] = [];
   const server = http.createServer((incoming, outgoing) => {
-    void sendReply(exchangeOf(incoming, outgoing), incoming.url === '/b/k' ? { length: 11 } : {});
+    sent.push(sendReply(exchangeOf(incoming, outgoing), incoming.url === '/b/k' ? { length: 11 } : {}));
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const { port } = server.address() as AddressInfo;
@@ -87,6 +89,7 @@ test('a HEAD is told the length of what it does not get, and none where nobody k
     reply.resume();
     await once(reply, 'end');
   }
+  await withTimeout('replies that are out', 5_000, Promise.all(sent));
   agent.destroy();
   await new Promise((resolve) => server.close(resolve));
 });
