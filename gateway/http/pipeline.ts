@@ -289,7 +289,7 @@ async function placeOf(request: Request, caller: Caller, name: string): Promise<
   return { bucket, actor: own?.uuid === bucket.owner ? own.actor : await actorOf(options, caller, bucket) };
 }
 
-/** Files of a bucket are worked on as its owner, whoever the caller is, or (`actAs: requester`) as the caller. */
+/** Files of another's bucket are worked on as its owner, whoever the caller is, or (`actAs: requester`) as the caller. */
 async function actorOf(
   { identities }: PipelineOptions,
   { identity: { account }, policies, owners }: Caller,

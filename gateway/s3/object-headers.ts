@@ -201,7 +201,8 @@ export function objectReplyHeaders(info: ObjectInfo): Readonly<Record<string, st
   const before = known.get(meta);
   if (before?.key === key && before.lastModified === lastModified) return before.headers;
   const headers = replyHeadersOf(info);
-  if (Object.isFrozen(meta)) known.set(meta, { key, lastModified, headers });
+  // Everybody gets the same.
+  if (Object.isFrozen(meta)) known.set(meta, { key, lastModified, headers: Object.freeze(headers) });
   return headers;
 }
 

@@ -151,6 +151,8 @@ codec('references name only files of our own form', () => {
   const [overflow, unfit] = ['e', 'a"b'].map((etag) => ({ name: 'b'.repeat(32), hash, etag }));
   assert.equal(decode(encodeReference({}, overflow!))?.overflow, overflow);
   assert.is(decode(encodeReference({}, unfit!))?.overflow?.etag, undefined);
+  const older = Buffer.from(`\x01{"x":["${'b'.repeat(32)}","${hash}"]}`);
+  assert.equal(decode(older)?.overflow, { name: 'b'.repeat(32), hash });
   for (const name of ['../../../etc/passwd', '', 'B'.repeat(32), `${'b'.repeat(32)}/x`]) {
     assert.is(decode(encodeReference({}, { name, hash })), undefined, name);
   }
