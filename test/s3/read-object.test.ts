@@ -49,6 +49,11 @@ test('the same metadata under another key, or of another time, are told as such'
   assert.is(objectReplyHeaders(bare)['content-type'], 'text/plain');
 });
 
+test('nobody adds for one request to what is told of all', () => {
+  const headers = plan(remembered()).headers as Record<string, string>;
+  assert.throws(() => (headers['x-amz-meta-by'] = 'bert'), TypeError);
+});
+
 test('what can be changed is looked at each time', () => {
   const info = { ...remembered(), meta: { etag: 'e-0', headers: {}, user: { by: 'anna' } as Record<string, string> } };
   assert.is(objectReplyHeaders(info)['x-amz-meta-by'], 'anna');
