@@ -7,13 +7,15 @@ import { createWebhooks, type Webhooks } from '../sync/webhooks.js';
 import { readCertificate, watchCertificate } from './certificates.js';
 import { Complaint, errnoOf, reasonOf } from './complaint.js';
 import { type Config, loadConfig } from './config.js';
+import { cannotListen } from './listener.js';
 import { openSealer } from './master-key.js';
 import { createLog, type Log } from './observe/log.js';
-import type { Part } from './processes.js';
+import type { Task } from './processes.js';
 import { createGateway, type Gateway } from './server.js';
 import { createPosixStorage } from './storage/posix/index.js';
 import { identityStatement } from './storage/posix/privileges.js';
 import { type ProbeResult, probe } from './storage/posix/probe.js';
+import { shutdown } from './storage/posix/sockets.js';
 import type { Storage } from './storage/types.js';
 import { openSync } from './syncing.js';
 
@@ -161,13 +163,13 @@ export interface RunningGateway {
 /**
  * Starts everything and listens.
  * @param firstAccount of a new root; asked for only then
- * @param part see `processes.ts`
+ * @param task see `processes.ts`
  * @throws a Complaint for what the person who started it can put right
  */
 export async function startGateway(
   config: Config,
   firstAccount: () => Promise<NewAccount>,
-  part: Part = 'all',
+  { part, listener }: Task = { part: 'all' },
 ): Promise<RunningGateway> {
   const log = createLog({ level: config.logLevel });
   const files =
@@ -183,12 +185,14 @@ export async function startGateway(
   const sync = await openSync(config, { storage, webhooks }, log, part);
   const gateway = createGateway({ ...config, storage, registry, identities, ...sync.parts, tls, log });
   const closeAll = async () => {
+    // Whoever gave it has it open too: what connects from now on would wait for ever.
+    if (listener !== undefined) shutdown(listener);
     await gateway.close();
     await sync.close();
     await storage.close();
   };
   try {
-    const url = await listen(gateway, config);
+    const url = await listen(gateway, config, listener);
     sync.start();
     const { message, problem } = identityStatement();
     log[problem ? 'warn' : 'info'](message);
@@ -220,19 +224,12 @@ export async function startGateway(
   }
 }
 
-async function listen(gateway: Gateway, { host, port, tlsCert }: Config): Promise<string> {
+async function listen(gateway: Gateway, { host, port, tlsCert }: Config, listener?: number): Promise<string> {
   let taken: { port: number };
   try {
-    taken = await gateway.listen(port, host);
+    taken = await gateway.listen(listener === undefined ? { host, port } : { fd: listener });
   } catch (error) {
-    const hints: Record<string, string> = {
-      EADDRINUSE: ': stop what listens there, or give another --port',
-      EACCES: ': ports below 1024 need root or CAP_NET_BIND_SERVICE',
-      EADDRNOTAVAIL: ': give another --host',
-      ENOTFOUND: ': give another --host',
-    };
-    const errno = errnoOf(error) ?? '';
-    throw new Complaint(`cannot listen on ${host}:${port}: ${reasonOf(error)}${hints[errno] ?? ''}`, 1, error);
+    throw cannotListen(host, port, error);
   }
   // What a client can use: "all addresses" is none.
   const name = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '[::1]' : host.includes(':') ? `[${host}]` : host;

@@ -1,13 +1,21 @@
 /**
- * One gateway of several processes (`--processes`), for more cores than one: a process that opens the listener and looks
- * after the others (node:cluster), and those that accept from it and serve. To the files they are as many gateways over one
+ * One gateway of several processes (`--processes`), for more cores than one: a process that looks after the others, and those
+ * that serve, each from a socket of its own on the same port (`listener.ts`). To the files they are as many gateways over one
  * root, with locks, leases and documents that hold between those too; what is done once for a root (the sync engine, the
  * removal of what was left behind) is the `keeper`'s, one of them.
  */
-import cluster, { type Worker } from 'node:cluster';
+import { type ChildProcess, fork } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { shutdown } from './storage/posix/sockets.js';
 
 /** What a serving process does besides serving. */
 export type Part = 'all' | 'keeper' | 'server';
+
+export interface Task {
+  part: Part;
+  /** The socket to listen on, bound already; undefined: the process makes its own. */
+  listener?: number | undefined;
+}
 
 /** What a process that listens has to tell: for whoever started it. */
 export interface Ready {
@@ -17,26 +25,37 @@ export interface Ready {
 }
 
 export interface ProcessesOptions {
-  /** Of the serving ones. */
-  count: number;
+  /** One for each process that serves, bound to the same port. They are closed with this process only. */
+  listeners: readonly number[];
   /** Hears once that requests are served. */
   ready(told: Ready): void;
   warn(line: string): void;
 }
 
+/** Before one that died is started again. */
 const RESTART_MS = [100, 1_000, 5_000, 30_000] as const;
+/** What connects waits so long for a process that is about to come. */
+const QUEUE_MS = 100;
 /** A process that has served so long has not died of what it died of before. */
 const HEALTHY_MS = 600_000;
 /** So long one is waited for that is about to end. A mount that hangs keeps it from being gone for as long as it hangs. */
 const LEAVE_MS = 2_000;
+/** So often it is looked for those that died and are kept so. */
+const LOOK_MS = 1_000;
+/** In the environment of those that serve: their part. */
 const PART = 'TIDEGATE_PART';
+/** Where they have their socket: behind standard input, output, error, and the channel. */
+const LISTENER = 4;
 
-/** What this process is to do: `all`, unless `serveByProcesses` started it. */
-export function partOfThis(): Part {
-  if (!cluster.isWorker) return 'all';
+/** What this process is to do: `all`, unless `serveByProcesses` started it. To be asked once. */
+export function taskOfThis(): Task {
+  const part = process.env[PART];
+  // Programs that this one starts are none of it.
+  delete process.env[PART];
+  if (part === undefined || process.send === undefined) return { part: 'all' };
   // One that cannot start shall end, though there is somebody to talk to.
   process.channel?.unref();
-  return process.env[PART] as Part;
+  return { part: part as Part, listener: LISTENER };
 }
 
 /** Tells the process that looks after this one. */
@@ -51,50 +70,71 @@ export async function tellEnd(): Promise<void> {
   await new Promise(setImmediate);
 }
 
+/** Whether nothing of it runs any more but threads that the kernel does not let go, for a mount that hangs: then nobody is told of its end. */
+function isDead(pid: number): boolean {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    // The name, in parentheses, may hold anything.
+    return stat.startsWith('Z', stat.lastIndexOf(')') + 2);
+  } catch {
+    return false; // gone: that is told
+  }
+}
+
 /**
  * Starts the processes and starts again what dies. Resolves with the exit code when all have ended: after a SIGTERM or
  * SIGINT, which they get too, or because the first one cannot start.
  */
-export async function serveByProcesses({ count, ready, warn }: ProcessesOptions): Promise<number> {
+export async function serveByProcesses({ listeners, ready, warn }: ProcessesOptions): Promise<number> {
   let stopping = false;
   let begun = false;
   let code = 0;
   let ended = () => {};
   const end = new Promise<void>((resolve) => (ended = resolve));
-  const living = new Set<Worker>();
-  const left = (worker: Worker): void => {
-    if (living.delete(worker) && stopping && living.size === 0) ended();
+  /** Each with what is to be done when it has died. */
+  const living = new Map<ChildProcess, (how: string, exitCode?: number | null) => void>();
+  const left = (child: ChildProcess): void => {
+    if (living.delete(child) && stopping && living.size === 0) ended();
   };
 
-  const start = (part: Part, deaths = 0): void => {
+  const start = (part: Part, listener: number, deaths = 0): void => {
     const since = performance.now();
-    const worker = cluster.fork({ [PART]: part });
-    living.add(worker);
-    worker.on('disconnect', () => stopping && setTimeout(() => left(worker), LEAVE_MS));
-    worker.on('message', (told: Ready) => {
-      if (begun) return;
-      begun = true;
-      ready(told);
-      for (let more = 1; more < count; more++) start('server');
+    const child = fork(process.argv[1]!, process.argv.slice(2), {
+      env: { ...process.env, [PART]: part },
+      stdio: ['inherit', 'inherit', 'inherit', 'ipc', listener],
     });
-    worker.on('exit', (exitCode, signal) => {
+    const died = (how: string, exitCode?: number | null): void => {
+      if (!living.has(child)) return;
       if (!begun && !stopping) {
         // It has said why.
         code = exitCode ?? 1;
         stopping = true;
       }
       if (!stopping) {
-        const died = performance.now() - since > HEALTHY_MS ? 0 : deaths;
-        const ms = RESTART_MS[Math.min(died, RESTART_MS.length - 1)]!;
-        warn(`process ${worker.process.pid} ended by ${signal ?? `itself (${exitCode})`}, started again in ${ms} ms`);
-        setTimeout(() => (stopping ? undefined : start(part, died + 1)), ms);
+        const before = performance.now() - since > HEALTHY_MS ? 0 : deaths;
+        const ms = RESTART_MS[Math.min(before, RESTART_MS.length - 1)]!;
+        warn(`process ${child.pid} ${how}, started again in ${ms} ms`);
+        // Its socket is open here too, and would be given connections that nobody takes.
+        if (ms > QUEUE_MS) shutdown(listener);
+        setTimeout(() => (stopping ? undefined : start(part, listener, before + 1)), ms);
       }
-      left(worker);
+      left(child);
+    };
+    living.set(child, died);
+    child.on('disconnect', () => stopping && setTimeout(() => left(child), LEAVE_MS));
+    child.on('message', (told: Ready) => {
+      if (begun) return;
+      begun = true;
+      ready(told);
+      for (const other of listeners.slice(1)) start('server', other);
     });
+    child.on('exit', (exitCode, signal) => died(`ended by ${signal ?? `itself (${exitCode})`}`, exitCode));
+    // That one could not be told something which is about to end is an error too, and of no interest.
+    child.on('error', (error) => child.pid ?? died(`cannot be started (${error.message})`));
   };
 
   const pass = (signal: NodeJS.Signals) => {
-    for (const worker of living) worker.process.kill(signal);
+    for (const child of living.keys()) child.kill(signal);
   };
   const stop = (signal: NodeJS.Signals) => {
     stopping = true;
@@ -104,10 +144,12 @@ export async function serveByProcesses({ count, ready, warn }: ProcessesOptions)
   process.on('SIGTERM', stop).on('SIGINT', stop);
   // A renewed certificate.
   process.on('SIGHUP', pass);
+  setInterval(() => {
+    for (const [child, died] of living)
+      if (child.pid && isDead(child.pid)) died('has died, and is kept by a mount that hangs');
+  }, LOOK_MS);
 
-  // Each accepts for itself. Connections that are handed round hang for ever when they meet a process that just died.
-  cluster.schedulingPolicy = cluster.SCHED_NONE;
-  start('keeper');
+  start('keeper', listeners[0]!);
   await end;
   return code;
 }

@@ -1,7 +1,7 @@
 /** Puts the HTTP side together: listener, S3 plane, service endpoints. */
 import http, { type IncomingMessage, type ServerResponse } from 'node:http';
 import https from 'node:https';
-import type { AddressInfo, Socket } from 'node:net';
+import type { AddressInfo, ListenOptions, Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { SecureContextOptions } from 'node:tls';
 import { type AddressSettings, createAddresses } from '../acl/addresses.js';
@@ -52,8 +52,11 @@ export interface GatewayOptions extends Partial<AddressSettings> {
 }
 
 export interface Gateway {
-  /** Rejects with the errno error of the listener (EADDRINUSE, EACCES …). Port 0 takes a free one. */
-  listen(port: number, host: string): Promise<{ port: number }>;
+  /**
+   * Rejects with the errno error of the listener (EADDRINUSE, EACCES …). Port 0 takes a free one.
+   * @param at an address, or the descriptor of a socket that is bound to one
+   */
+  listen(at: Pick<ListenOptions, 'host' | 'port'> | { fd: number }): Promise<{ port: number }>;
   /** Takes no more connections, waits for the requests in work, cuts what is left. May be called several times. */
   close(): Promise<void>;
   /** New connections get this certificate. */
@@ -195,10 +198,10 @@ export function createGateway(options: GatewayOptions): Gateway {
   }
 
   return {
-    listen(port, host) {
+    listen(at) {
       return new Promise((resolve, reject) => {
         server.once('error', reject);
-        server.listen(port, host, () => {
+        server.listen(at, () => {
           server.off('error', reject);
           server.on('error', (error) => log.error({ err: error }, 'listener failed'));
           setTimeout(() => void loadEndpoints().catch(() => {}), LATER_MS).unref();

@@ -3,8 +3,9 @@ import { availableParallelism } from 'node:os';
 import type { Command } from 'commander';
 import type { KeyWithSecret } from '../../acl/registry.js';
 import { type Config, loadConfig, settingDocs } from '../config.js';
+import { sharedSockets } from '../listener.js';
 import { startGateway } from '../main.js';
-import { partOfThis, type Ready, serveByProcesses, tellEnd, tellReady } from '../processes.js';
+import { type Ready, serveByProcesses, type Task, taskOfThis, tellEnd, tellReady } from '../processes.js';
 import { settings } from '../settings.js';
 import { CAP_DAC_READ_SEARCH, CAP_SYS_ADMIN } from '../storage/posix/linux.js';
 import { forgetExecution, shedPrivileges } from '../storage/posix/privileges.js';
@@ -29,8 +30,9 @@ export function addServeCommand(program: Command): void {
     shedPrivileges(config.changelog.length > 0 ? [CAP_SYS_ADMIN, CAP_DAC_READ_SEARCH] : []);
     forgetExecution();
     const processes = config.processes === 'auto' ? availableParallelism() : config.processes;
-    if (processes > 1 && partOfThis() === 'all') await runAll(processes);
-    else await run(config, processes);
+    const task = taskOfThis();
+    if (processes > 1 && task.part === 'all') await runAll(config, processes);
+    else await run(config, processes, task);
   });
   example(
     serve,
@@ -40,9 +42,9 @@ export function addServeCommand(program: Command): void {
   );
 }
 
-async function runAll(count: number): Promise<void> {
+async function runAll({ host, port }: Config, count: number): Promise<void> {
   const code = await serveByProcesses({
-    count,
+    listeners: await sharedSockets(host, port, count),
     ready: show,
     warn: (line) => process.stderr.write(`tidegate: ${line}\n`),
   });
@@ -57,9 +59,9 @@ function show({ url, welcome, warning }: Ready): void {
   process.stdout.write(`tidegate: listening on ${url}\n`);
 }
 
-async function run(config: Config, processes: number): Promise<void> {
+async function run(config: Config, processes: number, task: Task): Promise<void> {
   // From the first moment: a signal while it starts must not leave half of a start behind.
-  const stopping = new Promise<NodeJS.Signals>((resolve) => {
+  const stopping = new Promise<string>((resolve) => {
     let first: number | undefined;
     const onSignal = (signal: NodeJS.Signals) => {
       first ??= performance.now();
@@ -69,14 +71,17 @@ async function run(config: Config, processes: number): Promise<void> {
       if (performance.now() - first > 500) void tellEnd().then(() => process.exit(signal === 'SIGINT' ? 130 : 143));
     };
     process.on('SIGTERM', onSignal).on('SIGINT', onSignal);
+    if (task.part === 'all') return;
+    const alone = () => resolve('the process that looks after this one is gone');
+    if (process.connected) process.once('disconnect', alone);
+    else alone();
   });
 
-  const part = partOfThis();
   const firstAccount = async () => {
     const { name, actor } = await personFor(undefined);
     return { displayName: name, group: 'users', actor };
   };
-  const gateway = await startGateway(shareOf(config, processes), firstAccount, part);
+  const gateway = await startGateway(shareOf(config, processes), firstAccount, task);
   process.on('SIGHUP', () => void gateway.reload());
 
   const { url, firstKey } = gateway;
@@ -85,11 +90,11 @@ async function run(config: Config, processes: number): Promise<void> {
     welcome: firstKey ? welcome(url, firstKey, config) : '',
     warning: firstKey ? warningOf(firstKey.account.actor) : '',
   };
-  if (part === 'all') show(ready);
+  if (task.part === 'all') show(ready);
   else tellReady(ready);
 
-  const signal = await stopping;
-  process.stderr.write(`tidegate: ${signal}: finishing the requests in work (again to stop at once)\n`);
+  const reason = await stopping;
+  process.stderr.write(`tidegate: ${reason}: finishing the requests in work (again to stop at once)\n`);
   await gateway.close();
   await tellEnd();
   process.exit(0);

@@ -2,7 +2,6 @@
  * Loaded into the gateway by `--import`, for the benchmark alone. It is told when a load begins and ends, a line of JSON each;
  * it answers how late the main thread was, and writes CPU profiles of all threads that listen where that was asked for.
  */
-import cluster from 'node:cluster';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { Session } from 'node:inspector';
 import { connect } from 'node:net';
@@ -51,7 +50,7 @@ channel.unref();
 
 const path = process.env[PROBE];
 // In the processes of `serve --processes` too; not in others that the gateway starts and talks to.
-if (isMainThread && path !== undefined && (cluster.isWorker || process.send === undefined)) {
+if (isMainThread && path !== undefined && (process.env['TIDEGATE_PART'] !== undefined || process.send === undefined)) {
   const orders = connect(path);
   orders.unref();
   const send = (answer: object) => orders.write(`${JSON.stringify(answer)}\n`);

@@ -7,7 +7,7 @@
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
-import { get as httpGet, type IncomingMessage } from 'node:http';
+import { Agent, get as httpGet, type IncomingMessage } from 'node:http';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
@@ -287,8 +287,16 @@ const answers = (port: number) =>
     socket.on('error', () => resolve(false)).on('connect', () => socket.destroy());
   });
 /** Whether nothing of it is left but what the kernel cannot take away. */
-const isDead = () =>
-  !existsSync(`/proc/${gateway.pid}`) || /^State:\s+Z/m.test(readFileSync(`/proc/${gateway.pid}/status`, 'utf8'));
+const isDead = (pid = gateway.pid) =>
+  !existsSync(`/proc/${pid}`) || /^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
+/** What a new connection is answered. */
+const live = (agent: Agent): Promise<number> =>
+  new Promise((resolve, reject) => {
+    const asking = httpGet(`${gateway.endpoint}/.tidegate/live`, { agent }, (reply) =>
+      resolve(reply.resume().statusCode!),
+    );
+    asking.on('error', reject);
+  });
 
 for (const processes of [1, 2]) {
   test(`a gateway of ${processes} is stopped while one hangs, and started`, async () => {
@@ -322,6 +330,46 @@ for (const processes of [1, 2]) {
     );
   });
 }
+
+test('processes that die while one hangs are replaced, though it keeps what is left of them', async () => {
+  const [, sick] = volumes;
+  await gateway.stop();
+  client.destroy();
+  await begin(2);
+  const serving = () => {
+    const { pid } = gateway;
+    const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').map(Number);
+    return children.filter((child) => !isDead(child));
+  };
+  await until('both', 20_000, () => serving().length === 2 || undefined);
+  await sleep(2_000); // both listen
+  sick.hang();
+  const asked = requests('ill', 70).map((ask) => ask().catch(() => 'refused'));
+  await sleep(500);
+  const before = serving();
+  for (const pid of before) process.kill(pid, 'SIGKILL');
+  await until('others', 20_000, () => {
+    const now = serving();
+    return now.length === 2 && !now.some((pid) => before.includes(pid)) ? true : undefined;
+  });
+  assert.ok(
+    before.some((pid) => existsSync(`/proc/${pid}`)),
+    'the mount has kept none',
+  );
+  // Each connection falls on one of the two, by chance.
+  const agent = new Agent({ keepAlive: false });
+  const all = Array.from({ length: 16 }, () => live(agent));
+  assert.ok((await withTimeout('answers', 10_000, Promise.all(all))).every((status) => status === 200));
+  sick.goOn();
+  // Their connections are kept too.
+  await Promise.all(asked);
+  await until('their end', 20_000, () => before.every((pid) => !existsSync(`/proc/${pid}`)) || undefined);
+  await sleep(500);
+  assert.is(serving().length, 2);
+  client.destroy();
+  await gateway.stop();
+  await begin();
+});
 
 for (const processes of [1, 2]) {
   test(`a gateway of ${processes} that is told twice to stop ends at once while one hangs`, async () => {

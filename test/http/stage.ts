@@ -77,7 +77,7 @@ export async function startStage(
     ...options,
     storage,
   });
-  const { port } = await gateway.listen(options.port ?? 0, '127.0.0.1');
+  const { port } = await gateway.listen({ port: options.port ?? 0, host: '127.0.0.1' });
   const agent = new http.Agent({ keepAlive: true });
 
   const sign: Stage['sign'] = (url, { method = 'GET', headers = {}, body = '', as = 'anna' } = {}) => {

@@ -73,6 +73,15 @@ export const moveBytes = (to: Uint8Array, from: Uint8Array): void => {
   if (from.byteLength > 0) memmove(to, from, from.byteLength);
 };
 
+const presentation = libc.func('int inet_pton(int family, const char *text, void *bytes)');
+
+/** The bytes of an IP address (inet_pton(3)): 4 of AF_INET, 16 of AF_INET6. */
+export const addressBytes = (family: number, text: string): Buffer => {
+  const bytes = Buffer.alloc(16);
+  if (presentation(family, text, bytes) !== 1) throw errnoError(E.EADDRNOTAVAIL, 'inet_pton');
+  return bytes;
+};
+
 const NUL = Buffer.alloc(1);
 
 export const cPath = (path: Path, syscall: string): Path => {

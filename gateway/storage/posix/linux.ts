@@ -59,6 +59,10 @@ const x64 = {
   sync_file_range: 277,
   shutdown: 48,
   getrusage: 98,
+  socket: 41,
+  bind: 49,
+  setsockopt: 54,
+  getsockname: 51,
 };
 
 const arm64: typeof x64 = {
@@ -114,6 +118,10 @@ const arm64: typeof x64 = {
   sync_file_range: 84,
   shutdown: 210,
   getrusage: 165,
+  socket: 198,
+  bind: 200,
+  setsockopt: 208,
+  getsockname: 204,
 };
 
 /** By architecture, for the test that compares them. */

@@ -1,5 +1,9 @@
-/** System calls on a connection that Node serves, for a worker that reads from it or writes to it as well. */
-import { bind, nr, outcome } from './libc.js';
+/**
+ * System calls on sockets: on a connection that Node serves, for a worker that reads from it or writes to it as well; and the
+ * listening socket that Node cannot make.
+ */
+import { addressBytes, bind, nr, orThrow, outcome } from './libc.js';
+import { close } from './syscalls.js';
 
 const n2 = bind(', long a, long b');
 const n3 = bind(', long a, long b, long c');
@@ -46,7 +50,56 @@ export const awaitRoom = (fd: number, ms: number): boolean => awaitEvent(fd, POL
 /** Waits until it has bytes again, has ended, or is broken: whether that was within so many milliseconds. */
 export const awaitBytes = (fd: number, ms: number): boolean => awaitEvent(fd, POLLIN, ms);
 
-/** Ends the connection in both directions, behind what is on its way, for all its descriptors. */
+/**
+ * Ends the connection in both directions, behind what is on its way, for all its descriptors. One that listens does so no more,
+ * and stays bound to a port that was named: it may listen again.
+ */
 export const shutdown = (fd: number): void => {
   outcome(n2(nr.shutdown, fd, SHUT_RDWR));
+};
+
+const withBytes = bind(', long fd, void *bytes, long length');
+const withSize = bind(', long fd, void *bytes, void *length');
+const setOption = bind(', long fd, long level, long name, void *value, long length');
+
+const AF_INET = 2;
+const AF_INET6 = 10;
+const SOCK_STREAM = 1;
+const SOCK_CLOEXEC = 0o2000000;
+const SOL_SOCKET = 1;
+const SO_REUSEADDR = 2;
+const SO_REUSEPORT = 15;
+
+/**
+ * A TCP socket that is bound to an address and does not listen yet (socket(7), ip(7), ipv6(7)).
+ * @param port 0: a free one
+ * @param shared others of the same user may be bound to it too, each for itself; those that listen share what connects
+ * @throws an errno error: EADDRINUSE, EACCES, EADDRNOTAVAIL …
+ */
+export const boundSocket = (address: string, port: number, shared: boolean): number => {
+  const sixth = address.includes(':');
+  const family = sixth ? AF_INET6 : AF_INET;
+  // sockaddr_in: family, port, address; sockaddr_in6 has its flow label before the address, and its scope behind it.
+  const name = Buffer.alloc(sixth ? 28 : 16);
+  name.writeUInt16LE(family);
+  name.writeUInt16BE(port, 2);
+  addressBytes(family, address).copy(name, sixth ? 8 : 4, 0, sixth ? 16 : 4);
+  const fd = orThrow(n3(nr.socket, family, SOCK_STREAM | SOCK_CLOEXEC, 0), 'socket');
+  try {
+    const on = new Int32Array([1]);
+    for (const option of shared ? [SO_REUSEADDR, SO_REUSEPORT] : [SO_REUSEADDR])
+      orThrow(setOption(nr.setsockopt, fd, SOL_SOCKET, option, on, 4), 'setsockopt');
+    orThrow(withBytes(nr.bind, fd, name, name.length), 'bind');
+    return fd;
+  } catch (error) {
+    close(fd);
+    throw error;
+  }
+};
+
+/** The port that a socket is bound to. */
+export const boundPort = (fd: number): number => {
+  const name = Buffer.alloc(28);
+  orThrow(withSize(nr.getsockname, fd, name, new Int32Array([name.length])), 'getsockname');
+  return name.readUInt16BE(2);
 };
