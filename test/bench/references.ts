@@ -4,8 +4,9 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { mustRun, run } from '../support/programs.js';
+import { mustRun } from '../support/programs.js';
 import { withTimeout } from '../support/time.js';
+import { compiled } from './compiled.js';
 import { present, start } from './process.js';
 import type { Work } from './row.js';
 import { hashSeconds, plainCall } from './signed.js';
@@ -15,7 +16,6 @@ import { blast } from './wrk.js';
 /** Where a tool is missing, the row says so and has no ratio. */
 export type Reference = { name: string; run(): Promise<Work> } | { name: string; missing: string };
 
-const root = join(import.meta.dirname, '../../..');
 const MiB = 1 << 20;
 
 // ---- servers -----------------------------------------------------------------------------------------------------
@@ -177,20 +177,18 @@ interface Bare {
 let found: Promise<Bare> | undefined;
 
 /** The compiled `bare.c`, or where there is no compiler the same through koffi. */
-function bareProgram(scratch: string): Promise<Bare> {
+function bareProgram(): Promise<Bare> {
   found ??= (async () => {
-    const program = join(scratch, 'bare');
-    const args = ['-O2', '-pthread', '-o', program, join(root, 'test/bench/bare.c')];
-    const made = present('cc') ? await run('cc', args) : undefined;
-    if (made?.code === 0) return { program, first: [], by: 'C' };
+    const program = await compiled('bare');
+    if (program !== undefined) return { program, first: [], by: 'C' };
     return { program: process.execPath, first: [join(import.meta.dirname, 'bare.js')], by: 'koffi, no cc' };
   })();
   return found;
 }
 
 /** Runs one of its commands. */
-export async function bare(scratch: string, ...args: (string | number)[]): Promise<Work> {
-  const { program, first } = await bareProgram(scratch);
+export async function bare(...args: (string | number)[]): Promise<Work> {
+  const { program, first } = await bareProgram();
   const { stdout } = await mustRun(program, [...first, ...args.map(String)], { seconds: 900 });
   const [operations, ns] = stdout.trim().split(' ').map(Number);
   return { operations: operations!, bytes: 0, seconds: ns! / 1e9 };
@@ -201,14 +199,14 @@ export async function barePut(
   scratch: string,
   { size, threads, seconds, sync }: { size: number; threads: number; seconds: number; sync: boolean },
 ): Promise<Reference> {
-  const { by } = await bareProgram(scratch);
+  const { by } = await bareProgram();
   return {
     name: `bare system calls (${by}), ${threads} thread${threads > 1 ? 's' : ''}`,
     async run() {
       const place = join(scratch, 'bare-put');
       mkdirSync(place);
       try {
-        const work = await bare(scratch, 'put', place, seconds, size, threads, sync ? 1 : 0);
+        const work = await bare('put', place, seconds, size, threads, sync ? 1 : 0);
         return { ...work, bytes: work.operations * size };
       } finally {
         rmSync(place, { recursive: true });
@@ -218,22 +216,21 @@ export async function barePut(
 }
 
 /** `list` or `names` of a directory. */
-export async function bareRead(scratch: string, name: string, ...args: (string | number)[]): Promise<Reference> {
-  const { by } = await bareProgram(scratch);
-  return { name: `${name} (${by})`, run: () => bare(scratch, ...args) };
+export async function bareRead(name: string, ...args: (string | number)[]): Promise<Reference> {
+  const { by } = await bareProgram();
+  return { name: `${name} (${by})`, run: () => bare(...args) };
 }
 
 /** `heads` or `pages` of a directory by so many threads. */
 export async function bareThreads(
-  scratch: string,
   threads: number,
   [command, directory, seconds]: ['heads' | 'pages', string, number],
   ...more: number[]
 ): Promise<Reference> {
-  const { by } = await bareProgram(scratch);
+  const { by } = await bareProgram();
   const name = `bare ${threads} thread${threads > 1 ? 's' : ''}`;
   if (by !== 'C') return { name, missing: 'no cc' };
-  return { name, run: () => bare(scratch, command, directory, seconds, threads, ...more) };
+  return { name, run: () => bare(command, directory, seconds, threads, ...more) };
 }
 
 /** `find -printf` of every file, sorted by bytes. */

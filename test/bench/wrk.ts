@@ -1,8 +1,10 @@
-/** `wrk` for many small requests: a load generator in C takes little from the two cores that are measured. */
+/** `wrk`, and for HEAD `heads.c`: a load generator in C takes little from the two cores that are measured. */
 import { writeFileSync } from 'node:fs';
+import { isIPv4 } from 'node:net';
 import { join } from 'node:path';
 import { mustRun } from '../support/programs.js';
 import { tempDir } from '../support/temp.js';
+import { compiled } from './compiled.js';
 import { present } from './process.js';
 import type { Work } from './row.js';
 import { type Address, type Call, drive, type Limits } from './wire.js';
@@ -37,17 +39,32 @@ let have: boolean | undefined;
 /** wrk may be missing: then the driver of this process does it, which costs more. */
 export const haveWrk = (): boolean => (have ??= present('wrk'));
 
-/**
- * Small requests for a time. wrk counts whole seconds, and knows no HEAD: it would wait for the body.
- */
-export async function blast(address: Address, calls: readonly Call[], limits: Required<Limits>): Promise<Work> {
-  if (!haveWrk() || calls[0]?.head) return drive(address, calls, limits);
+/** The calls in a file, for a program; the script that has wrk read it. */
+function written(calls: readonly Call[]): NonNullable<typeof files> {
   if (!files) {
     const dir = tempDir('tidegate-wrk-');
     files = { script: join(dir, 'calls.lua'), calls: join(dir, 'calls') };
     writeFileSync(files.script, script);
   }
   writeFileSync(files.calls, Buffer.concat(calls.flatMap(({ bytes }) => [Buffer.from(`${bytes.length}\n`), bytes])));
+  return files;
+}
+
+/** HEAD, which wrk does not know: it would wait for the body. This process does it where there is no compiler. */
+async function blastHeads(address: Address, calls: readonly Call[], limits: Required<Limits>): Promise<Work> {
+  const program = isIPv4(address.host) ? await compiled('heads') : undefined;
+  if (program === undefined) return drive(address, calls, limits);
+  const args = [address.host, address.port, written(calls).calls, limits.connections, limits.seconds].map(String);
+  const { stdout } = await mustRun(program, args, { seconds: limits.seconds + 60 });
+  const [operations, ns] = stdout.trim().split(' ').map(Number);
+  return { operations: operations!, bytes: 0, seconds: ns! / 1e9 };
+}
+
+/** Small requests for a time. wrk counts whole seconds. */
+export async function blast(address: Address, calls: readonly Call[], limits: Required<Limits>): Promise<Work> {
+  if (calls[0]?.head) return blastHeads(address, calls, limits);
+  if (!haveWrk()) return drive(address, calls, limits);
+  const files = written(calls);
   const seconds = Math.max(1, Math.round(limits.seconds));
   const url = `http://${address.host}:${address.port}`;
   const args = ['-t1', `-c${limits.connections}`, `-d${seconds}s`, '-s', files.script, url, '--', files.calls];

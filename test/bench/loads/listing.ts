@@ -78,14 +78,7 @@ export async function pages(bench: Bench): Promise<void> {
       },
       async compared(gateway) {
         const directory = join(gateway.process.path(bucketName(`list-${name}`)), prefix);
-        const to = await bareRead(
-          bench.scratch,
-          'bare system calls and XML',
-          'list',
-          directory,
-          bench.scale.seconds,
-          deep,
-        );
+        const to = await bareRead('bare system calls and XML', 'list', directory, bench.scale.seconds, deep);
         return [{ to, limit: limits.listPage }];
       },
     });
@@ -119,7 +112,7 @@ export async function largeBucket(
   await once(subject, `files ${name}`, async () => {
     const directory = subject.process.path(full);
     mkdirSync(directory, { recursive: true });
-    await bare(bench.scratch, 'make', directory, bench.scale.files, per);
+    await bare('make', directory, bench.scale.files, per);
   });
   return full;
 }
@@ -166,7 +159,7 @@ export async function everything(bench: Bench): Promise<void> {
         },
         async compared(gateway) {
           await largeBucket(bench, gateway, name, per);
-          const to = await bareRead(bench.scratch, 'a getdents pass', 'names', directory(gateway), 0);
+          const to = await bareRead('a getdents pass', 'names', directory(gateway), 0);
           return [{ to, limit: limits.firstPage }];
         },
       });

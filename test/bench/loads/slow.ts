@@ -102,8 +102,8 @@ async function one(
   const run = () => drive(subject, calls, { connections: clients, seconds });
   const to: Reference =
     keys === undefined
-      ? await bareThreads(bench.scratch, workers, ['heads', directory, seconds], HEADS)
-      : await bareThreads(bench.scratch, workers, ['pages', join(directory, `${keys}`), seconds]);
+      ? await bareThreads(workers, ['heads', directory, seconds], HEADS)
+      : await bareThreads(workers, ['pages', join(directory, `${keys}`), seconds]);
   const rate = (work: Work) => figure(work, 'op/s');
   const { pid } = subject.process;
   await run();
