@@ -62,7 +62,7 @@ export function sendReply(exchange: Exchange, reply: Reply): Promise<S3Error | u
   return sendBytes(exchange, status, headers, bytes);
 }
 
-/** The S3 error document; none for HEAD and 304. Does nothing when a reply has begun: then the socket is destroyed. */
+/** The S3 error document; for HEAD only its length, and none for 304. Does nothing when a reply has begun: then the socket is destroyed. */
 export async function sendError(exchange: Exchange, error: S3Error): Promise<void> {
   if (exchange.outgoing.headersSent) {
     exchange.outgoing.destroy();
@@ -73,7 +73,9 @@ export async function sendError(exchange: Exchange, error: S3Error): Promise<voi
   const { errorDocument, requestId } = exchange;
   const content = errorDocument?.(error, requestId) ?? { Error: errorElements(exchange, error) };
   const document = Buffer.from(writeXml(content), 'utf8');
-  await sendBytes(exchange, error.status, { 'content-type': 'application/xml', ...error.headers }, document);
+  const headers = { 'content-type': 'application/xml', ...error.headers };
+  // Clients of Node's begin a new connection behind a HEAD without a length.
+  await sendBytes(exchange, error.status, headers, document, document.byteLength);
 }
 
 function errorElements({ resource, requestId, hostId, bucket, key }: Exchange, error: S3Error): XmlValue {
