@@ -15,7 +15,7 @@ import { createGateway, type Gateway } from './server.js';
 import { createPosixStorage } from './storage/posix/index.js';
 import { identityStatement } from './storage/posix/privileges.js';
 import { type ProbeResult, probe } from './storage/posix/probe.js';
-import { shutdown } from './storage/posix/sockets.js';
+import { unlisten } from './storage/posix/sockets.js';
 import type { Storage } from './storage/types.js';
 import { openSync } from './syncing.js';
 
@@ -186,7 +186,7 @@ export async function startGateway(
   const gateway = createGateway({ ...config, storage, registry, identities, ...sync.parts, tls, log });
   const closeAll = async () => {
     // Whoever gave it has it open too: what connects from now on would wait for ever.
-    if (listener !== undefined) shutdown(listener);
+    if (listener !== undefined) unlisten(listener);
     await gateway.close();
     await sync.close();
     await storage.close();

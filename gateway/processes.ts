@@ -6,7 +6,7 @@
  */
 import { type ChildProcess, fork } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { shutdown } from './storage/posix/sockets.js';
+import { unlisten } from './storage/posix/sockets.js';
 
 /** What a serving process does besides serving. */
 export type Part = 'all' | 'keeper' | 'server';
@@ -115,7 +115,7 @@ export async function serveByProcesses({ listeners, ready, warn }: ProcessesOpti
         const ms = RESTART_MS[Math.min(before, RESTART_MS.length - 1)]!;
         warn(`process ${child.pid} ${how}, started again in ${ms} ms`);
         // Its socket is open here too, and would be given connections that nobody takes.
-        if (ms > QUEUE_MS) shutdown(listener);
+        if (ms > QUEUE_MS) unlisten(listener);
         setTimeout(() => (stopping ? undefined : start(part, listener, before + 1)), ms);
       }
       left(child);
@@ -123,7 +123,7 @@ export async function serveByProcesses({ listeners, ready, warn }: ProcessesOpti
     living.set(child, died);
     child.on('disconnect', () => stopping && setTimeout(() => left(child), LEAVE_MS));
     child.on('message', (told: Ready) => {
-      if (begun) return;
+      if (begun || stopping) return;
       begun = true;
       ready(told);
       for (const other of listeners.slice(1)) start('server', other);

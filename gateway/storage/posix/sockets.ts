@@ -50,10 +50,7 @@ export const awaitRoom = (fd: number, ms: number): boolean => awaitEvent(fd, POL
 /** Waits until it has bytes again, has ended, or is broken: whether that was within so many milliseconds. */
 export const awaitBytes = (fd: number, ms: number): boolean => awaitEvent(fd, POLLIN, ms);
 
-/**
- * Ends the connection in both directions, behind what is on its way, for all its descriptors. One that listens does so no more,
- * and stays bound to a port that was named: it may listen again.
- */
+/** Ends the connection in both directions, behind what is on its way, for all its descriptors. */
 export const shutdown = (fd: number): void => {
   outcome(n2(nr.shutdown, fd, SHUT_RDWR));
 };
@@ -102,4 +99,13 @@ export const boundPort = (fd: number): number => {
   const name = Buffer.alloc(28);
   orThrow(withSize(nr.getsockname, fd, name, new Int32Array([name.length])), 'getsockname');
   return name.readUInt16BE(2);
+};
+
+/**
+ * Has a socket not listen any more, for all its descriptors, where it did. Bound to a port that was named, it stays so and may
+ * listen again: unlike after shutdown(2), where it did not listen, of which something would be left.
+ */
+export const unlisten = (fd: number): void => {
+  // connect(2): with AF_UNSPEC, which is zero, an association is dissolved.
+  outcome(withBytes(nr.connect, fd, Buffer.alloc(16), 16));
 };

@@ -4,7 +4,7 @@ import { type AddressInfo, connect, createServer } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { boundPort, boundSocket, shutdown, tryDuplicate } from '../../../gateway/storage/posix/sockets.js';
+import { boundPort, boundSocket, tryDuplicate, unlisten } from '../../../gateway/storage/posix/sockets.js';
 import { close } from '../../../gateway/storage/posix/syscalls.js';
 
 const test = suite('sockets');
@@ -50,7 +50,9 @@ for (const address of ['127.0.0.1', '::1'].filter((each) => has.includes(each)))
     const again = () => serve('it', tryDuplicate(fd));
     const before = await again();
     assert.is(await ask(before), 'it');
-    shutdown(fd);
+    // Twice, as by the one who serves and the one who looks after him.
+    unlisten(fd);
+    unlisten(fd);
     await before.end();
     const refused = await ask(before).catch(({ code }) => code);
     assert.is(refused, 'ECONNREFUSED');
