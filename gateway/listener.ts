@@ -1,7 +1,7 @@
 /** Where the gateway listens, and the sockets for it where several processes do. */
 import { lookup } from 'node:dns/promises';
 import { Complaint, errnoOf, reasonOf } from './complaint.js';
-import { boundPort, boundSocket } from './storage/posix/sockets.js';
+import { boundPort, boundSocket, listen } from './storage/posix/sockets.js';
 import { close } from './storage/posix/syscalls.js';
 
 /** For the person who started it. @param error of a listener */
@@ -22,7 +22,7 @@ export function cannotListen(host: string, port: number, error: unknown): Compla
 /**
  * So many sockets on one port (SO_REUSEPORT, socket(7)): the kernel shares what connects out among those that listen. Where all
  * accept from one socket, whoever comes first takes all that connects at the same time, and serves it alone for as long as the
- * clients stay: of 64 connections to four processes up to 52. Node 20 cannot make them (`reusePort` came with 23.1).
+ * clients stay: of 64 connections to four processes up to 52. Node 20 cannot make them.
  * @param port 0: a free one
  * @throws a Complaint
  */
@@ -35,6 +35,8 @@ export async function sharedSockets(host: string, port: number, count: number): 
     const taken = boundPort(alone);
     close(alone);
     while (made.length < count) made.push(boundSocket(address, taken, true));
+    // At once: only where somebody listens another gateway finds the port taken.
+    listen(made[0]!);
     return made;
   } catch (error) {
     for (const fd of made) close(fd);

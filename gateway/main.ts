@@ -185,7 +185,7 @@ export async function startGateway(
   const sync = await openSync(config, { storage, webhooks }, log, part);
   const gateway = createGateway({ ...config, storage, registry, identities, ...sync.parts, tls, log });
   const closeAll = async () => {
-    // Whoever gave it has it open too: what connects from now on would wait for ever.
+    // Whoever gave it has it open too: what connects from now on would wait for ever. What has, and is not accepted, is broken off.
     if (listener !== undefined) unlisten(listener);
     await gateway.close();
     await sync.close();

@@ -34,8 +34,6 @@ export interface ProcessesOptions {
 
 /** Before one that died is started again. */
 const RESTART_MS = [100, 1_000, 5_000, 30_000] as const;
-/** What connects waits so long for a process that is about to come. */
-const QUEUE_MS = 100;
 /** A process that has served so long has not died of what it died of before. */
 const HEALTHY_MS = 600_000;
 /** So long one is waited for that is about to end. A mount that hangs keeps it from being gone for as long as it hangs. */
@@ -60,7 +58,8 @@ export function taskOfThis(): Task {
 
 /** Tells the process that looks after this one. */
 export const tellReady = (ready: Ready): void => {
-  process.send?.(ready);
+  // It may be gone just now: then this one is told so, and ends.
+  if (process.connected) process.send?.(ready, undefined, undefined, () => {});
 };
 
 /** Tells it that this one is about to end: `serveByProcesses` does not wait for it for ever. */
@@ -105,17 +104,18 @@ export async function serveByProcesses({ listeners, ready, warn }: ProcessesOpti
     });
     const died = (how: string, exitCode?: number | null): void => {
       if (!living.has(child)) return;
+      // What connects goes to others: this one's socket is open here too.
+      unlisten(listener);
       if (!begun && !stopping) {
-        // It has said why.
         code = exitCode ?? 1;
         stopping = true;
+        // One that has ended by itself has said why.
+        if (exitCode == null) warn(`the first process ${how}`);
       }
       if (!stopping) {
         const before = performance.now() - since > HEALTHY_MS ? 0 : deaths;
         const ms = RESTART_MS[Math.min(before, RESTART_MS.length - 1)]!;
         warn(`process ${child.pid} ${how}, started again in ${ms} ms`);
-        // Its socket is open here too, and would be given connections that nobody takes.
-        if (ms > QUEUE_MS) unlisten(listener);
         setTimeout(() => (stopping ? undefined : start(part, listener, before + 1)), ms);
       }
       left(child);
@@ -144,9 +144,13 @@ export async function serveByProcesses({ listeners, ready, warn }: ProcessesOpti
   process.on('SIGTERM', stop).on('SIGINT', stop);
   // A renewed certificate.
   process.on('SIGHUP', pass);
+  let deadBefore: ChildProcess[] = [];
   setInterval(() => {
-    for (const [child, died] of living)
-      if (child.pid && isDead(child.pid)) died('has died, and is kept by a mount that hangs');
+    const dead = [...living.keys()].filter(({ pid }) => pid !== undefined && isDead(pid));
+    // Each that dies is so for a moment.
+    for (const child of dead)
+      if (deadBefore.includes(child)) living.get(child)!('has died, and is kept by a mount that hangs');
+    deadBefore = dead;
   }, LOOK_MS);
 
   start('keeper', listeners[0]!);

@@ -65,14 +65,14 @@ async function run(config: Config, processes: number, task: Task): Promise<void>
     let first: number | undefined;
     const onSignal = (signal: NodeJS.Signals) => {
       first ??= performance.now();
-      resolve(signal);
+      resolve(`${signal}: finishing the requests in work (again to stop at once)`);
       // Whoever asks twice wants no draining. But under `npm start` one Ctrl-C comes twice: from the terminal, which
       // signals its whole foreground group, and at once again from npm, which passes it on.
       if (performance.now() - first > 500) void tellEnd().then(() => process.exit(signal === 'SIGINT' ? 130 : 143));
     };
     process.on('SIGTERM', onSignal).on('SIGINT', onSignal);
     if (task.part === 'all') return;
-    const alone = () => resolve('the process that looks after this one is gone');
+    const alone = () => resolve('the process that looks after this one is gone: finishing the requests in work');
     if (process.connected) process.once('disconnect', alone);
     else alone();
   });
@@ -94,7 +94,7 @@ async function run(config: Config, processes: number, task: Task): Promise<void>
   else tellReady(ready);
 
   const reason = await stopping;
-  process.stderr.write(`tidegate: ${reason}: finishing the requests in work (again to stop at once)\n`);
+  process.stderr.write(`tidegate: ${reason}\n`);
   await gateway.close();
   await tellEnd();
   process.exit(0);

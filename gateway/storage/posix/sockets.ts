@@ -66,6 +66,10 @@ const SOCK_CLOEXEC = 0o2000000;
 const SOL_SOCKET = 1;
 const SO_REUSEADDR = 2;
 const SO_REUSEPORT = 15;
+const IPPROTO_IPV6 = 41;
+const IPV6_V6ONLY = 26;
+/** So many connections wait to be accepted: Node's own number. */
+const BACKLOG = 511;
 
 /**
  * A TCP socket that is bound to an address and does not listen yet (socket(7), ip(7), ipv6(7)).
@@ -83,9 +87,12 @@ export const boundSocket = (address: string, port: number, shared: boolean): num
   addressBytes(family, address).copy(name, sixth ? 8 : 4, 0, sixth ? 16 : 4);
   const fd = orThrow(n3(nr.socket, family, SOCK_STREAM | SOCK_CLOEXEC, 0), 'socket');
   try {
-    const on = new Int32Array([1]);
-    for (const option of shared ? [SO_REUSEADDR, SO_REUSEPORT] : [SO_REUSEADDR])
-      orThrow(setOption(nr.setsockopt, fd, SOL_SOCKET, option, on, 4), 'setsockopt');
+    const set = (level: number, option: number, value: number) =>
+      orThrow(setOption(nr.setsockopt, fd, level, option, new Int32Array([value]), 4), 'setsockopt');
+    set(SOL_SOCKET, SO_REUSEADDR, 1);
+    if (shared) set(SOL_SOCKET, SO_REUSEPORT, 1);
+    // As Node does: all addresses of version 6 are those of version 4 too, however the machine is set up.
+    if (sixth) set(IPPROTO_IPV6, IPV6_V6ONLY, 0);
     orThrow(withBytes(nr.bind, fd, name, name.length), 'bind');
     return fd;
   } catch (error) {
@@ -99,6 +106,11 @@ export const boundPort = (fd: number): number => {
   const name = Buffer.alloc(28);
   orThrow(withSize(nr.getsockname, fd, name, new Int32Array([name.length])), 'getsockname');
   return name.readUInt16BE(2);
+};
+
+/** Has a bound socket listen. Whoever accepts from it may do so later, and what connects waits until then. */
+export const listen = (fd: number): void => {
+  orThrow(n2(nr.listen, fd, BACKLOG), 'listen');
 };
 
 /**

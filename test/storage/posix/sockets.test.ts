@@ -69,6 +69,13 @@ for (const address of ['127.0.0.1', '::1'].filter((each) => has.includes(each)))
   });
 }
 
+test('all addresses are those of version 4 too', async () => {
+  if (!has.includes('::1')) return;
+  const all = await serve('it', boundSocket('::', 0, true));
+  assert.is(await ask({ address: '127.0.0.1', port: all.port }), 'it');
+  await all.end();
+});
+
 test('an address that is none, or of nobody here', () => {
   for (const address of ['localhost', '1.2.3', '', 'fe80::1%lo', '192.0.2.1', '2001:db8::1'])
     assert.throws(() => boundSocket(address, 0, true), /EADDRNOTAVAIL/, address);
