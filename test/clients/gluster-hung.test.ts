@@ -344,23 +344,28 @@ test('processes that die while one hangs are replaced, though it keeps what is l
   await until('both', 20_000, () => serving().length === 2 || undefined);
   await sleep(2_000); // both listen
   sick.hang();
-  const asked = requests('ill', 70).map((ask) => ask().catch(() => 'refused'));
-  await sleep(500);
-  const before = serving();
-  for (const pid of before) process.kill(pid, 'SIGKILL');
-  await until('others', 20_000, () => {
-    const now = serving();
-    return now.length === 2 && !now.some((pid) => before.includes(pid)) ? true : undefined;
-  });
-  assert.ok(
-    before.some((pid) => existsSync(`/proc/${pid}`)),
-    'the mount has kept none',
-  );
-  // Each connection falls on one of the two, by chance.
-  const agent = new Agent({ keepAlive: false });
-  const all = Array.from({ length: 16 }, () => live(agent));
-  assert.ok((await withTimeout('answers', 10_000, Promise.all(all))).every((status) => status === 200));
-  sick.goOn();
+  let asked: Promise<unknown>[] = [];
+  let before: number[] = [];
+  try {
+    asked = requests('ill', 70).map((ask) => ask().catch(() => 'refused'));
+    await sleep(500);
+    before = serving();
+    for (const pid of before) process.kill(pid, 'SIGKILL');
+    await until('others', 20_000, () => {
+      const now = serving();
+      return now.length === 2 && !now.some((pid) => before.includes(pid)) ? true : undefined;
+    });
+    assert.ok(
+      before.some((pid) => existsSync(`/proc/${pid}`)),
+      'the mount has kept none',
+    );
+    // Each connection falls on one of the two, by chance.
+    const agent = new Agent({ keepAlive: false });
+    const all = Array.from({ length: 16 }, () => live(agent));
+    assert.ok((await withTimeout('answers', 10_000, Promise.all(all))).every((status) => status === 200));
+  } finally {
+    sick.goOn();
+  }
   // Their connections are kept too.
   await Promise.all(asked);
   await until('their end', 20_000, () => before.every((pid) => !existsSync(`/proc/${pid}`)) || undefined);
