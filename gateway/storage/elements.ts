@@ -26,23 +26,23 @@ export function createElements(form: ElementForm, expected: number, into?: Array
   const open = `<${form.name}><Key>`;
   const close = `<StorageClass>STANDARD</StorageClass></${form.name}>`;
   const out = createText((expected + 2) * roughly, into);
-  const [first, end, seam] = [open, close, close + open].map((text) => Buffer.from(text));
-  // Files of one directory often have the same of these.
-  let [seconds, between] = [Number.NaN, first!];
+  const [first, end, seam, behindKey, behindTime] = [
+    ...[open, close, close + open],
+    ...[`</Key>${form.extra}<LastModified>`, '</LastModified><ETag>&quot;'],
+  ].map((text) => Buffer.from(text));
+  // Files of one directory often have the same.
   let [sum, behindEtag]: [ListedObject['checksum'], Buffer] = [undefined, Buffer.from(quoteAndSize(undefined))];
   let count = 0;
 
   return {
     object(key, { lastModified, etag, checksum, size, owner }) {
-      if (Math.floor(lastModified / 1000) !== seconds) {
-        seconds = Math.floor(lastModified / 1000);
-        between = Buffer.from(`</Key>${form.extra}<LastModified>${timestamp(lastModified)}</LastModified><ETag>&quot;`);
-      }
       if (checksum !== sum) [sum, behindEtag] = [checksum, Buffer.from(quoteAndSize(checksum))];
       // Where owners come in between, each element stands by itself.
       out.bytes(count === 0 || form.owner ? first! : seam!);
       if (!out.plain(key, plain)) out.text(escapeXml(encode(fromBytes(key))));
-      out.bytes(between);
+      out.bytes(behindKey!);
+      out.plain(timestamp(lastModified), plainInXml);
+      out.bytes(behindTime!);
       if (!out.plain(etag, plainInXml)) out.text(escapeXml(etag));
       out.bytes(behindEtag);
       out.plain(`${size}`, plainInXml);

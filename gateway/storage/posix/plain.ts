@@ -4,8 +4,8 @@
  */
 import { randomBytes } from 'node:crypto';
 
-/** 8 MiB for a process, where files of jobs are listed. */
-const places = 1 << 20;
+/** 16 MiB for a process, where files of jobs are listed: enough for those of a million that are made in one directory. */
+const places = 1 << 21;
 /** Nobody can make files on purpose whose prints are the same: they begin with secret words. */
 const seedWords = 4;
 

@@ -121,11 +121,13 @@ export const seenNumbers = ():
   if (inoHigh >= EXACT || sizeHigh >= EXACT) return undefined;
   const [mtimeNs, ctimeNs] = [seenWords[WORD.mtimeNs]!, seenWords[WORD.ctimeNs]!];
   const size = seenWords[WORD.size]! + sizeHigh * 2 ** 32;
+  const modified = `${mtime}${nineDigits(mtimeNs)}`;
+  const changed = mtime === ctime && mtimeNs === ctimeNs ? modified : `${ctime}${nineDigits(ctimeNs)}`;
   return {
     size,
     modified: mtime * 1000 + Math.floor(mtimeNs / 1e6),
     changed: ctime * 1000 + Math.floor(ctimeNs / 1e6),
-    print: `${seenWords[WORD.ino]! + inoHigh * 2 ** 32}:${size}:${mtime}${nineDigits(mtimeNs)}:${ctime}${nineDigits(ctimeNs)}`,
+    print: `${seenWords[WORD.ino]! + inoHigh * 2 ** 32}:${size}:${modified}:${changed}`,
   };
 };
 
