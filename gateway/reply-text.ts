@@ -47,15 +47,23 @@ export function encodeKey(text: string): string {
 
 const SECONDS_OF_DAY = 86_400;
 const twoDigits = Array.from({ length: 60 }, (_, number) => `${number}`.padStart(2, '0'));
-let last = { day: Number.NaN, date: '' };
+let today = { day: Number.NaN, date: '' };
+let last = { seconds: Number.NaN, text: '' };
 
 /** Listings give whole seconds, as `Last-Modified` does: clients compare the two. */
 export function timestamp(milliseconds: number): string {
   const seconds = Math.floor(milliseconds / 1000);
+  // A job writes many files in one second, and most in few days.
+  if (seconds !== last.seconds) last = { seconds, text: textOf(seconds) };
+  return last.text;
+}
+
+function textOf(seconds: number): string {
   const day = Math.floor(seconds / SECONDS_OF_DAY);
-  // A listing tells a thousand of them, mostly of few days.
-  if (day !== last.day) last = { day, date: new Date(seconds * 1000).toISOString().slice(0, -'hh:mm:ss.000Z'.length) };
+  if (day !== today.day) {
+    today = { day, date: new Date(seconds * 1000).toISOString().slice(0, -'hh:mm:ss.000Z'.length) };
+  }
   const time = seconds - day * SECONDS_OF_DAY;
   const minutes = Math.floor(time / 60);
-  return `${last.date}${twoDigits[Math.floor(minutes / 60)]}:${twoDigits[minutes % 60]}:${twoDigits[time % 60]}.000Z`;
+  return `${today.date}${twoDigits[Math.floor(minutes / 60)]}:${twoDigits[minutes % 60]}:${twoDigits[time % 60]}.000Z`;
 }

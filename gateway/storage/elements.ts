@@ -26,23 +26,27 @@ export function createElements(form: ElementForm, expected: number, into?: Array
   const open = `<${form.name}><Key>`;
   const close = `<StorageClass>STANDARD</StorageClass></${form.name}>`;
   const out = createText((expected + 2) * roughly, into);
-  const [first, end, seam, behindKey, behindTime] = [
-    ...[open, close, close + open],
-    ...[`</Key>${form.extra}<LastModified>`, '</LastModified><ETag>&quot;'],
-  ].map((text) => Buffer.from(text));
-  // Files of one directory often have the same.
+  const [first, end, seam] = [open, close, close + open].map((text) => Buffer.from(text));
+  const untilTime = Buffer.from(`</Key>${form.extra}<LastModified>`);
+  // Files of one directory often have the same of these.
+  let [time, between] = ['', untilTime];
   let [sum, behindEtag]: [ListedObject['checksum'], Buffer] = [undefined, Buffer.from(quoteAndSize(undefined))];
   let count = 0;
 
   return {
     object(key, { lastModified, etag, checksum, size, owner }) {
+      const text = timestamp(lastModified);
+      if (text !== time) {
+        if (text.length !== time.length) {
+          between = Buffer.concat([untilTime, Buffer.from(`${text}</LastModified><ETag>&quot;`)]);
+        } else for (let i = 0; i < text.length; i++) between[untilTime.length + i] = text.charCodeAt(i);
+        time = text;
+      }
       if (checksum !== sum) [sum, behindEtag] = [checksum, Buffer.from(quoteAndSize(checksum))];
       // Where owners come in between, each element stands by itself.
       out.bytes(count === 0 || form.owner ? first! : seam!);
       if (!out.plain(key, plain)) out.text(escapeXml(encode(fromBytes(key))));
-      out.bytes(behindKey!);
-      out.plain(timestamp(lastModified), plainInXml);
-      out.bytes(behindTime!);
+      out.bytes(between);
       if (!out.plain(etag, plainInXml)) out.text(escapeXml(etag));
       out.bytes(behindEtag);
       out.plain(`${size}`, plainInXml);
