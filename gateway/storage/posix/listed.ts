@@ -135,9 +135,9 @@ const lookAtFile = (bucket: BucketDir, directory: number, name: string, keyBytes
   if (!isFile({ mode: seenMode() })) return undefined;
   // A record names its inode. That there is none may have been told of another file, which had the name for a moment.
   if (!sidecars && known.recallPlain() === 2) return synced ? undefined : plainFile(bucket);
-  const settled = !sidecars && hasSettled();
+  const settled = hasSettled();
   // Two names are looked up, so the attribute may be another file's than the status: then the inode tells.
-  const value = sidecars ? 0 : readAttributeAt(directory, name);
+  const value = sidecars ? undefined : readAttributeAt(directory, name);
   // What jobs write has no attribute: as for an open file without one, at half the cost.
   if (value === -E.ENODATA) {
     if (synced) return undefined;
@@ -146,7 +146,7 @@ const lookAtFile = (bucket: BucketDir, directory: number, name: string, keyBytes
   }
   const key = fromBytes(keyBytes);
   const stat = seenStat();
-  if (!sidecars) {
+  if (value !== undefined) {
     const packed = typeof value === 'number' ? undefined : decode(value);
     if (packed?.meta && packed.meta.etag !== '' && judge(packed.stamp, stat) === 'whole') {
       const entry = listed({ key, size: stat.size, lastModified: milliseconds(stat.mtimeNs), meta: packed.meta });
