@@ -79,6 +79,12 @@ test('every reply has ids, server and date; errors are S3 documents', () =>
     assert.is(headed.body, '');
     // Without it clients of Node's begin a new connection behind it.
     assert.is(headed.headers['content-length'], reply.headers['content-length']);
+    const bucket = await stage.send('/bkt', { method: 'HEAD' });
+    assert.equal([bucket.status, bucket.headers['transfer-encoding']], [200, 'chunked']);
+    const old = head('HEAD', '/bkt', stage.sign('/bkt', { method: 'HEAD' })).replace('HTTP/1.1', 'HTTP/1.0');
+    const told = await raw(stage.port, old);
+    assert.match(told, /^HTTP\/1\.1 200 /);
+    assert.not.match(told, /transfer-encoding/i);
     assert.is((await stage.send('/bkt', { method: 'PATCH' })).status, 405);
     assert.is(element(await stage.send('/bkt?torrent=', { method: 'POST' }), 'Code') !== undefined, true);
   }));

@@ -97,7 +97,13 @@ function errorElements({ resource, requestId, hostId, bucket, key }: Exchange, e
 
 const noHeaders = {};
 
-function writeHead(exchange: Exchange, status: number, headers: Reply['headers'], length: number | undefined): void {
+/** @param length of the body; 'unknown': of one that a HEAD does not get; undefined: it is sent as it comes, or there can be none */
+function writeHead(
+  exchange: Exchange,
+  status: number,
+  headers: Reply['headers'],
+  length: number | 'unknown' | undefined,
+): void {
   const { outgoing, incoming, requestId, hostId } = exchange;
   // Names and values in turns: half the work of an object for node.
   const all = ['server', 'Tidegate', 'x-amz-request-id', requestId, 'x-amz-id-2', hostId];
@@ -106,7 +112,10 @@ function writeHead(exchange: Exchange, status: number, headers: Reply['headers']
     // Two lengths would be two messages to somebody (RFC 9112 section 6.3).
     if (value !== undefined && !(name === 'content-length' && length !== undefined)) all.push(name, value);
   }
-  if (length !== undefined) all.push('content-length', String(length));
+  if (length === 'unknown') {
+    // Also in reply to a HEAD (RFC 9112 section 6.1): clients of Node's begin a new connection behind one that tells nothing.
+    if (incoming.httpVersion !== '1.0') all.push('transfer-encoding', 'chunked');
+  } else if (length !== undefined) all.push('content-length', String(length));
   // A client that was never told to continue may or may not send its body: the next bytes would be ambiguous.
   const unfinished = !incoming.complete && declaredBody(incoming) && (exchange.awaitsContinue || !isShort(incoming));
   if (unfinished || exchange.last()) all.push('connection', 'close');
@@ -131,7 +140,7 @@ async function sendBytes(
   const { outgoing, incoming } = exchange;
   const isHead = incoming.method === 'HEAD';
   const bodiless = status === 204 || status === 304;
-  const whole = isHead ? headLength : (bytes?.byteLength ?? 0);
+  const whole = isHead ? (headLength ?? 'unknown') : (bytes?.byteLength ?? 0);
   const length = bodiless ? undefined : whole;
   writeHead(exchange, status, headers, length);
   const rest = finish(exchange, bodiless || isHead ? undefined : bytes);

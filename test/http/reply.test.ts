@@ -70,7 +70,7 @@ test('one length, whatever a handler says of it, and no header without a value',
   await new Promise((resolve) => server.close(resolve));
 });
 
-test('a HEAD is told the length of what it does not get, and none where nobody knows it', async () => {
+test('a HEAD is told the length of what it does not get, and none where nobody knows it; its connection goes on', async () => {
   const server = http.createServer((incoming, outgoing) => {
     const exchange = { ...exchangeOf(incoming, outgoing), last: () => false };
     void sendReply(exchange, incoming.url === '/b/k' ? { length: 11 } : {});
@@ -78,15 +78,17 @@ test('a HEAD is told the length of what it does not get, and none where nobody k
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const { port } = server.address() as AddressInfo;
   const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
-  // Node's client takes a connection for spent on which no length was told of a HEAD.
-  for (const [at, path, length] of [
-    [0, '/b/k', '11'],
-    [1, '/b/k', '11'],
-    [2, '/b', undefined],
+  // Node's client takes a connection for spent on which neither a length nor that there is none was told of a HEAD.
+  for (const [at, path, length, encoding] of [
+    [0, '/b/k', '11', undefined],
+    [1, '/b', undefined, 'chunked'],
+    [2, '/b', undefined, 'chunked'],
+    [3, '/b/k', '11', undefined],
   ] as const) {
     const request = http.request({ port, path, method: 'HEAD', agent }).end();
     const [reply] = (await once(request, 'response')) as [http.IncomingMessage];
     assert.is(reply.headers['content-length'], length);
+    assert.is(reply.headers['transfer-encoding'], encoding);
     reply.resume();
     await once(reply, 'end');
     // What follows a head is the next reply.
