@@ -280,6 +280,20 @@ for (const [kind, flags] of [
     spoilt[1] = Date.now();
   });
 
+  asRoot(
+    `${kind}: a directory that was not given away yet, by another thread or before a crash, is given away`,
+    async () => {
+      for (const body of ['x', large]) {
+        await nothingUnderWay();
+        rmSync(home(carl), { recursive: true, force: true });
+        mkdirSync(home(carl), { mode: 0o700 });
+        await put(carl, 'sticky/of-carl', body);
+        assert.equal([statSync(home(carl)).uid, statSync(home(carl)).gid], [carl.uid, carl.gid]);
+      }
+      await carl.client.send(new s3.DeleteObjectCommand({ Bucket, Key: 'sticky/of-carl' }));
+    },
+  );
+
   asRoot(`${kind}: what a crash has left is reaped, whosever it is`, async () => {
     const garbage = join(home(bert), 'staging', 'b'.repeat(32));
     writeFileSync(garbage, 'x');

@@ -133,6 +133,8 @@ const openHome = (bucket: number, uid: number): number => {
   const stat = fstat(fd);
   if (stat.uid === uid && (stat.mode & 0o077) === 0) return fd;
   close(fd);
+  // Not given away yet: another thread is about to do it, or died before it could, see `makeHome`.
+  if (stat.uid === process.geteuid!()) throw notPrepared();
   throw unusable(`${REQUESTERS}/${uid}`, E.EACCES);
 };
 
@@ -167,9 +169,14 @@ export const makeHome = (bucket: number, { uid, gid }: Actor): void => {
     const made = tryMkdirat(requesters, `${uid}`, 0o700);
     if (made < 0 && made !== -E.EEXIST) throw errnoError(-made, 'mkdir');
     const home = openat2(requesters, `${uid}`, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, RESOLVE_INSIDE);
-    // Also where a crash came in between: until then it is root's.
-    if (fstat(home).uid !== uid) fchown(home, uid, gid);
-    close(home);
+    try {
+      // Also where a crash came in between: until then it is root's.
+      if (fstat(home).uid !== uid) fchown(home, uid, gid);
+      // There are filesystems on which all belongs to one user, and nothing can be given away.
+      if (fstat(home).uid !== uid) throw unusable(`${REQUESTERS}/${uid}`, E.EPERM);
+    } finally {
+      close(home);
+    }
   } finally {
     close(requesters);
   }
