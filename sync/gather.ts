@@ -28,7 +28,11 @@ export interface GatherLimits {
   directories: number;
 }
 
-export const usualLimits: GatherLimits = { perDirectory: 64, names: 50_000, directories: 10_000 };
+/**
+ * A name costs a call or two, and a directory as a whole as much for each entry that it has: of one with a million entries
+ * that jobs write a thousand a second in, only the names may be told.
+ */
+export const usualLimits: GatherLimits = { perDirectory: 20_000, names: 50_000, directories: 10_000 };
 
 interface Told {
   /** The directory itself: not told of, all its entries, or with everything below. */

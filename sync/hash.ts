@@ -44,8 +44,9 @@ const MIB = 1 << 20;
 const SLICE = 4 * MIB;
 /** Files that are being hashed in one thread, by size (bytes, below): a file waits for those of its own kind only. */
 const kinds = [
-  // Most of their time they wait: for the disk, and for the clock to pass their record's time.
-  { below: SLICE + 1, slots: 8 },
+  // Most of their time they wait: for the disk, and for the clock to pass their record's time. What is told together is
+  // committed together.
+  { below: SLICE + 1, slots: 64 },
   { below: 256 * MIB, slots: 1 },
   { below: 16_384 * MIB, slots: 1 },
   { below: Number.POSITIVE_INFINITY, slots: 1 },
@@ -59,6 +60,8 @@ interface Job {
   key: string;
   seen: Fingerprint;
   how: StampHow;
+  /** Bytes to be read, as far as is known. */
+  expected: number;
   resolve(result: StampResult): void;
 }
 
@@ -77,13 +80,13 @@ export const createStamper = (options: StamperOptions): Stamper => {
   const running = new Set<Promise<void>>();
   let closing = false;
 
-  const hash = async ({ at, key, seen, how }: Job, lane: number): Promise<StampResult> => {
+  const hash = async ({ at, key, seen, how, expected }: Job, lane: number): Promise<StampResult> => {
     const { actor } = at;
     const settings = { actor, lane, context: 'write' } as const;
     let open: number | undefined;
     const abort = (id: number) => void pool.run('stampAbort', [id], { actor, lane }).catch(() => {});
     try {
-      if (!how.trusted) await throttle.ready();
+      let paid = how.trusted ? nothing : await throttle.take(Math.min(expected, slice));
       let step: StampStep = await inBucket(at, (ground) =>
         pool.run('stampBegin', [ground, key, seen, how, slice], {
           ...settings,
@@ -92,15 +95,15 @@ export const createStamper = (options: StamperOptions): Stamper => {
           },
         }),
       );
-      throttle.spent(step.read, Math.max(1, step.read / MIB));
+      throttle.settle(paid, step.read);
       while ('id' in step) {
         const { id, settled }: { id: number; settled?: bigint } = step;
         open = id;
         if (closing) return busy;
         if (settled !== undefined) await untilSettled(settled);
-        else await throttle.ready();
+        paid = settled !== undefined ? nothing : await throttle.take(slice);
         step = await inBucket(at, () => pool.run('stampStep', [id, slice], settings));
-        throttle.spent(step.read, step.read / MIB);
+        throttle.settle(paid, step.read);
       }
       open = undefined;
       return step.done;
@@ -145,8 +148,9 @@ export const createStamper = (options: StamperOptions): Stamper => {
           return;
         }
         const isRead = !how.trusted && !groundOf(at.bucket).fast;
-        const kind = isRead ? kinds.findIndex(({ below }) => seen.size < below) : 0;
-        queues[kind]!.push({ at, key, seen, how: { ...how, checksum }, resolve });
+        const expected = isRead ? seen.size : 0;
+        const kind = kinds.findIndex(({ below }) => expected < below);
+        queues[kind]!.push({ at, key, seen, how: { ...how, checksum }, expected, resolve });
         start(kind);
       }),
     collectOrphans: (bucket, knows, ageMs) => collectOrphans(pool, groundOf(bucket), knows, ageMs),
@@ -172,22 +176,33 @@ const ofError = (error: unknown): StampResult => {
   return { outcome: 'failed', reason: told instanceof Error ? told.message : String(told) };
 };
 
+/** Seconds, by what they were reckoned. */
+type Paid = number;
+const nothing: Paid = 0;
+
 /**
- * Keeps an average: whoever wants to read waits until what was read before is paid for.
+ * Keeps an average: whoever wants to read waits until what others took before is paid for.
  * @param rate bytes per second @param iops operations per second; 0: no limit
  */
 const createThrottle = (rate: number, iops: number) => {
   let free = 0;
   const stop = new AbortController();
+  const price = (bytes: number): Paid =>
+    Math.max(rate > 0 ? bytes / rate : 0, iops > 0 ? Math.max(1, bytes / MIB) / iops : 0);
   return {
-    ready: async (): Promise<void> => {
+    /** Waits for its turn, and takes so many bytes, as far as is known before they are read. */
+    take: async (bytes: number): Promise<Paid> => {
       for (let wait: number; !stop.signal.aborted && (wait = free - performance.now()) > 0; ) {
-        await pause(Math.ceil(wait), undefined, { signal: stop.signal }).catch(() => {});
+        // Not all of it at once: others may have taken more than they read.
+        await pause(Math.min(Math.ceil(wait), 100), undefined, { signal: stop.signal }).catch(() => {});
       }
+      const paid = price(bytes);
+      free = Math.max(free, performance.now()) + paid * 1000;
+      return paid;
     },
-    spent: (bytes: number, operations: number): void => {
-      const seconds = Math.max(rate > 0 ? bytes / rate : 0, iops > 0 ? operations / iops : 0);
-      if (seconds > 0) free = Math.max(free, performance.now()) + seconds * 1000;
+    /** So many it were. */
+    settle: (paid: Paid, bytes: number): void => {
+      if (bytes > 0 || paid > 0) free += (price(bytes) - paid) * 1000;
     },
     open: (): void => stop.abort(),
   };

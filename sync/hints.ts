@@ -14,7 +14,7 @@ export interface Hints {
   add(hint: Hint): void;
   /** What was taken out and could not be followed. */
   putBack(batches: readonly HintBatch[]): void;
-  /** Takes out what is due, at most so many directories. */
+  /** Takes out what is due, at most so many directories and `NAMES_AT_ONCE` names. A directory may come in pieces. */
   due(limit: number): HintBatch[];
   /** Milliseconds until something is due; Infinity when nothing waits. */
   wait(): number;
@@ -30,8 +30,12 @@ export interface HintsOptions {
   now?: () => number;
 }
 
-/** More names than this are as well found by reading the whole directory. */
-const MANY_NAMES = 1000;
+/** More names than this in all are forgotten, for a look at the whole directory: what is remembered stays bounded. */
+const MANY_NAMES = 100_000;
+/** The same of names of one directory that are to be looked at with all below. */
+const MANY_TREES = 1000;
+/** Where each look takes long, the lease has to be renewed in between. */
+const NAMES_AT_ONCE = 250;
 /** More directories than this are forgotten for one look at everything: what is remembered stays bounded. */
 const MANY_DIRECTORIES = 20_000;
 
@@ -46,12 +50,39 @@ interface Waiting {
 export function createHints({ restMs = 200, mostMs = 1000, now = () => performance.now() }: HintsOptions = {}): Hints {
   /** In the order in which they were first hinted at. */
   const waiting = new Map<DirBytes, Waiting>();
+  /** Of those, the ones of which a piece was taken: the rest is due, though there may be more hints. */
+  const begun = new Set<DirBytes>();
+  let names = 0;
   const dueAt = ({ first, last }: Waiting) => Math.min(last + restMs, first + mostMs);
+
+  function forgetNames(at: Waiting): void {
+    names -= at.names?.size ?? 0;
+    at.names = undefined;
+  }
+
+  /** Takes some of the names out; the rest comes after the other directories. */
+  function takePiece(dir: DirBytes, at: Waiting & { names: Set<string> }, room: number): HintBatch {
+    const piece = new Set<string>();
+    const deep = new Set<string>();
+    for (const name of at.names) {
+      if (piece.size === room) break;
+      piece.add(name);
+      at.names.delete(name);
+      if (at.deep !== true && at.deep?.delete(name)) deep.add(name);
+    }
+    names -= piece.size;
+    waiting.delete(dir);
+    waiting.set(dir, at);
+    begun.add(dir);
+    return { dir, names: piece, deep: deep.size > 0 ? deep : false, settled: [] };
+  }
 
   function add({ dir, name, deep = false, settled }: Hint): void {
     if (waiting.size >= MANY_DIRECTORIES && !waiting.has(dir)) {
       const all = [...waiting.values()].flatMap((each) => each.settled);
       waiting.clear();
+      begun.clear();
+      names = 0;
       if (settled) all.push(settled);
       waiting.set('', { first: now(), last: now(), names: undefined, deep: true, settled: all });
       return;
@@ -61,15 +92,18 @@ export function createHints({ restMs = 200, mostMs = 1000, now = () => performan
     at.last = now();
     if (settled) at.settled.push(settled);
     if (name === undefined) {
-      at.names = undefined;
+      forgetNames(at);
       if (deep) at.deep = true;
       return;
     }
-    at.names?.add(name);
+    if (at.names && !at.names.has(name)) {
+      at.names.add(name);
+      names++;
+    }
     if (deep && at.deep !== true) at.deep = (at.deep ?? new Set<string>()).add(name);
-    if ((at.names?.size ?? 0) > MANY_NAMES) at.names = undefined;
-    if (at.deep !== true && (at.deep?.size ?? 0) > MANY_NAMES) {
-      at.names = undefined;
+    if (names > MANY_NAMES) forgetNames(at);
+    if (at.deep !== true && (at.deep?.size ?? 0) > MANY_TREES) {
+      forgetNames(at);
       at.deep = true;
     }
   }
@@ -88,16 +122,24 @@ export function createHints({ restMs = 200, mostMs = 1000, now = () => performan
     putBack,
     due(limit) {
       const taken: HintBatch[] = [];
+      let room = NAMES_AT_ONCE;
       for (const [dir, at] of waiting) {
-        if (taken.length >= limit) break;
+        if (taken.length >= limit || room === 0) break;
         if (dueAt(at) > now()) continue;
+        if (at.names && at.names.size > room) {
+          taken.push(takePiece(dir, { ...at, names: at.names, first: Number.NEGATIVE_INFINITY }, room));
+          break;
+        }
         waiting.delete(dir);
-        const { names, deep, settled } = at;
-        taken.push({ dir, names, deep: deep ?? false, settled });
+        begun.delete(dir);
+        names -= at.names?.size ?? 0;
+        room -= at.names?.size ?? 0;
+        taken.push({ dir, names: at.names, deep: at.deep ?? false, settled: at.settled });
       }
       return taken;
     },
     wait() {
+      if (begun.size > 0) return 0;
       let least = Number.POSITIVE_INFINITY;
       // The first is due within `mostMs` anyway; a look at a few tells well enough.
       let looks = 0;

@@ -271,8 +271,26 @@ export interface NameLook {
   failure?: string;
 }
 
-/** Looks at one name of a directory, which need not be there; '' is the directory object. */
-export function lookAtName(bucket: BucketDir, catalog: Catalog, dir: DirBytes, name: string): NameLook {
+/** Looks at names of a directory, in their order, which need not be there; '' is the directory object. */
+export function lookAtNames(
+  bucket: BucketDir,
+  catalog: Catalog,
+  dir: DirBytes,
+  names: Iterable<string>,
+): (NameLook & { name: string })[] {
+  const fd = openDirectory(bucket, dir);
+  try {
+    return Array.from(names, (name) => ({ name, ...lookAt(bucket, catalog, dir, fd, name) }));
+  } finally {
+    if (fd >= 0) close(fd);
+  }
+}
+
+export const lookAtName = (bucket: BucketDir, catalog: Catalog, dir: DirBytes, name: string): NameLook =>
+  lookAtNames(bucket, catalog, dir, [name])[0]!;
+
+/** @param fd the directory, or what opening it said */
+function lookAt(bucket: BucketDir, catalog: Catalog, dir: DirBytes, fd: number, name: string): NameLook {
   const nothing: NameLook = { finding: undefined, directory: false };
   const key = dir + name;
   if (!(isSegment(name) || (name === '' && dir !== '')) || key.length > maxKeyBytes) return nothing;
@@ -283,7 +301,6 @@ export function lookAtName(bucket: BucketDir, catalog: Catalog, dir: DirBytes, n
   });
   const failed = (error: ErrnoError): NameLook =>
     forbidden.has(error.errno) ? nothing : { ...nothing, failure: failureOf(error.errno) };
-  const fd = openDirectory(bucket, dir);
   if (gone.has(-fd)) return vanished();
   if (fd < 0) return failed(errnoError(-fd, 'openat2'));
   try {
@@ -296,8 +313,6 @@ export function lookAtName(bucket: BucketDir, catalog: Catalog, dir: DirBytes, n
   } catch (error) {
     if (!isErrno(error)) throw error;
     return failed(error);
-  } finally {
-    close(fd);
   }
 }
 

@@ -58,6 +58,8 @@ export const RECORD_MS = 300;
 const ORPHAN_MS = 3_000;
 /** Twice as long as one request is waited for. */
 const LONGEST_REMOVAL_MS = 6_000;
+/** So long the first of many digests waits for the others. */
+const TOGETHER_MS = 25;
 /** After a failure of the bucket or the catalog: a full disk, a server that is away. */
 const POSTPONED_MS = 1_000;
 
@@ -104,10 +106,14 @@ export function createReconciler(deps: ReconcileDeps): Reconciler {
   function workSoon(items: readonly Held[]): void {
     soon.push(...items);
     if (soon.length > items.length || soon.length === 0) return;
-    setImmediate(() => {
-      const all = soon.splice(0);
-      if (!stopped) work(all);
-    });
+    const others = digests.busy > 0;
+    setTimeout(
+      () => {
+        const all = soon.splice(0);
+        if (!stopped) work(all);
+      },
+      others ? TOGETHER_MS : 0,
+    );
   }
 
   function workOn(items: readonly Held[]): void {

@@ -4,7 +4,7 @@ import type { BucketDir } from '../gateway/storage/posix/paths.js';
 import type { Catalog } from './catalog.js';
 import type { Cause } from './held.js';
 import type { HintBatch } from './hints.js';
-import { lookAtName } from './look.js';
+import { lookAtNames } from './look.js';
 import type { Mounts } from './mounts.js';
 import type { Reconciler } from './reconcile.js';
 import { createScan, type Scan, type ScanTarget } from './scan.js';
@@ -121,7 +121,7 @@ export function createTasks({ catalog, reconciler, mounts, inside, createCause }
       targets.push({ dir, shallow: deep !== true });
       if (typeof deep === 'object') for (const name of deep) targets.push({ dir: `${dir}${name}/` });
     } else {
-      const looks = inside((bucket) => [...names].map((name) => ({ name, ...lookAtName(bucket, catalog, dir, name) })));
+      const looks = inside((bucket) => lookAtNames(bucket, catalog, dir, names));
       for (const { name, directory, failure } of looks) {
         if (failure !== undefined) fail(cause, dir + name, failure);
         if (!directory) continue;

@@ -49,6 +49,16 @@ test('many names in all become their directories, many directories everything; t
   assert.equal(g.take(), [{ dir: 9, name: 'z' }]);
 });
 
+test('what is usual leaves thousands of names of a directory names, and not millions', () => {
+  const g = gathering<string>();
+  const add = (many: number) => {
+    for (let i = 0; i < many; i++) g.add('', `${i}`);
+    return g.take();
+  };
+  assert.is(add(10_000).length, 10_000);
+  assert.equal(add(30_000), [{ dir: '' }]);
+});
+
 test('a name is forgotten, but not a tree below it', () => {
   const g = gathering<string>(few);
   g.add('', 'a');

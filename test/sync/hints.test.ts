@@ -50,10 +50,10 @@ test('at most so many are taken, and the others stay due', () => {
   assert.is(hints.due(3).length, 2);
 });
 
-test('more names than a directory is read for become the directory; trees among them stay trees', () => {
+test('more names than are remembered become the directory; trees among them stay trees', () => {
   const { hints, pass } = stage();
   hints.add({ dir: '', name: 'early', deep: true });
-  for (let i = 0; i < 1500; i++) hints.add({ dir: '', name: `f${i}` });
+  for (let i = 0; i < 150_000; i++) hints.add({ dir: '', name: `f${i}` });
   hints.add({ dir: '', name: 'late', deep: true });
   pass(200);
   assert.equal(hints.due(10).map(shown), [['', undefined, ['early', 'late'], 0]]);
@@ -62,6 +62,77 @@ test('more names than a directory is read for become the directory; trees among 
   hints.add({ dir: '', name: 'late', deep: true });
   pass(200);
   assert.equal(hints.due(10).map(shown), [['', undefined, true, 0]]);
+});
+
+test('the rest of a directory is due, however many others that are not wait', () => {
+  const { hints, pass } = stage();
+  for (let i = 0; i < 300; i++) hints.add({ dir: 'large/', name: `f${i}` });
+  pass(200);
+  for (let i = 0; i < 40; i++) hints.add({ dir: `${i}/`, name: 'x' });
+  assert.is(hints.due(10).length, 1);
+  assert.is(hints.wait(), 0);
+});
+
+test('so do names of many directories, and what was taken counts no more', () => {
+  const { hints, pass } = stage();
+  const name = (many: number) => {
+    for (let i = 0; i < many; i++) hints.add({ dir: `${i % 150}/`, name: `f${i}` });
+  };
+  const takeAll = (): HintBatch[] => {
+    pass(200);
+    const all: HintBatch[] = [];
+    for (let taken = hints.due(10); taken.length > 0; taken = hints.due(10)) all.push(...taken);
+    return all;
+  };
+  const named = (all: HintBatch[]) => all.reduce((sum, { names }) => sum + (names?.size ?? 0), 0);
+  for (let round = 0; round < 3; round++) {
+    name(90_000);
+    assert.is(named(takeAll()), 90_000, `round ${round}`);
+  }
+  name(120_000);
+  const all = takeAll();
+  assert.ok(all.some(({ names }) => names === undefined));
+  assert.ok(named(all) <= 100_000, `${named(all)} names`);
+  assert.is(hints.size, 0);
+});
+
+test('many names of a directory come in pieces, each once, and other directories in between', () => {
+  const { hints, pass } = stage();
+  const told: string[] = [];
+  for (let i = 0; i < 600; i++) {
+    const settled = i === 0 ? () => told.push('settled') : undefined;
+    hints.add({ dir: 'large/', name: `f${i}`, deep: i % 300 === 7, ...(settled && { settled }) });
+  }
+  hints.add({ dir: 'other/', name: 'x' });
+  pass(200);
+  const pieces: HintBatch[][] = [];
+  // A hint that comes meanwhile makes nothing of this wait longer.
+  for (let taken = hints.due(10); taken.length > 0; taken = hints.due(10)) {
+    if (pieces.push(taken) === 1) hints.add({ dir: 'large/', name: 'f599' });
+    if (pieces.length < 3) assert.is(hints.wait(), 0);
+  }
+  const sizes = pieces.map((taken) => taken.map(({ dir, names }) => [dir, names!.size]));
+  assert.equal(sizes, [
+    [['large/', 250]],
+    [
+      ['other/', 1],
+      ['large/', 249],
+    ],
+    [['large/', 101]],
+  ]);
+  const large = pieces.flat().filter(({ dir }) => dir === 'large/');
+  const names = large.flatMap((each) => [...each.names!]);
+  assert.equal(names.sort(), Array.from({ length: 600 }, (_, i) => `f${i}`).sort());
+  assert.equal(
+    large.map(({ deep }) => deep && [...(deep as Set<string>)]),
+    [['f7'], ['f307'], []],
+  );
+  assert.equal(
+    large.map(({ settled }) => settled.length),
+    [0, 0, 1],
+    'with the last',
+  );
+  assert.equal([hints.size, hints.wait()], [0, Number.POSITIVE_INFINITY]);
 });
 
 test('more directories than are remembered become everything, and nobody who waits is forgotten', () => {
@@ -143,7 +214,7 @@ test('what is to be looked at with everything below stays so beside the whole di
     ['a/', undefined, ['tree']],
     ['b/', undefined, ['tree']],
   ]);
-  for (let i = 0; i < 1001; i++) hints.add({ dir: 'c/', name: `n${i}`, deep: i === 7 });
+  for (let i = 0; i < 100_001; i++) hints.add({ dir: 'c/', name: `n${i}`, deep: i === 7 });
   assert.equal(due(10), [['c/', undefined, ['n7']]]);
 });
 

@@ -48,6 +48,19 @@ test('what a job does to an upload is told after it, and once, whoever is read f
   assert.equal(world.events(), [put('s3', 'k', 'uploaded'), put('filesystem', 'k', 'uploaded and more')]);
 });
 
+test('what is digested at about the same time is written down together', async () => {
+  const world = await openWorld();
+  const names = Array.from({ length: 200 }, (_, i) => `f${i}`);
+  for (const name of names) writeFileSync(world.file(name), name);
+  await sleep(50);
+  const before = world.commits();
+  for (const name of names) world.look(name);
+  await world.finish();
+  assert.equal(world.events().sort(), names.map((name) => put('filesystem', name, name)).sort());
+  const commits = world.commits() - before;
+  assert.ok(commits <= 25, `${commits} commits of ${names.length} files`);
+});
+
 test('a file that a job puts in the place of a deleted object is told after the deletion, and once', async () => {
   const world = await openWorld();
   await world.put('k', 'uploaded');

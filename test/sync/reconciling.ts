@@ -1,7 +1,7 @@
 /** A reconciler by itself, over real files, catalog and inbox: the test is its leader, and is slow where it likes. */
 import { recordChanges } from '../../gateway/s3/recorded.js';
 import { type BucketDir, withBucket } from '../../gateway/storage/posix/paths.js';
-import { openCatalog } from '../../sync/catalog.js';
+import { type Catalog, openCatalog } from '../../sync/catalog.js';
 import { split } from '../../sync/changes.js';
 import type { Cause } from '../../sync/held.js';
 import { settleHome } from '../../sync/home.js';
@@ -45,6 +45,8 @@ export interface Reconciling {
   events(): string[];
   /** Their request ids. */
   requests(): (string | undefined)[];
+  /** How often something was written into the catalog. */
+  commits(): number;
   close(): Promise<void>;
 }
 
@@ -53,7 +55,15 @@ export async function openReconciling(recent: readonly FeedEvent[] = []): Promis
   const bench = await openStamping();
   const directory = tempDir();
   const inbox = openInbox(inboxDirectory(directory));
-  const catalog = openCatalog(directory, 0);
+  const opened = openCatalog(directory, 0);
+  let commits = 0;
+  const catalog: Catalog = {
+    ...opened,
+    commit(commit) {
+      commits++;
+      return opened.commit(commit);
+    },
+  };
   const again = new Set<string>();
   let positions: Positions = {};
   const lookAgain = (key: string) => void again.add(key);
@@ -160,6 +170,7 @@ export async function openReconciling(recent: readonly FeedEvent[] = []): Promis
       });
     },
     etag: async (key) => (await bench.storage.head(bench.at, key)).meta.etag,
+    commits: () => commits,
     requests: () => catalog.outbox().map(({ requestId }) => requestId),
     events: () => catalog.outbox().map((event) => `${told(event)}${event.etag ? ` ${event.etag.slice(0, 8)}` : ''}`),
     async close() {
