@@ -309,7 +309,8 @@ export function leadBucket(deps: BucketDeps): LedBucket {
     sendOn();
     await tell();
     if (unread || more) return 0;
-    return Math.min(pace.idle(), due, hints.wait());
+    // Where too much is being worked on already, its end is waited for.
+    return Math.min(pace.idle(), due, reconciler.busy < MOST_BUSY ? hints.wait() : Number.POSITIVE_INFINITY);
   }
 
   async function loop(): Promise<void> {

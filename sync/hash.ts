@@ -5,7 +5,6 @@
  * A file is read in slices, one message each. So many files take turns in a thread, a limit of the rate holds for all of
  * them together, and a file that changes while it is read is given up at once.
  */
-import { setTimeout as pause } from 'node:timers/promises';
 import type { Fingerprint } from '../acl/metadata/stamp.js';
 import { S3Error } from '../gateway/errors.js';
 import { createInBucket, type GroundSettings, untilSettled } from '../gateway/storage/posix/context.js';
@@ -44,13 +43,14 @@ const MIB = 1 << 20;
 const SLICE = 4 * MIB;
 /** Files that are being hashed in one thread, by size (bytes, below): a file waits for those of its own kind only. */
 const kinds = [
-  // Most of their time they wait: for the disk, and for the clock to pass their record's time. What is told together is
-  // committed together.
-  { below: SLICE + 1, slots: 64 },
+  // Most of their time they wait: for the clock to pass their record's time. What is told together is committed together.
+  { below: SLICE + 1, slots: 32 },
   { below: 256 * MIB, slots: 1 },
   { below: 16_384 * MIB, slots: 1 },
   { below: Number.POSITIVE_INFINITY, slots: 1 },
 ];
+/** Of all threads: a process may have no more than 1,024 descriptors. */
+const MOST_OPEN = 512;
 const AGAIN_MS = 1_000;
 /** A thread may be at the fsync of a file that a job has just filled the cache with. */
 const WAIT_MS = 300_000;
@@ -84,9 +84,15 @@ export const createStamper = (options: StamperOptions): Stamper => {
     const { actor } = at;
     const settings = { actor, lane, context: 'write' } as const;
     let open: number | undefined;
+    let paid = nothing;
+    const read = (bytes: number): void => {
+      throttle.settle(paid, bytes);
+      paid = nothing;
+    };
     const abort = (id: number) => void pool.run('stampAbort', [id], { actor, lane }).catch(() => {});
     try {
-      let paid = how.trusted ? nothing : await throttle.take(Math.min(expected, slice));
+      if (!how.trusted) paid = await throttle.take(Math.min(expected, slice), 1);
+      if (closing) return busy;
       let step: StampStep = await inBucket(at, (ground) =>
         pool.run('stampBegin', [ground, key, seen, how, slice], {
           ...settings,
@@ -95,31 +101,33 @@ export const createStamper = (options: StamperOptions): Stamper => {
           },
         }),
       );
-      throttle.settle(paid, step.read);
+      read(step.read);
       while ('id' in step) {
         const { id, settled }: { id: number; settled?: bigint } = step;
         open = id;
-        if (closing) return busy;
         if (settled !== undefined) await untilSettled(settled);
-        paid = settled !== undefined ? nothing : await throttle.take(slice);
+        else paid = await throttle.take(slice, 0);
+        if (closing) return busy;
         step = await inBucket(at, () => pool.run('stampStep', [id, slice], settings));
-        throttle.settle(paid, step.read);
+        read(step.read);
       }
       open = undefined;
       return step.done;
     } catch (error) {
       return ofError(error);
     } finally {
+      read(0);
       if (open !== undefined) abort(open);
     }
   };
 
   /** The lane with the fewest files, of those with room for one of this kind. */
   const laneFor = (kind: number): number | undefined => {
+    const slots = Math.min(kinds[kind]!.slots, Math.max(8, Math.floor(MOST_OPEN / hashers)));
     let best: number | undefined;
     const load = (lane: number): number => active[lane]!.reduce((sum, count) => sum + count, 0);
     for (let lane = 0; lane < hashers; lane++) {
-      if (active[lane]![kind]! >= kinds[kind]!.slots) continue;
+      if (active[lane]![kind]! >= slots) continue;
       if (best === undefined || load(lane) < load(best)) best = lane;
     }
     return best;
@@ -176,34 +184,55 @@ const ofError = (error: unknown): StampResult => {
   return { outcome: 'failed', reason: told instanceof Error ? told.message : String(told) };
 };
 
-/** Seconds, by what they were reckoned. */
-type Paid = number;
-const nothing: Paid = 0;
+/** Milliseconds that somebody has taken, and the operations that it is at least. */
+interface Paid {
+  ms: number;
+  least: number;
+}
+const nothing: Paid = { ms: 0, least: 0 };
+
+/** So late a timer may come without the rate being missed for it. */
+const LATE_MS = 20;
 
 /**
- * Keeps an average: whoever wants to read waits until what others took before is paid for.
+ * Keeps a rate: whoever wants to read waits until what others took before him is paid for.
  * @param rate bytes per second @param iops operations per second; 0: no limit
  */
 const createThrottle = (rate: number, iops: number) => {
+  const queue: { paid: Paid; begin: (paid: Paid) => void }[] = [];
   let free = 0;
-  const stop = new AbortController();
-  const price = (bytes: number): Paid =>
-    Math.max(rate > 0 ? bytes / rate : 0, iops > 0 ? Math.max(1, bytes / MIB) / iops : 0);
+  let timer: NodeJS.Timeout | undefined;
+  let stopped = false;
+  const price = (bytes: number, least: number): number =>
+    1000 * Math.max(rate > 0 ? bytes / rate : 0, iops > 0 ? Math.max(least, bytes / MIB) / iops : 0);
+  const pass = (): void => {
+    clearTimeout(timer);
+    timer = undefined;
+    for (let now = performance.now(); queue.length > 0 && (stopped || free <= now); ) {
+      const { paid, begin } = queue.shift()!;
+      free = Math.max(free, now - LATE_MS) + paid.ms;
+      begin(paid);
+    }
+    if (queue.length > 0) timer = setTimeout(pass, free - performance.now());
+  };
   return {
-    /** Waits for its turn, and takes so many bytes, as far as is known before they are read. */
-    take: async (bytes: number): Promise<Paid> => {
-      for (let wait: number; !stop.signal.aborted && (wait = free - performance.now()) > 0; ) {
-        // Not all of it at once: others may have taken more than they read.
-        await pause(Math.min(Math.ceil(wait), 100), undefined, { signal: stop.signal }).catch(() => {});
-      }
-      const paid = price(bytes);
-      free = Math.max(free, performance.now()) + paid * 1000;
-      return paid;
+    /**
+     * Waits for its turn, and takes so many bytes, as far as is known before they are read.
+     * @param least operations that it is, however few the bytes
+     */
+    take: (bytes: number, least: number): Promise<Paid> =>
+      new Promise((begin) => {
+        queue.push({ paid: { ms: price(bytes, least), least }, begin });
+        if (timer === undefined) pass();
+      }),
+    /** So many bytes it were. */
+    settle: ({ ms, least }: Paid, bytes: number): void => {
+      free += price(bytes, least) - ms;
+      if (queue.length > 0) pass();
     },
-    /** So many it were. */
-    settle: (paid: Paid, bytes: number): void => {
-      if (bytes > 0 || paid > 0) free += (price(bytes) - paid) * 1000;
+    open: (): void => {
+      stopped = true;
+      pass();
     },
-    open: (): void => stop.abort(),
   };
 };

@@ -18,7 +18,7 @@ export interface Hints {
   due(limit: number): HintBatch[];
   /** Milliseconds until something is due; Infinity when nothing waits. */
   wait(): number;
-  /** Directories that wait. */
+  /** Directories that wait, and pieces of them. */
   readonly size: number;
 }
 
@@ -30,7 +30,7 @@ export interface HintsOptions {
   now?: () => number;
 }
 
-/** More names than this in all are forgotten, for a look at the whole directory: what is remembered stays bounded. */
+/** More names than this in all are forgotten for a look at the whole of a directory: what is remembered stays bounded. */
 const MANY_NAMES = 100_000;
 /** The same of names of one directory that are to be looked at with all below. */
 const MANY_TREES = 1000;
@@ -50,39 +50,30 @@ interface Waiting {
 export function createHints({ restMs = 200, mostMs = 1000, now = () => performance.now() }: HintsOptions = {}): Hints {
   /** In the order in which they were first hinted at. */
   const waiting = new Map<DirBytes, Waiting>();
-  /** Of those, the ones of which a piece was taken: the rest is due, though there may be more hints. */
-  const begun = new Set<DirBytes>();
-  let names = 0;
+  /** Of a directory with many names, what is left of those that it had when it became due. Later hints wait for themselves. */
+  const pieces: HintBatch[] = [];
+  /** Names of `waiting`. */
+  let known = 0;
+  let piecesFirst = true;
   const dueAt = ({ first, last }: Waiting) => Math.min(last + restMs, first + mostMs);
 
   function forgetNames(at: Waiting): void {
-    names -= at.names?.size ?? 0;
+    known -= at.names?.size ?? 0;
     at.names = undefined;
   }
 
-  /** Takes some of the names out; the rest comes after the other directories. */
-  function takePiece(dir: DirBytes, at: Waiting & { names: Set<string> }, room: number): HintBatch {
-    const piece = new Set<string>();
-    const deep = new Set<string>();
-    for (const name of at.names) {
-      if (piece.size === room) break;
-      piece.add(name);
-      at.names.delete(name);
-      if (at.deep !== true && at.deep?.delete(name)) deep.add(name);
-    }
-    names -= piece.size;
-    waiting.delete(dir);
-    waiting.set(dir, at);
-    begun.add(dir);
-    return { dir, names: piece, deep: deep.size > 0 ? deep : false, settled: [] };
+  /** Of the directory that has the most of them: it takes the place of as many looks. */
+  function forgetMostNames(): void {
+    let most: Waiting | undefined;
+    for (const at of waiting.values()) if ((at.names?.size ?? 0) > (most?.names?.size ?? 0)) most = at;
+    if (most) forgetNames(most);
   }
 
   function add({ dir, name, deep = false, settled }: Hint): void {
     if (waiting.size >= MANY_DIRECTORIES && !waiting.has(dir)) {
       const all = [...waiting.values()].flatMap((each) => each.settled);
       waiting.clear();
-      begun.clear();
-      names = 0;
+      known = 0;
       if (settled) all.push(settled);
       waiting.set('', { first: now(), last: now(), names: undefined, deep: true, settled: all });
       return;
@@ -98,10 +89,10 @@ export function createHints({ restMs = 200, mostMs = 1000, now = () => performan
     }
     if (at.names && !at.names.has(name)) {
       at.names.add(name);
-      names++;
+      known++;
     }
     if (deep && at.deep !== true) at.deep = (at.deep ?? new Set<string>()).add(name);
-    if (names > MANY_NAMES) forgetNames(at);
+    if (known > MANY_NAMES) forgetMostNames();
     if (at.deep !== true && (at.deep?.size ?? 0) > MANY_TREES) {
       forgetNames(at);
       at.deep = true;
@@ -123,23 +114,32 @@ export function createHints({ restMs = 200, mostMs = 1000, now = () => performan
     due(limit) {
       const taken: HintBatch[] = [];
       let room = NAMES_AT_ONCE;
+      const takePieces = (): void => {
+        while (pieces.length > 0 && taken.length < limit && pieces[0]!.names!.size <= room) {
+          taken.push(pieces.shift()!);
+          room -= taken.at(-1)!.names!.size;
+        }
+      };
+      // By turns: neither waits for all of the other.
+      if (piecesFirst) takePieces();
+      piecesFirst = !piecesFirst;
       for (const [dir, at] of waiting) {
         if (taken.length >= limit || room === 0) break;
-        if (dueAt(at) > now()) continue;
-        if (at.names && at.names.size > room) {
-          taken.push(takePiece(dir, { ...at, names: at.names, first: Number.NEGATIVE_INFINITY }, room));
-          break;
-        }
+        const size = at.names?.size ?? 0;
+        if (dueAt(at) > now() || (size > room && pieces.length > 0)) continue;
         waiting.delete(dir);
-        begun.delete(dir);
-        names -= at.names?.size ?? 0;
-        room -= at.names?.size ?? 0;
-        taken.push({ dir, names: at.names, deep: at.deep ?? false, settled: at.settled });
+        known -= size;
+        const batch = { dir, names: at.names, deep: at.deep ?? false, settled: at.settled };
+        if (size <= room) {
+          taken.push(batch);
+          room -= size;
+        } else pieces.push(...cut(batch));
       }
+      takePieces();
       return taken;
     },
     wait() {
-      if (begun.size > 0) return 0;
+      if (pieces.length > 0) return 0;
       let least = Number.POSITIVE_INFINITY;
       // The first is due within `mostMs` anyway; a look at a few tells well enough.
       let looks = 0;
@@ -150,7 +150,23 @@ export function createHints({ restMs = 200, mostMs = 1000, now = () => performan
       return Math.max(0, least);
     },
     get size() {
-      return waiting.size;
+      return waiting.size + pieces.length;
     },
   };
+}
+
+/** In batches of at most `NAMES_AT_ONCE`. Who waits for it hears when all of them are settled. */
+function cut({ dir, names, deep, settled }: HintBatch): HintBatch[] {
+  const all = [...(names ?? [])];
+  const batches: HintBatch[] = [];
+  let left = Math.ceil(all.length / NAMES_AT_ONCE);
+  const part = (): void => {
+    if (--left === 0) for (const each of settled) each();
+  };
+  for (let at = 0; at < all.length; at += NAMES_AT_ONCE) {
+    const some = new Set(all.slice(at, at + NAMES_AT_ONCE));
+    const deeply = typeof deep === 'object' ? new Set([...deep].filter((name) => some.has(name))) : deep;
+    batches.push({ dir, names: some, deep: deeply, settled: settled.length > 0 ? [part] : [] });
+  }
+  return batches;
 }

@@ -291,6 +291,19 @@ for (const [kind, flags] of [
         assert.equal([statSync(home(carl)).uid, statSync(home(carl)).gid], [carl.uid, carl.gid]);
       }
       await carl.client.send(new s3.DeleteObjectCommand({ Bucket, Key: 'sticky/of-carl' }));
+      // Of root's own, which was never made to be given away.
+      spoilt = [Date.now(), Number.POSITIVE_INFINITY];
+      for (const foreign of ['content', 'open']) {
+        await nothingUnderWay();
+        rmSync(home(carl), { recursive: true, force: true });
+        mkdirSync(home(carl), { mode: 0o700 });
+        if (foreign === 'content') writeFileSync(join(home(carl), 'kept'), 'secret');
+        else chmodSync(home(carl), 0o755);
+        await fails(put(carl, 'sticky/of-carl', 'x'), 'ServiceUnavailable', 503);
+        assert.is(statSync(home(carl)).uid, 0, foreign);
+      }
+      rmSync(home(carl), { recursive: true, force: true });
+      spoilt[1] = Date.now();
     },
   );
 

@@ -205,6 +205,52 @@ test('so many files a second, however small, and so many MiB', async () => {
   }
 });
 
+test('slices of a large file are paid by their bytes, and what was not read is not paid', async () => {
+  const KIB = 1024;
+  const both = await openStamping({ hashRate: 640 * KIB, hashIops: 5, hashers: 1 });
+  try {
+    writeFileSync(both.file('sliced'), noise(MIB));
+    const begun = performance.now();
+    await stamped(both.stamp('sliced'));
+    const took = performance.now() - begun;
+    // An operation for each of its 16 slices would be 3.2 s.
+    assert.ok(took > 1_300 && took < 2_700, `1 MiB at 640 KiB a second took ${took} ms`);
+  } finally {
+    await both.close();
+  }
+  const known = await openStamping({ hashRate: 2 * MIB, hashers: 1 });
+  try {
+    const names = Array.from({ length: 20 }, (_, i) => `${i}`);
+    const all = async (): Promise<number> => {
+      const begun = performance.now();
+      await Promise.all(names.map(async (name) => stamped(known.stamp(name))));
+      return performance.now() - begun;
+    };
+    for (const name of names) writeFileSync(known.file(name), noise(200 * KIB));
+    const first = await all();
+    assert.ok(first > 1_400, `4 MiB at 2 MiB a second took ${first} ms`);
+    const again = await all();
+    assert.ok(again < 1_000, `nothing was read, in ${again} ms`);
+  } finally {
+    await known.close();
+  }
+});
+
+test('files that wait for their turn are let be when it ends', async () => {
+  const other = await openStamping({ hashIops: 10, hashers: 1 });
+  const results = Array.from({ length: 60 }, async (_, i) => {
+    writeFileSync(other.file(`${i}`), `${i}`);
+    return other.stamp(`${i}`);
+  });
+  await pause(300);
+  await other.stamper.close();
+  const outcomes = (await Promise.all(results)).map(({ outcome }) => outcome);
+  const done = outcomes.filter((outcome) => outcome === 'stamped').length;
+  assert.ok(done >= 1 && done <= 10, `${done} were stamped`);
+  assert.is(outcomes.filter((outcome) => outcome === 'busy').length, 60 - done);
+  await other.storage.close();
+});
+
 test('what waits is counted, and closing ends all of it', async () => {
   const other = await openStamping({ hashRate: MIB, hashers: 1 });
   const results = Array.from({ length: 10 }, async (_, i) => {

@@ -64,15 +64,6 @@ test('more names than are remembered become the directory; trees among them stay
   assert.equal(hints.due(10).map(shown), [['', undefined, true, 0]]);
 });
 
-test('the rest of a directory is due, however many others that are not wait', () => {
-  const { hints, pass } = stage();
-  for (let i = 0; i < 300; i++) hints.add({ dir: 'large/', name: `f${i}` });
-  pass(200);
-  for (let i = 0; i < 40; i++) hints.add({ dir: `${i}/`, name: 'x' });
-  assert.is(hints.due(10).length, 1);
-  assert.is(hints.wait(), 0);
-});
-
 test('so do names of many directories, and what was taken counts no more', () => {
   const { hints, pass } = stage();
   const name = (many: number) => {
@@ -98,41 +89,137 @@ test('so do names of many directories, and what was taken counts no more', () =>
 
 test('many names of a directory come in pieces, each once, and other directories in between', () => {
   const { hints, pass } = stage();
-  const told: string[] = [];
+  let settled = 0;
   for (let i = 0; i < 600; i++) {
-    const settled = i === 0 ? () => told.push('settled') : undefined;
-    hints.add({ dir: 'large/', name: `f${i}`, deep: i % 300 === 7, ...(settled && { settled }) });
+    hints.add({ dir: 'large/', name: `f${i}`, deep: i % 300 === 7, ...(i < 2 && { settled: () => settled++ }) });
   }
   hints.add({ dir: 'other/', name: 'x' });
   pass(200);
-  const pieces: HintBatch[][] = [];
-  // A hint that comes meanwhile makes nothing of this wait longer.
+  const rounds: HintBatch[][] = [];
   for (let taken = hints.due(10); taken.length > 0; taken = hints.due(10)) {
-    if (pieces.push(taken) === 1) hints.add({ dir: 'large/', name: 'f599' });
-    if (pieces.length < 3) assert.is(hints.wait(), 0);
+    rounds.push(taken);
+    // What comes meanwhile waits for itself.
+    if (rounds.length === 2) for (let i = 0; i < 300; i++) hints.add({ dir: 'large/', name: `late${i}` });
+    if (rounds.length < 4) assert.is(hints.wait(), 0);
   }
-  const sizes = pieces.map((taken) => taken.map(({ dir, names }) => [dir, names!.size]));
-  assert.equal(sizes, [
-    [['large/', 250]],
-    [
-      ['other/', 1],
-      ['large/', 249],
-    ],
-    [['large/', 101]],
-  ]);
-  const large = pieces.flat().filter(({ dir }) => dir === 'large/');
+  assert.equal(
+    rounds.map((taken) => taken.map(({ dir, names }) => [dir, names!.size])),
+    [[['other/', 1]], [['large/', 250]], [['large/', 250]], [['large/', 100]]],
+  );
+  const large = rounds.flat().filter(({ dir }) => dir === 'large/');
   const names = large.flatMap((each) => [...each.names!]);
   assert.equal(names.sort(), Array.from({ length: 600 }, (_, i) => `f${i}`).sort());
   assert.equal(
-    large.map(({ deep }) => deep && [...(deep as Set<string>)]),
+    large.map(({ deep }) => [...(deep as Set<string>)]),
     [['f7'], ['f307'], []],
   );
-  assert.equal(
-    large.map(({ settled }) => settled.length),
-    [0, 0, 1],
-    'with the last',
-  );
+  // All of them have to be settled, in whatever order.
+  for (const { settled: parts } of [large[2]!, large[0]!]) for (const part of parts) part();
+  assert.is(settled, 0);
+  for (const part of large[1]!.settled) part();
+  assert.is(settled, 2);
+  pass(200);
+  assert.is(hints.due(10).flatMap(({ names }) => [...names!]).length, 250);
+  assert.is(hints.due(10).flatMap(({ names }) => [...names!]).length, 50);
   assert.equal([hints.size, hints.wait()], [0, Number.POSITIVE_INFINITY]);
+});
+
+test('pieces and other directories take turns, and one directory is in pieces at a time', () => {
+  const { hints, pass } = stage();
+  const add = (dir: string, many: number, from = 0) => {
+    for (let i = from; i < from + many; i++) hints.add({ dir, name: `f${i}` });
+  };
+  add('a/', 1_000);
+  add('b/', 600);
+  add('c/', 250);
+  pass(1_000);
+  const shape = () => hints.due(8).map(({ dir, names }) => `${dir} ${names!.size}`);
+  const rounds = [shape()];
+  add('b/', 100, 600);
+  add('d/', 1);
+  pass(1_000);
+  for (let round = shape(); round.length > 0; round = shape()) rounds.push(round);
+  const all = rounds.flat();
+  assert.equal(
+    all.filter((each) => /^[ab]/.test(each)),
+    ['a/ 250', 'a/ 250', 'a/ 250', 'a/ 250', 'b/ 250', 'b/ 250', 'b/ 200'],
+  );
+  for (const other of ['c/ 250', 'd/ 1']) assert.ok(all.indexOf(other) >= 0 && all.indexOf(other) < 4, all.join());
+  // Where there are always as many others as are taken at once.
+  add('a/', 1_000);
+  pass(1_000);
+  let pieces = 0;
+  for (let round = 0; round < 10; round++) {
+    for (let i = 0; i < 8; i++) add(`${round}-${i}/`, 1);
+    pass(1_000);
+    pieces += hints.due(8).filter(({ dir }) => dir === 'a/').length;
+  }
+  assert.is(pieces, 4);
+});
+
+test('who waits for names of a directory in which there is always more does not wait for what comes later', () => {
+  const { hints, pass } = stage();
+  let settled = 0;
+  for (let i = 0; i < 2_000; i++) hints.add({ dir: '', name: `f${i}`, ...(i === 0 && { settled: () => settled++ }) });
+  pass(1_000);
+  for (let round = 0; round < 10; round++) {
+    for (let i = 0; i < 250; i++) hints.add({ dir: '', name: `late${round}-${i}` });
+    for (const batch of hints.due(8)) for (const part of batch.settled) part();
+    pass(10);
+  }
+  assert.is(settled, 1);
+});
+
+test('a piece that could not be followed is as it was, for who waits, too', () => {
+  const { hints, pass } = stage();
+  let settled = 0;
+  for (let i = 0; i < 500; i++) hints.add({ dir: '', name: `f${i}`, settled: () => settled++ });
+  pass(200);
+  const first = hints.due(10);
+  hints.putBack(first);
+  for (const part of hints.due(10).flatMap((batch) => batch.settled)) part();
+  assert.is(settled, 0);
+  pass(200);
+  const again = hints.due(10);
+  assert.equal(again.map(shown), first.map(shown));
+  for (const part of again.flatMap((batch) => batch.settled)) part();
+  assert.is(settled, 500);
+});
+
+test('the directory with the most names is the one that becomes a directory', () => {
+  const { hints, pass } = stage();
+  for (let i = 0; i < 99_999; i++) hints.add({ dir: 'big/', name: `f${i}` });
+  for (const dir of ['a/', 'b/', 'c/']) for (const name of ['x', 'y']) hints.add({ dir, name });
+  pass(200);
+  assert.equal(
+    hints.due(10).map(({ dir, names }) => [dir, names?.size]),
+    [
+      ['big/', undefined],
+      ['a/', 2],
+      ['b/', 2],
+      ['c/', 2],
+    ],
+  );
+});
+
+test('names that are not remembered any more do not count', () => {
+  const namesOf = (dir: string, { hints, pass }: ReturnType<typeof stage>) => {
+    pass(200);
+    let sum = 0;
+    for (let taken = hints.due(10); taken.length > 0; taken = hints.due(10))
+      for (const each of taken) if (each.dir === dir) sum += each.names?.size ?? 0;
+    return sum;
+  };
+  const world = stage();
+  for (const dir of ['one/', 'two/']) {
+    for (let i = 0; i < 60_000; i++) world.hints.add({ dir, name: `f${i}` });
+    if (dir === 'one/') world.hints.add({ dir });
+  }
+  assert.is(namesOf('two/', world), 60_000);
+  const crowd = stage();
+  for (let i = 0; i <= 20_000; i++) crowd.hints.add({ dir: `${i}/`, name: 'x' });
+  for (let i = 0; i < 90_000; i++) crowd.hints.add({ dir: 'large/', name: `f${i}` });
+  assert.is(namesOf('large/', crowd), 90_000);
 });
 
 test('more directories than are remembered become everything, and nobody who waits is forgotten', () => {

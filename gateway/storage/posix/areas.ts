@@ -18,6 +18,7 @@ import {
   errnoName,
   fchown,
   fstat,
+  isErrno,
   O_DIRECTORY,
   O_NOFOLLOW,
   O_PATH,
@@ -134,7 +135,7 @@ const openHome = (bucket: number, uid: number): number => {
   if (stat.uid === uid && (stat.mode & 0o077) === 0) return fd;
   close(fd);
   // Not given away yet: another thread is about to do it, or died before it could, see `makeHome`.
-  if (stat.uid === process.geteuid!()) throw notPrepared();
+  if (stat.uid !== uid && stat.uid === process.geteuid!()) throw notPrepared();
   throw unusable(`${REQUESTERS}/${uid}`, E.EACCES);
 };
 
@@ -170,16 +171,34 @@ export const makeHome = (bucket: number, { uid, gid }: Actor): void => {
     if (made < 0 && made !== -E.EEXIST) throw errnoError(-made, 'mkdir');
     const home = openat2(requesters, `${uid}`, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, RESOLVE_INSIDE);
     try {
-      // Also where a crash came in between: until then it is root's.
-      if (fstat(home).uid !== uid) fchown(home, uid, gid);
-      // There are filesystems on which all belongs to one user, and nothing can be given away.
-      if (fstat(home).uid !== uid) throw unusable(`${REQUESTERS}/${uid}`, E.EPERM);
+      giveHome(home, uid, gid);
     } finally {
       close(home);
     }
   } finally {
     close(requesters);
   }
+};
+
+/**
+ * Also where a crash came in between: until then it is root's, and empty. One with something in it is none that was made
+ * here: the bucket's owner may have put a directory of root's in the place of `.tidegate`.
+ */
+const giveHome = (home: number, uid: number, gid: number): void => {
+  const isEmpty = readEntries(home).length === 0;
+  // Only now: he himself begins to use it as soon as another thread has given it to him.
+  const { uid: owner, mode } = fstat(home);
+  if (owner === uid) return;
+  const refuse = (errno: number) => unusable(`${REQUESTERS}/${uid}`, errno);
+  if (!isEmpty || owner !== process.geteuid!() || (mode & 0o077) !== 0) throw refuse(E.EACCES);
+  try {
+    fchown(home, uid, gid);
+  } catch (error) {
+    if (isErrno(error) && error.errno === E.EPERM) throw refuse(E.EPERM);
+    throw error;
+  }
+  // There are filesystems on which all belongs to one user, and nothing can be given away.
+  if (fstat(home).uid !== uid) throw refuse(E.EPERM);
 };
 
 /** All who have a directory of their own in a bucket. */
