@@ -361,6 +361,8 @@ test('processes that die while one hangs are replaced, though it keeps what is l
     );
     // Each connection falls on one of the two, by chance.
     const agent = new Agent({ keepAlive: false });
+    // That they are there does not mean that they listen.
+    await until('an answer', 20_000, async () => (await live(agent).catch(() => 0)) === 200 || undefined);
     const all = Array.from({ length: 16 }, () => live(agent));
     assert.ok((await withTimeout('answers', 10_000, Promise.all(all))).every((status) => status === 200));
   } finally {
