@@ -106,14 +106,10 @@ export function createReconciler(deps: ReconcileDeps): Reconciler {
   function workSoon(items: readonly Held[]): void {
     soon.push(...items);
     if (soon.length > items.length || soon.length === 0) return;
-    const others = digests.busy > 0;
-    setTimeout(
-      () => {
-        const all = soon.splice(0);
-        if (!stopped) work(all);
-      },
-      others ? TOGETHER_MS : 0,
-    );
+    const ms = digests.busy > 0 ? TOGETHER_MS : 0;
+    setTimeout(() => {
+      if (!stopped) work(soon.splice(0));
+    }, ms);
   }
 
   function workOn(items: readonly Held[]): void {
