@@ -105,9 +105,12 @@ export const createStamper = (options: StamperOptions): Stamper => {
       while ('id' in step) {
         const { id, settled }: { id: number; settled?: bigint } = step;
         open = id;
+        // A record that is stored is confirmed, also at the end: until then a change may hide behind it.
         if (settled !== undefined) await untilSettled(settled);
-        else paid = await throttle.take(slice, 0);
-        if (closing) return busy;
+        else {
+          paid = await throttle.take(slice, 0);
+          if (closing) return busy;
+        }
         step = await inBucket(at, () => pool.run('stampStep', [id, slice], settings));
         read(step.read);
       }
