@@ -9,6 +9,7 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { Bucket } from '../gateway/storage/types.js';
+import { keepBehind } from './keep-behind.js';
 import { createNudges } from './nudges.js';
 import type { EngineStart, FromEngine, Question, ToEngine } from './process.js';
 import type { Destination } from './webhooks.js';
@@ -118,6 +119,7 @@ function startProcess(
     made.unref();
     made.channel?.unref();
     post(start);
+    const leave = made.pid === undefined ? () => {} : keepBehind(made.pid);
     made.on('message', (message: FromEngine) => {
       if ('question' in message) void answer(message);
       else if ('filesystems' in message) divide(message.filesystems);
@@ -127,6 +129,7 @@ function startProcess(
     const ended = (reason: string): void => {
       if (over) return;
       over = true;
+      leave();
       if (child === made) child = undefined;
       if (closing) return;
       if (performance.now() - begun > HEALTHY_MS) deaths = 0;

@@ -8,6 +8,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import type { Account } from '../acl/identity.js';
 import { loadDigests } from '../gateway/storage/digest.js';
+import { giveWayAsProcess } from '../gateway/storage/posix/background.js';
 import { findBucket, listBuckets } from '../gateway/storage/posix/buckets.js';
 import { type GroundSettings, groundFor } from '../gateway/storage/posix/context.js';
 import { createDocuments } from '../gateway/storage/posix/documents.js';
@@ -16,7 +17,6 @@ import { as } from '../gateway/storage/posix/identity.js';
 import { type BucketDir, withBucket } from '../gateway/storage/posix/paths.js';
 import type { Pool } from '../gateway/storage/posix/pool.js';
 import { dropPrivileges } from '../gateway/storage/posix/privileges.js';
-import { standBehindAsProcess } from '../gateway/storage/priority.js';
 import type { Actor, Bucket, Documents } from '../gateway/storage/types.js';
 import { createBellHearer } from './bells.js';
 import { type LedBucket, leadBucket, type SyncLog } from './bucket.js';
@@ -355,7 +355,7 @@ async function stand(
 // there is nobody to work for: what was begun is another leader's to finish.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {});
 process.on('disconnect', () => process.exit(0));
-standBehindAsProcess();
+giveWayAsProcess();
 process.once('message', (start: EngineStart) => {
   process.on('message', (message: ToEngine) => hear(message));
   void serve(start).then(() => {

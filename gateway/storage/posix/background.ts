@@ -1,11 +1,13 @@
 /** System calls for work that must not be in anybody's way: whether a file is being written, the page cache, priorities. */
 
+import { readdirSync } from 'node:fs';
 import { standBehind } from '../priority.js';
 import { bind, nr, outcome } from './libc.js';
 import { E } from './linux.js';
 
 const n3 = bind(', long a, long b, long c');
 const n4 = bind(', long a, long b, long c, long d');
+const nnBuf = bind(', long a, long b, void *c');
 const nBufBufN = bind(', long fd, void *range, void *result, long flags');
 
 // ---- who writes --------------------------------------------------------------------------------------------------
@@ -70,5 +72,33 @@ const [IOPRIO_WHO_PROCESS, IOPRIO_CLASS_BE] = [1, 2];
  */
 export const giveWay = (): void => {
   standBehind(5);
-  n3(nr.ioprioSet, IOPRIO_WHO_PROCESS, 0, (IOPRIO_CLASS_BE << 13) | 7);
+  setDiskLevel(0, 7);
+};
+
+/**
+ * Makes this process with all its threads give way to others: ten steps behind, and on the disk's level that follows from
+ * those. It is set all the same: `runWhenIdle` would make it follow from that (ioprio_set(2)).
+ */
+export const giveWayAsProcess = (): void => {
+  const threads = readdirSync('/proc/self/task').map(Number);
+  standBehind(undefined, threads);
+  for (const thread of threads) setDiskLevel(thread, 6);
+};
+
+/** @param thread 0: the calling one. @param level of the eight of "best effort" */
+const setDiskLevel = (thread: number, level: number): void => {
+  n3(nr.ioprioSet, IOPRIO_WHO_PROCESS, thread, (IOPRIO_CLASS_BE << 13) | level);
+};
+
+const [SCHED_OTHER, SCHED_IDLE] = [0, 5];
+/** `struct sched_param`: these policies have none. */
+const noParameter = new Int32Array(1);
+
+/**
+ * Whether a thread runs only where no other wants to, and leaves its core to whoever is woken, at once (SCHED_IDLE, sched(7)):
+ * with a nice value alone it stays to the end of its slice. Its nice value holds again afterwards. A thread that has ended or is
+ * somebody else's stays as it is.
+ */
+export const runWhenIdle = (thread: number, idle: boolean): void => {
+  nnBuf(nr.schedSetscheduler, thread, idle ? SCHED_IDLE : SCHED_OTHER, noParameter);
 };

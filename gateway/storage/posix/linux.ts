@@ -50,6 +50,7 @@ const x64 = {
   eventfd2: 290,
   inotifyInit1: 294,
   setpriority: 141,
+  schedSetscheduler: 144,
   fadvise64: 221,
   ioprioSet: 251,
   cachestat: 451,
@@ -112,6 +113,7 @@ const arm64: typeof x64 = {
   ppoll: 73,
   ioprioSet: 30,
   setpriority: 140,
+  schedSetscheduler: 119,
   fadvise64: 223,
   cachestat: 451,
   exitGroup: 94,
@@ -203,6 +205,7 @@ export const CAP_SETGID = 6;
 export const CAP_SETUID = 7;
 export const CAP_DAC_READ_SEARCH = 2;
 export const CAP_SYS_ADMIN = 21;
+export const CAP_SYS_NICE = 23;
 export const CAP_NET_BIND_SERVICE = 10;
 
 export const PR_CAPBSET_READ = 23;

@@ -12,6 +12,7 @@ import {
   CAP_NET_BIND_SERVICE,
   CAP_SETGID,
   CAP_SETUID,
+  CAP_SYS_NICE,
   PR_CAP_AMBIENT,
   PR_CAP_AMBIENT_CLEAR_ALL,
   PR_CAPBSET_DROP,
@@ -19,12 +20,17 @@ import {
 } from './linux.js';
 
 /** All of the first three hold only while a thread is the gateway itself: leaving fsuid 0 takes them away. */
-const kept = { CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_SETGID, CAP_SETUID, CAP_NET_BIND_SERVICE };
-const mask = Object.values(kept).reduce((sum, capability) => sum | (1n << BigInt(capability)), 0n);
+const needed = { CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_SETGID, CAP_SETUID };
+/** For ports below 1024, and for what the gateway does with the sync engine (`sync/keep-behind.ts`). */
+const kept = { ...needed, CAP_NET_BIND_SERVICE, CAP_SYS_NICE };
 
-/** Drops the rest for the calling thread, and for the threads it starts. */
+const maskOf = (capabilities: Record<string, number>): bigint =>
+  Object.values(capabilities).reduce((sum, capability) => sum | (1n << BigInt(capability)), 0n);
+const mask = maskOf(kept);
+
+/** Drops all but those for files, for the calling thread and for the threads it starts. */
 export const dropPrivileges = (): void => {
-  if (canSwitch) keepCapabilities(mask);
+  if (canSwitch) keepCapabilities(maskOf(needed));
 };
 
 /** One set of capabilities of this thread: `CapPrm`, `CapEff`, … as /proc shows them. */
@@ -100,7 +106,7 @@ export const identityStatement = (): { message: string; problem: boolean } => {
   }
   const effective = capabilities('CapEff');
   const has = ([, capability]: [string, number]) => ((effective >> BigInt(capability)) & 1n) === 1n;
-  const missing = Object.entries(kept).filter((entry) => !has(entry) && entry[1] !== CAP_NET_BIND_SERVICE);
+  const missing = Object.entries(needed).filter((entry) => !has(entry));
   const names = Object.entries(kept)
     .filter(has)
     .map(([name]) => name);
