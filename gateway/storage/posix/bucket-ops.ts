@@ -12,6 +12,7 @@ import {
   errnoError,
   fchmod,
   fchown,
+  fstat,
   fsync,
   isErrno,
   O_DIRECTORY,
@@ -22,6 +23,7 @@ import {
   RESOLVE_INSIDE,
   RESOLVE_NO_MAGICLINKS,
   RESOLVE_NO_SYMLINKS,
+  readEntries,
   tryMkdirat,
   tryOpenat2,
 } from './syscalls.js';
@@ -29,13 +31,16 @@ import {
 const DIRECTORY = O_RDONLY | O_DIRECTORY | O_NOFOLLOW;
 const NO_LINKS = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
 
-/** Makes a directory unless it is there; what was made belongs to `actor`. Answers it open. */
+/**
+ * Makes a directory unless it is there; what was made belongs to `actor`. Answers it open. An empty one that is still the
+ * gateway's own was made by a creation that ended before it was given away.
+ */
 const ensure = (at: number, name: string, mode: number, actor: Actor | undefined): { fd: number; made: boolean } => {
   const made = tryMkdirat(at, name, mode);
   if (made < 0 && made !== -E.EEXIST) throw errnoError(-made, 'mkdir');
   const fd = openat2(at, name, DIRECTORY, 0, RESOLVE_INSIDE);
   try {
-    if (made === 0 && actor && canSwitch) fchown(fd, actor.uid, actor.gid);
+    if (actor && canSwitch && (made === 0 || isNobodysYet(fd))) fchown(fd, actor.uid, actor.gid);
     if (made === 0) fsync(fd);
   } catch (error) {
     close(fd);
@@ -43,6 +48,8 @@ const ensure = (at: number, name: string, mode: number, actor: Actor | undefined
   }
   return { fd, made: made === 0 };
 };
+
+const isNobodysYet = (fd: number): boolean => fstat(fd).uid === process.geteuid!() && readEntries(fd).length === 0;
 
 const makeDirectories = (root: string, owner: string, name: string, actor: Actor, mode: number): boolean => {
   const open: number[] = [];

@@ -137,4 +137,26 @@ asRoot('two at once where a file has to be made in the directory itself', async 
   assert.is(readdirSync(join(path, name)).length, 30);
 });
 
+asRoot(
+  'a bucket that its creation could not give away is given by the next one, with something in it it stays',
+  async () => {
+    const home = join(path, '..');
+    const own = '.tidegate';
+    mkdirSync(join(home, 'begun'), { mode: 0o755 });
+    mkdirSync(join(home, 'halfway', own), { recursive: true });
+    chownSync(join(home, 'halfway'), writer.uid, writer.gid);
+    mkdirSync(join(home, 'used', 'data'), { recursive: true });
+    for (const [name, owner] of [
+      ['begun', writer],
+      ['halfway', writer],
+      ['used', { uid: 0, gid: 0 }],
+    ] as const) {
+      const bucket = await storage.createBucket({ name, owner: 'someone' }, writer);
+      const { uid, gid } = statSync(bucket.path);
+      assert.equal([uid, gid], [owner.uid, owner.gid], name);
+      assert.is(statSync(join(bucket.path, own)).uid, writer.uid, name);
+    }
+  },
+);
+
 test.run();
