@@ -91,6 +91,7 @@ function startProcess(
   let closing = false;
   let deaths = 0;
   let timer: NodeJS.Timeout | undefined;
+  let leave = () => {};
 
   /** What cannot be sent is for one that has died: the next one looks by itself. */
   const post = (message: ToEngine | EngineStart): void => {
@@ -119,7 +120,7 @@ function startProcess(
     made.unref();
     made.channel?.unref();
     post(start);
-    const leave = made.pid === undefined ? () => {} : keepBehind(made.pid);
+    if (made.pid !== undefined) leave = keepBehind(made.pid);
     made.on('message', (message: FromEngine) => {
       if ('question' in message) void answer(message);
       else if ('filesystems' in message) divide(message.filesystems);
@@ -150,6 +151,8 @@ function startProcess(
       clearTimeout(timer);
       const ending = child;
       if (!ending) return;
+      // What is left to do is waited for.
+      leave();
       ending.ref();
       const cancel = new AbortController();
       const exited = new Promise<void>((resolve) => ending.once('exit', () => resolve()));

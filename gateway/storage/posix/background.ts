@@ -4,6 +4,7 @@ import { readdirSync } from 'node:fs';
 import { standBehind } from '../priority.js';
 import { bind, nr, outcome } from './libc.js';
 import { E } from './linux.js';
+import { clockGettime } from './syscalls.js';
 
 const n3 = bind(', long a, long b, long c');
 const n4 = bind(', long a, long b, long c, long d');
@@ -76,8 +77,8 @@ export const giveWay = (): void => {
 };
 
 /**
- * Makes this process with all its threads give way to others: ten steps behind, and on the disk's level that follows from
- * those. It is set all the same: `runWhenIdle` would make it follow from that (ioprio_set(2)).
+ * Makes this process with all its threads give way to others: ten steps behind, and on the last but one of the disk's
+ * levels. By itself that would follow from `runWhenIdle`, and be the class "idle" (ioprio_set(2)).
  */
 export const giveWayAsProcess = (): void => {
   const threads = readdirSync('/proc/self/task').map(Number);
@@ -95,10 +96,14 @@ const [SCHED_OTHER, SCHED_IDLE] = [0, 5];
 const noParameter = new Int32Array(1);
 
 /**
- * Whether a thread runs only where no other wants to, and leaves its core to whoever is woken, at once (SCHED_IDLE, sched(7)):
- * with a nice value alone it stays to the end of its slice. Its nice value holds again afterwards. A thread that has ended or is
- * somebody else's stays as it is.
+ * Whether a thread runs only where no other of its session or control group wants to, and leaves its core to whoever of those is
+ * woken, at once (SCHED_IDLE, sched(7)): with a nice value alone it may stay to the end of its slice. That value holds again
+ * afterwards. Without effect for a thread that has ended, or where the kernel does not allow it.
  */
 export const runWhenIdle = (thread: number, idle: boolean): void => {
   nnBuf(nr.schedSetscheduler, thread, idle ? SCHED_IDLE : SCHED_OTHER, noParameter);
 };
+
+/** What all threads of a process have run so far, in nanoseconds; those that have ended too. Its clock is clock_getcpuclockid(3)'s. */
+export const cpuTime = (pid: number): number => Number(clockGettime((~pid << 3) | CPUCLOCK_SCHED));
+const CPUCLOCK_SCHED = 2;

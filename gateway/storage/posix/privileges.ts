@@ -19,7 +19,7 @@ import {
   PR_CAPBSET_READ,
 } from './linux.js';
 
-/** All of the first three hold only while a thread is the gateway itself: leaving fsuid 0 takes them away. */
+/** The first three hold only while a thread is the gateway itself: leaving fsuid 0 takes them away. */
 const needed = { CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_SETGID, CAP_SETUID };
 /** For ports below 1024, and for what the gateway does with the sync engine (`sync/keep-behind.ts`). */
 const kept = { ...needed, CAP_NET_BIND_SERVICE, CAP_SYS_NICE };
