@@ -40,7 +40,10 @@ const ensure = (at: number, name: string, mode: number, actor: Actor | undefined
   if (made < 0 && made !== -E.EEXIST) throw errnoError(-made, 'mkdir');
   const fd = openat2(at, name, DIRECTORY, 0, RESOLVE_INSIDE);
   try {
-    if (actor && canSwitch && (made === 0 || isNobodysYet(fd))) fchown(fd, actor.uid, actor.gid);
+    if (actor && canSwitch) {
+      if (made === 0) fchown(fd, actor.uid, actor.gid);
+      else if (isNobodysYet(fd)) giveIfPossible(fd, actor);
+    }
     if (made === 0) fsync(fd);
   } catch (error) {
     close(fd);
@@ -50,6 +53,15 @@ const ensure = (at: number, name: string, mode: number, actor: Actor | undefined
 };
 
 const isNobodysYet = (fd: number): boolean => fstat(fd).uid === process.geteuid!() && readEntries(fd).length === 0;
+
+/** There are filesystems on which all belongs to one user: what somebody has made there beforehand serves as it is. */
+const giveIfPossible = (fd: number, { uid, gid }: Actor): void => {
+  try {
+    fchown(fd, uid, gid);
+  } catch (error) {
+    if (!isErrno(error) || error.code !== 'EPERM') throw error;
+  }
+};
 
 const makeDirectories = (root: string, owner: string, name: string, actor: Actor, mode: number): boolean => {
   const open: number[] = [];

@@ -13,6 +13,7 @@ import { openBench } from './store.js';
 const test = suite('inherited permissions');
 const able = process.geteuid?.() === 0 && haveProgram('setfacl') && haveProgram('setpriv');
 const asRoot = able ? test : test.skip;
+const withChattr = haveProgram('chattr') ? asRoot : test.skip;
 
 const writer: Actor = { uid: 60201, gid: 60201, groups: [60201, 60300] };
 const guest: Actor = { uid: 60202, gid: 60202, groups: [60202] };
@@ -158,5 +159,18 @@ asRoot(
     }
   },
 );
+
+withChattr('one that cannot be given to anybody serves as it is', async () => {
+  const made = join(path, '..', 'kept');
+  mkdirSync(made, { mode: 0o755 });
+  // The kernel refuses to change its owner, as a filesystem does on which all belongs to one user.
+  execFileSync('chattr', ['+a', made]);
+  try {
+    const bucket = await storage.createBucket({ name: 'kept', owner: 'someone' }, writer);
+    assert.equal([bucket.path, statSync(made).uid], [made, 0]);
+  } finally {
+    execFileSync('chattr', ['-a', made]);
+  }
+});
 
 test.run();
