@@ -9,6 +9,7 @@ import { createHost } from './gateway.js';
 import { clear } from './ground.js';
 import { limits } from './limits.js';
 import { access, startup, verification } from './loads/access.js';
+import { jobs } from './loads/jobs.js';
 import { fastPuts, largeGets, largePuts, memory, multipart } from './loads/large.js';
 import { everything, pages } from './loads/listing.js';
 import { mixed } from './loads/mixed.js';
@@ -161,6 +162,7 @@ async function main(): Promise<boolean> {
     await pages(bench);
     await everything(bench);
     await mixed(bench);
+    await jobs(bench);
     if (args.slow) await slow(bench);
     sums(bench);
     await clear(bench);
