@@ -9,7 +9,7 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { Bucket } from '../gateway/storage/types.js';
-import { keepBehind } from './keep-behind.js';
+import { type Kept, keepBehind } from './keep-behind.js';
 import { createNudges } from './nudges.js';
 import type { EngineStart, FromEngine, Question, ToEngine } from './process.js';
 import type { Destination } from './webhooks.js';
@@ -91,7 +91,7 @@ function startProcess(
   let closing = false;
   let deaths = 0;
   let timer: NodeJS.Timeout | undefined;
-  let leave = () => {};
+  let behind: Kept | undefined;
 
   /** What cannot be sent is for one that has died: the next one looks by itself. */
   const post = (message: ToEngine | EngineStart): void => {
@@ -120,7 +120,7 @@ function startProcess(
     made.unref();
     made.channel?.unref();
     post(start);
-    if (made.pid !== undefined) leave = keepBehind(made.pid);
+    behind = made.pid === undefined ? undefined : keepBehind(made.pid);
     made.on('message', (message: FromEngine) => {
       if ('question' in message) void answer(message);
       else if ('filesystems' in message) divide(message.filesystems);
@@ -130,7 +130,7 @@ function startProcess(
     const ended = (reason: string): void => {
       if (over) return;
       over = true;
-      leave();
+      behind?.forget();
       if (child === made) child = undefined;
       if (closing) return;
       if (performance.now() - begun > HEALTHY_MS) deaths = 0;
@@ -152,7 +152,7 @@ function startProcess(
       const ending = child;
       if (!ending) return;
       // What is left to do is waited for.
-      leave();
+      behind?.leave();
       ending.ref();
       const cancel = new AbortController();
       const exited = new Promise<void>((resolve) => ending.once('exit', () => resolve()));
