@@ -21,7 +21,7 @@ if (isMainThread) {
     if (what === 'both') spin();
     if (what !== 'program') return;
     // Once the one that starts it has a policy to hand down.
-    await pause(1_000);
+    await pause(4_000);
     const program = spawn(process.execPath, ['-e', 'for (;;);'], { stdio: 'inherit' });
     writeSync(1, `${program.pid}`);
   });
