@@ -5,7 +5,7 @@
  * It is derived data: when it is lost or damaged a scan makes it again. But what an event was sent for is committed together
  * with the event, so that a process that dies in between sends none twice and forgets none.
  */
-import { closeSync, existsSync, openSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, constants, existsSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Database, open, type RootDatabase } from 'lmdb';
 import { Damaged, isWholeDatabase, PAGE } from './catalog-check.js';
@@ -105,6 +105,7 @@ export function openCatalog(directory: string, lastSeq: number): Catalog {
   if (!isWholeDatabase(path, existsSync(mark))) removeCatalog(directory);
   const open = (): Catalog => {
     writeFileSync(mark, '');
+    requireFiles(path);
     const catalog = openFile(path, lastSeq);
     return {
       ...catalog,
@@ -132,6 +133,14 @@ function requireDescriptors(): void {
   } finally {
     for (const fd of taken) closeSync(fd);
   }
+}
+
+/**
+ * LMDB may end the process (SIGSEGV) where it cannot open its files: no room, no right, a bucket that is being deleted. So they are
+ * opened before, a moment earlier. @throws errno errors
+ */
+function requireFiles(path: string): void {
+  for (const each of [path, `${path}-lock`]) closeSync(openSync(each, constants.O_RDWR | constants.O_CREAT, 0o664));
 }
 
 /** Loses nothing but time. Not while a process has it open. */

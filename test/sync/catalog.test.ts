@@ -1,7 +1,7 @@
 import { execFileSync, fork } from 'node:child_process';
 import { createHash, randomFillSync } from 'node:crypto';
 import { once } from 'node:events';
-import { readFileSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { suite } from 'uvu';
@@ -280,12 +280,24 @@ catalogs('what keeps a whole catalog from being opened does not cost it', async 
   catalog.commit({ objects: [['a', entry()]] });
   await catalog.close();
   const child = new URL('./catalog-starved.js', import.meta.url).pathname;
-  const line = `ulimit -n 40 && exec "${process.execPath}" "${child}" "${directory}"`;
+  const line = `ulimit -n 40 && exec "${process.execPath}" "${child}" "${directory}" starved`;
   assert.match(execFileSync('sh', ['-c', line], { encoding: 'utf8' }), /^refused: .*(open files|EMFILE)/);
   const again = openCatalog(directory, 0);
   assert.not(again.isNew);
   assert.ok(again.get('a'));
   await again.close();
+});
+
+catalogs('files that cannot be opened are an error, and not the end of the process', () => {
+  const child = new URL('./catalog-starved.js', import.meta.url).pathname;
+  const tried = (directory: string) => execFileSync(process.execPath, [child, directory], { encoding: 'utf8' });
+  for (const name of ['catalog.mdb', 'catalog.mdb-lock']) {
+    const directory = tempDir();
+    mkdirSync(join(directory, name));
+    assert.match(tried(directory), /^refused: .*EISDIR/);
+  }
+  assert.match(tried(join(tempDir(), 'gone')), /^refused: .*ENOENT/);
+  assert.is(tried(tempDir()).trim(), 'opened');
 });
 
 catalogs('a process that is killed loses nothing that it had committed, and leaves nothing half', async () => {
