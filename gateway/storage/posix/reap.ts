@@ -28,7 +28,8 @@ import {
   tryStatat,
   tryUnlinkat,
 } from './syscalls.js';
-import { borrowedName, isUploadId, removeUpload, UPLOAD_FILE, withUpload } from './upload-files.js';
+import { borrowedName, isUploadId, removeUpload, withUpload } from './upload-files.js';
+import { UPLOAD_FILE } from './upload-parts.js';
 
 export interface ReapAges {
   /** A staged file that nobody has open and that was not touched for so long is garbage. Milliseconds. */

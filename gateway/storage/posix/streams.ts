@@ -9,6 +9,7 @@ import type { Opened } from './objects.js';
 import type { Ground } from './paths.js';
 import type { Pool } from './pool.js';
 import { receiveBody } from './receive.js';
+import type { PartPlace } from './slots.js';
 
 /** Content up to this size comes with the reply that opens it. */
 export const INLINE_BYTES = 64 * 1024;
@@ -56,12 +57,14 @@ export interface TransferOptions {
   length: number | undefined;
   /** The bytes come through chunks that two threads can see (`receiveBody`). */
   chunked?: boolean;
+  /** Of a part. */
+  place?: PartPlace;
 }
 
 /** Opens a transfer in a lane, lets `fill` bring the bytes, and closes the digests. Whatever fails, nothing is left. */
 export const transfer = async (
   { ground, pool, actor, hasher }: { ground: Ground; pool: Pool; actor: Actor; hasher: Hasher },
-  { digests, length, chunked = false }: TransferOptions,
+  { digests, length, chunked = false, place }: TransferOptions,
   fill: (where: Transferring) => Promise<void>,
 ): Promise<Arrived> => {
   const lane = pool.lane();
@@ -71,7 +74,7 @@ export const transfer = async (
   // Threads of their own do several MD5s at once; of the others each takes a core.
   const separate = slowest === 'md5' || (filling + 1) * 2 <= cores ? slowest : undefined;
   const others = digests.filter((digest) => digest !== separate);
-  const id = await pool.run('transferOpen', [ground, others, length], {
+  const id = await pool.run('transferOpen', [ground, others, length, place], {
     ...options,
     orphan: (late) => void pool.run('transferAbort', [late as number], options).catch(() => {}),
   });

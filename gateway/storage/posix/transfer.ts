@@ -3,13 +3,15 @@
  * ends with `transferPublish`, `transferAbort`, or whatever else takes its file (`takeTransfer`).
  */
 import type { ObjectMeta } from '../../../acl/metadata/types.js';
+import { S3Error } from '../../errors.js';
 import { createDigests, type Digests } from '../digest.js';
 import type { Digest, Received, WriteCondition } from '../types.js';
 import { newLaneId } from './lane-ids.js';
 import { PATIENCE_MS, type Turn } from './objects.js';
-import { type Ground, withBucket } from './paths.js';
+import { type BucketDir, type Ground, withBucket } from './paths.js';
 import { publishStaged } from './publish.js';
 import { copyBytes } from './restage.js';
+import { claimSlot, giveBackSlot, type PartPlace, type Slot } from './slots.js';
 import { awaitBytes, receiveNow } from './sockets.js';
 import { discard, type Published, type Staged, stage } from './staged.js';
 import { beginWriting, close, E, errnoError, fdatasync, fstatfs, pread, pwrite } from './syscalls.js';
@@ -17,6 +19,8 @@ import { beginWriting, close, E, errnoError, fdatasync, fstatfs, pread, pwrite }
 export interface Transfer {
   ground: Ground;
   staged: Staged;
+  /** Of a part that is written to its place in the whole, which then is what is staged. */
+  slot: Slot | undefined;
   digests: Digests | undefined;
   size: number;
   /** Up to here the disk has begun with it. */
@@ -31,6 +35,23 @@ export const transferOf = (id: number): Transfer => {
   const transfer = transfers.get(id);
   if (!transfer) throw new Error(`no transfer ${id} in this lane`);
   return transfer;
+};
+
+type Files = Pick<Transfer, 'staged' | 'slot'>;
+
+/** Closes what a transfer has open. */
+export const closeFiles = ({ staged, slot }: Files): void => {
+  if (staged.fd >= 0) close(staged.fd);
+  if (slot && slot.fd >= 0) close(slot.fd);
+  staged.fd = -1;
+  if (slot) slot.fd = -1;
+};
+
+const throwAway = (bucket: BucketDir, files: Files): void => {
+  const { staged, slot } = files;
+  if (!slot) discard(bucket, staged);
+  else if (slot.fd >= 0) giveBackSlot(bucket, slot);
+  closeFiles(files);
 };
 
 /** Ends a transfer without touching its staged file, which is then the caller's. */
@@ -50,16 +71,24 @@ let copyBuffer: Buffer | undefined;
 /** Digests whose bytes another lane writes. */
 const hashings = new Map<number, Digests>();
 
+/** Where in its file the next of so many bytes go to. */
+const nextPlace = ({ slot, size }: Transfer, count: number): number => {
+  // Behind it lies another part.
+  if (slot && size + count > slot.size)
+    throw new S3Error('InternalError', { cause: new Error('the part is too long') });
+  return (slot?.start ?? 0) + size;
+};
+
 const append = (transfer: Transfer, bytes: Uint8Array): void => {
   if (transfer.failed !== undefined) throw transfer.failed;
   if (bytes.length === 0) return;
-  pwrite(transfer.staged.fd, bytes, transfer.size);
+  pwrite(transfer.staged.fd, bytes, nextPlace(transfer, bytes.length));
   transfer.digests?.update(bytes);
   transfer.size += bytes.length;
   // What must be on the disk in the end: only what came last is waited for then.
   const ready = transfer.size - (transfer.size % AHEAD);
   if (transfer.ground.durability === 'none' || ready === transfer.begun) return;
-  beginWriting(transfer.staged.fd, transfer.begun, ready - transfer.begun);
+  beginWriting(transfer.staged.fd, (transfer.slot?.start ?? 0) + transfer.begun, ready - transfer.begun);
   transfer.begun = ready;
 };
 
@@ -110,10 +139,12 @@ export const transferOps = {
   /**
    * Opens a staged file; the id is of this lane.
    * @param length bytes that will come, where known: a disk without room for them says so before they are sent
+   * @param place of a part, which may be written where it belongs
    */
-  transferOpen(ground: Ground, digests: readonly Digest[], length: number | undefined): number {
+  transferOpen(ground: Ground, digests: readonly Digest[], length: number | undefined, place?: PartPlace): number {
     return withBucket(ground, 'write', (bucket) => {
-      const staged = stage(bucket);
+      const claimed = place && length !== undefined ? claimSlot(bucket, place, length) : undefined;
+      const { staged, slot } = claimed ?? { staged: stage(bucket), slot: undefined };
       try {
         // Looked at, not reserved: who declares much and sends nothing must not take the room of others.
         if (length !== undefined && length > 0) {
@@ -125,13 +156,14 @@ export const transferOps = {
         transfers.set(id, {
           ground,
           staged,
+          slot,
           digests: digests.length > 0 ? createDigests(digests) : undefined,
           size: 0,
           begun: 0,
         });
         return id;
       } catch (error) {
-        discard(bucket, staged);
+        throwAway(bucket, { staged, slot });
         throw error;
       }
     });
@@ -170,16 +202,17 @@ export const transferOps = {
   /** Appends bytes of an open file; at most a slice of them: returns how many. */
   transferCopy(id: number, from: number, offset: number, length: number): number {
     const transfer = transferOf(id);
-    const { staged, digests, size } = transfer;
+    const { staged, digests } = transfer;
     const count = Math.min(length, digests ? HASHED_SLICE : SLICE);
-    if (!digests) copyBytes(from, offset, staged.fd, size, count);
+    const at = nextPlace(transfer, count);
+    if (!digests) copyBytes(from, offset, staged.fd, at, count);
     else {
       copyBuffer ??= Buffer.allocUnsafe(1 << 20);
       for (let done = 0; done < count; ) {
         const got = pread(from, copyBuffer.subarray(0, Math.min(copyBuffer.length, count - done)), offset + done);
         if (got === 0) throw errnoError(E.EIO, 'read');
         const chunk = copyBuffer.subarray(0, got);
-        pwrite(staged.fd, chunk, size + done);
+        pwrite(staged.fd, chunk, at + done);
         digests.update(chunk);
         done += got;
       }
@@ -209,10 +242,10 @@ export const transferOps = {
     transfers.delete(id);
     if (!transfer) return;
     try {
-      withBucket(transfer.ground, 'write', (bucket) => discard(bucket, transfer.staged));
+      withBucket(transfer.ground, 'write', (bucket) => throwAway(bucket, transfer));
     } finally {
-      // The bucket is gone, and the file with it, but for our descriptor.
-      if (transfer.staged.fd >= 0) close(transfer.staged.fd);
+      // The bucket is gone, and the file with it, but for our descriptors.
+      closeFiles(transfer);
     }
   },
 };

@@ -1,21 +1,19 @@
 /**
- * The files of unfinished multipart uploads: `<bucket>/.tidegate/uploads/<id>/` with `upload.json` and `part.00001` ….
+ * The files of unfinished multipart uploads: `<bucket>/.tidegate/uploads/<id>/` with `upload.json` and the parts (`upload-parts.ts`).
  * The bucket's user can write all of them: what is read here is input.
  *
  * `upload.json` is the upload: it exists as long as it stands, and flock on it orders what several gateways do with it:
  * shared to put a part, exclusive to finish. Whoever gets the lock of a file that has no name any more came too late.
  */
 import { decodeMeta, encodeMeta } from '../../../acl/metadata/codec.js';
-import { judge } from '../../../acl/metadata/stamp.js';
-import { type Loaded, loadRecord } from '../../../acl/metadata/store.js';
+import { clearRecord, loadRecord } from '../../../acl/metadata/store.js';
 import type { ChecksumAlgorithm, ChecksumType } from '../../../acl/metadata/types.js';
-import { S3Error } from '../../errors.js';
 import { isStorableKey } from '../keys.js';
 import type { NewUpload, Part, Upload } from '../types.js';
 import { busyNow } from './failures.js';
-import { findObject, isFile, milliseconds } from './lookup.js';
+import { findObject, isFile } from './lookup.js';
 import type { BucketDir } from './paths.js';
-import { stampFile } from './staged.js';
+import { type StampedFile, stampFile } from './staged.js';
 import {
   AT_REMOVEDIR,
   AT_SYMLINK_NOFOLLOW,
@@ -47,15 +45,13 @@ import {
   tryStatat,
   tryUnlinkat,
 } from './syscalls.js';
+import { isPartEtag, missing, noSuchUpload, openRecorded, partName, UPLOAD_FILE } from './upload-parts.js';
 
-export const UPLOAD_FILE = 'upload.json';
 const JOURNAL = 'single.json';
 const MAX_FILE = 1 << 20;
 
 /** 12 digits of the time, so that ids sort by age, and 20 that nobody guesses. */
 export const isUploadId = (id: unknown): id is string => typeof id === 'string' && /^[0-9a-f]{32}$/.test(id);
-
-export const partName = (number: number): string => `part.${String(number).padStart(5, '0')}`;
 
 /** An upload while an operation looks at it. */
 export interface UploadDir {
@@ -137,11 +133,6 @@ export const writeSmall = (bucket: BucketDir, directory: number, name: string, b
   }
 };
 
-const noSuchUpload = (): S3Error => new S3Error('NoSuchUpload');
-
-const missing = (result: number): boolean =>
-  result === -E.ENOENT || result === -E.ENOTDIR || result === -E.ELOOP || result === -E.ENXIO;
-
 const lockFile = (fd: number, exclusive: boolean): 'held' | 'taken' | 'none' => {
   try {
     return tryFlock(fd, exclusive) ? 'held' : 'taken';
@@ -182,7 +173,7 @@ export const withUpload = <T>(
     if (tryStatat(fd, JOURNAL, AT_SYMLINK_NOFOLLOW)) {
       // Who borrowed the part is dead, or it would have the lock.
       if (lockFile(file, true) !== 'held') busyNow();
-      recoverSingle(bucket, at);
+      recoverLent(bucket, at);
       if (lock === 'shared') lockFile(file, false);
     }
     return work(at);
@@ -197,67 +188,6 @@ export const withUpload = <T>(
   }
 };
 
-// ---- parts -------------------------------------------------------------------------------------------------------
-
-const isPartEtag = (etag: string): boolean => /^[0-9a-f]{32}(-0)?$/.test(etag);
-
-export interface FoundPart {
-  fd: number;
-  stat: Stat;
-  loaded: Loaded;
-  part: Part;
-}
-
-/** Opens a part; undefined when there is none, or it is not what was stored. The caller closes it. */
-export const openPart = (bucket: BucketDir, directory: number, number: number): FoundPart | undefined => {
-  const fd = tryOpenat2(directory, partName(number), O_RDWR | O_NONBLOCK | O_NOFOLLOW, 0, RESOLVE_INSIDE);
-  if (missing(fd)) return undefined;
-  if (fd < 0) throw errnoError(-fd, 'openat2');
-  let found: FoundPart | undefined;
-  try {
-    const stat = fstat(fd);
-    if (!isFile(stat)) return undefined;
-    const loaded = loadRecord(bucket, fd, stat);
-    const { meta, stamp } = loaded.packed ?? {};
-    const belief = judge(stamp, stat);
-    // A later ctime alone (a backup, a chmod) does not make a part invalid: its size and mtime are the stored ones.
-    if (!meta || (belief !== 'whole' && belief !== 'suspect') || !isPartEtag(meta.etag)) return undefined;
-    const part: Part = { number, size: stat.size, lastModified: milliseconds(stat.mtimeNs), etag: meta.etag };
-    if (meta.checksum) part.checksum = meta.checksum;
-    found = { fd, stat, loaded, part };
-    return found;
-  } finally {
-    if (!found) close(fd);
-  }
-};
-
-/** Opens the part that the caller has seen; InvalidPart when it has been sent again since, or was changed. */
-export const requirePart = (bucket: BucketDir, directory: number, part: Part): FoundPart => {
-  const found = openPart(bucket, directory, part.number);
-  const same =
-    found?.part.etag === part.etag &&
-    found.part.size === part.size &&
-    found.part.checksum?.value === part.checksum?.value;
-  if (found && same) return found;
-  if (found) close(found.fd);
-  // Its file goes first when an upload ends, and the parts go with it: then this part is not what is wrong.
-  if (!tryStatat(directory, UPLOAD_FILE, AT_SYMLINK_NOFOLLOW)) throw noSuchUpload();
-  throw new S3Error('InvalidPart', { fields: { PartNumber: String(part.number), ETag: part.etag } });
-};
-
-/** Numbers of the parts that lie there, in order. */
-export const partNumbers = (directory: number): number[] => {
-  const fd = openat2(directory, '.', O_RDONLY | O_DIRECTORY, 0, RESOLVE_INSIDE);
-  try {
-    return readEntries(fd)
-      .map(({ name }) => Number(/^part\.(\d{5})$/.exec(name)?.[1] ?? 0))
-      .filter((number) => number > 0)
-      .sort((a, b) => a - b);
-  } finally {
-    close(fd);
-  }
-};
-
 /** Removes an upload whose exclusive lock the caller holds, or which is no upload (any more). */
 export const removeUpload = (bucket: BucketDir, id: string, directory: number): void => {
   // First: without it there is no upload, whatever happens in between. What is left then is reaped.
@@ -265,8 +195,9 @@ export const removeUpload = (bucket: BucketDir, id: string, directory: number): 
   const fd = openat2(directory, '.', O_RDONLY | O_DIRECTORY, 0, RESOLVE_INSIDE);
   try {
     for (const { name } of readEntries(fd)) {
-      const number = Number(/^part\.(\d{5})$/.exec(name)?.[1] ?? 0);
-      const found = number > 0 ? openPart(bucket, directory, number) : undefined;
+      const number = Number(/^(?:part|slot)\.(\d{5})$/.exec(name)?.[1] ?? 0);
+      const found = number > 0 ? openRecorded(bucket, directory, name, number) : undefined;
+      if (/^whole\.\d+$/.test(name)) removeWhole(directory, name);
       tryUnlinkat(directory, rawPath(name));
       if (!found) continue;
       found.loaded.forget();
@@ -278,25 +209,39 @@ export const removeUpload = (bucket: BucketDir, id: string, directory: number): 
   tryUnlinkat(bucket.area('uploads'), id, AT_REMOVEDIR);
 };
 
-// ---- an upload of one part ---------------------------------------------------------------------------------------
+/** So large a file is not freed while others wait. */
+const removeWhole = (directory: number, name: string): void => {
+  const fd = tryOpenat2(directory, name, O_RDWR | O_NONBLOCK | O_NOFOLLOW, 0, RESOLVE_INSIDE);
+  tryUnlinkat(directory, name);
+  if (fd >= 0) closeReplaced(fd, fstat(fd).size);
+};
+
+// ---- what becomes the object ----------------------------------------------------------------------------------------
 
 /**
- * An upload of one part becomes an object without a copy: its file goes to `staging/` and is published. The journal
- * says what it was, so that a failure or a crash in between gives the part back.
+ * An upload of one part, or one whose parts are in their places, becomes an object without a copy: its file goes to `staging/` and
+ * is published. The journal says what it was, so that a failure or a crash in between gives it back.
  */
 interface Journal {
-  part: Part;
+  /** Its name in the directory of the upload. */
+  name: string;
+  /** Undefined: the whole. */
+  part?: Part;
+  size: number;
   staged: string;
   /** Decimal. */
   ino: string;
 }
 
-/** Moves the part to `staging/`; until `recoverSingle` the upload is without it. Exclusive lock held. */
-export const borrowSingle = (bucket: BucketDir, at: UploadDir, found: FoundPart, staged: string): void => {
-  const journal: Journal = { part: found.part, staged, ino: String(found.stat.ino) };
+/** A file that becomes the object. */
+export type Lent = Pick<Journal, 'name' | 'part'> & { stat: Stat };
+
+/** Moves the file to `staging/`; until `recoverLent` the upload is without it. Exclusive lock held. */
+export const borrow = (bucket: BucketDir, at: UploadDir, { name, part, stat }: Lent, staged: string): void => {
+  const journal: Journal = { name, ...(part && { part }), size: stat.size, staged, ino: String(stat.ino) };
   writeSmall(bucket, at.fd, JOURNAL, Buffer.from(JSON.stringify(journal)));
   if (bucket.ground.durability === 'full') fsync(at.fd);
-  const result = tryRenameat2(at.fd, partName(found.part.number), bucket.area('staging'), staged);
+  const result = tryRenameat2(at.fd, name, bucket.area('staging'), staged);
   if (result < 0) {
     tryUnlinkat(at.fd, JOURNAL);
     throw errnoError(-result, 'rename');
@@ -304,10 +249,10 @@ export const borrowSingle = (bucket: BucketDir, at: UploadDir, found: FoundPart,
 };
 
 /**
- * Gives a borrowed part back, with the metadata of a part. Where it became the object, the upload is done: it is removed,
+ * Gives back what was borrowed, a part with the metadata of a part. Where it became the object, the upload is done: it is removed,
  * and NoSuchUpload says so, as after every completion. Exclusive lock held.
  */
-export const recoverSingle = (bucket: BucketDir, at: UploadDir): void => {
+export const recoverLent = (bucket: BucketDir, at: UploadDir): void => {
   const journal = readJournal(at.fd);
   const returned = journal !== undefined && giveBack(bucket, at.fd, journal);
   if (!returned && isCompleted(bucket, at.upload)) {
@@ -317,7 +262,7 @@ export const recoverSingle = (bucket: BucketDir, at: UploadDir): void => {
   tryUnlinkat(at.fd, JOURNAL);
 };
 
-/** The staged file that an upload of one part is at the moment, if it is. */
+/** The staged file that was borrowed from an upload, if one is at the moment. */
 export const borrowedName = (bucket: BucketDir, id: string): string | undefined => {
   const fd = tryOpenat2(bucket.area('uploads'), id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, RESOLVE_INSIDE);
   if (fd < 0) return undefined;
@@ -332,15 +277,14 @@ const readJournal = (directory: number): Journal | undefined => {
   const fd = tryOpenat2(directory, JOURNAL, O_RDONLY | O_NONBLOCK | O_NOFOLLOW, 0, RESOLVE_INSIDE);
   if (fd < 0) return undefined;
   try {
-    const { part, staged, ino } = JSON.parse(readSmall(fd)?.toString('utf8') ?? 'null') as Journal;
-    const sound =
-      Number.isInteger(part.number) &&
-      part.number >= 1 &&
-      part.number <= 10_000 &&
-      isPartEtag(part.etag) &&
-      /^[0-9a-f]{32}$/.test(staged) &&
-      /^\d{1,20}$/.test(ino);
-    return sound ? { part, staged, ino } : undefined;
+    const { part, staged, ino, ...rest } = JSON.parse(readSmall(fd)?.toString('utf8') ?? 'null') as Journal;
+    if (!/^[0-9a-f]{32}$/.test(staged) || !/^\d{1,20}$/.test(ino)) return undefined;
+    if (part) {
+      const sound = Number.isInteger(part.number) && part.number >= 1 && part.number <= 10_000 && isPartEtag(part.etag);
+      return sound ? { name: partName(part.number), part, size: part.size, staged, ino } : undefined;
+    }
+    const { name, size } = rest;
+    return /^whole\.\d+$/.test(name) && Number.isSafeInteger(size) ? { name, size, staged, ino } : undefined;
   } catch {
     return undefined;
   } finally {
@@ -348,26 +292,33 @@ const readJournal = (directory: number): Journal | undefined => {
   }
 };
 
-const giveBack = (bucket: BucketDir, directory: number, { part, staged, ino }: Journal): boolean => {
+const giveBack = (bucket: BucketDir, directory: number, { name, part, size, staged, ino }: Journal): boolean => {
   const staging = bucket.area('staging');
   const fd = tryOpenat2(staging, staged, O_RDWR | O_NONBLOCK | O_NOFOLLOW, 0, RESOLVE_INSIDE);
   if (fd < 0) return false;
   try {
     const stat = fstat(fd);
-    if (!isFile(stat) || String(stat.ino) !== ino || stat.size !== part.size) return false;
-    const { etag, checksum } = part;
+    if (!isFile(stat) || String(stat.ino) !== ino || stat.size !== size) return false;
     // What the completion had stored already (its metadata may lie in an overflow file) is replaced.
     const { supersede } = loadRecord(bucket, fd, stat);
-    const stamped = stampFile(bucket, fd, { etag, headers: {}, user: {}, ...(checksum && { checksum }) });
-    if (tryRenameat2(staging, staged, directory, partName(part.number)) < 0) return false;
+    const stamped = part && stampPart(bucket, fd, part);
+    if (!part) clearRecord(bucket, fd, stat);
+    if (tryRenameat2(staging, staged, directory, name) < 0) return false;
     supersede();
-    stamped.settle();
+    stamped?.settle();
     if (bucket.ground.durability === 'full') fsync(fd);
     return true;
   } finally {
     close(fd);
   }
 };
+
+/** Stores what is to be known of a part with its file. */
+export const stampPart = (
+  bucket: BucketDir,
+  fd: number,
+  { etag, checksum }: Pick<Part, 'etag' | 'checksum'>,
+): StampedFile => stampFile(bucket, fd, { etag, headers: {}, user: {}, ...(checksum && { checksum }) });
 
 /** Whether the object that stands there was made by this very upload. */
 export const isCompleted = (bucket: BucketDir, upload: Upload): boolean => {

@@ -12,7 +12,8 @@ import { findParent, splitKey } from './parents.js';
 import { asRequester, type BucketDir, type Ground, randomName, syncDirectory, withBucket } from './paths.js';
 import { publishStaged } from './publish.js';
 import { copyBytes } from './restage.js';
-import { type Published, type Staged, stampFile } from './staged.js';
+import { arePlaced, openObject, storeSlot } from './slots.js';
+import type { Published, Staged } from './staged.js';
 import {
   AT_REMOVEDIR,
   awaitWritten,
@@ -29,27 +30,26 @@ import {
   openat2,
   RESOLVE_INSIDE,
   readEntries,
+  type Stat,
   tryFlock,
   tryMkdirat,
   tryRenameat2,
   tryUnlinkat,
 } from './syscalls.js';
-import { takeTransfer, transferOf } from './transfer.js';
+import { closeFiles, type Transfer, takeTransfer, transferOf } from './transfer.js';
 import {
-  borrowSingle,
+  borrow,
   encodeUpload,
   isUploadId,
-  openPart,
-  partName,
-  partNumbers,
-  recoverSingle,
+  type Lent,
+  recoverLent,
   removeUpload,
-  requirePart,
-  UPLOAD_FILE,
+  stampPart,
   type UploadDir,
   withUpload,
   writeSmall,
 } from './upload-files.js';
+import { closePart, openOwnPart, openPart, partName, partNumbers, requirePart, UPLOAD_FILE } from './upload-parts.js';
 
 /** A stretch of a part, for `uploadJoin`. */
 export interface Piece {
@@ -57,6 +57,13 @@ export interface Piece {
   /** Within the part. */
   start: number;
   length: number;
+}
+
+/** Those of an upload: all but the last are of one size. */
+export interface Parts {
+  size: number;
+  count: number;
+  last: Part;
 }
 
 const makeDirectory = (bucket: BucketDir, id: string): number => {
@@ -114,34 +121,19 @@ export const uploadOps = {
     sealed: { etag: string; checksum?: Checksum },
   ): Part {
     if (!Number.isInteger(number) || number < 1 || number > 10_000) throw new S3Error('InvalidArgument');
-    const { ground, staged } = transferOf(transfer);
+    const arrived = transferOf(transfer);
+    const { ground, staged, slot } = arrived;
     return withBucket(ground, 'write', (bucket) => {
       if (ground.durability !== 'none') fdatasync(staged.fd);
       const part = withUpload(bucket, id, key, 'shared', (at) => {
-        const { etag, checksum } = sealed;
-        const stamped = stampFile(bucket, staged.fd, { etag, headers: {}, user: {}, ...(checksum && { checksum }) });
-        const before = openPart(bucket, at.fd, number);
-        try {
-          const result = tryRenameat2(bucket.area('staging'), staged.name, at.fd, partName(number));
-          if (result < 0) {
-            stamped.undo();
-            throw errnoError(-result, 'rename');
-          }
-          before?.loaded.forget();
-        } finally {
-          if (before) closeReplaced(before.fd, before.stat.size);
-        }
-        stamped.settle();
-        if (ground.durability === 'full') fsync(staged.fd);
+        const { size, mtimeNs } = (slot ? storePlaced : storeOwn)(bucket, at, number, arrived, sealed);
         syncDirectory(bucket, at.fd);
-        const { size, mtimeNs } = stamped.stat;
-        const made: Part = { number, size, lastModified: milliseconds(mtimeNs), etag };
-        if (checksum) made.checksum = checksum;
+        const made: Part = { number, size, lastModified: milliseconds(mtimeNs), etag: sealed.etag };
+        if (sealed.checksum) made.checksum = sealed.checksum;
         return made;
       });
       takeTransfer(transfer);
-      close(staged.fd);
-      staged.fd = -1;
+      closeFiles(arrived);
       return part;
     });
   },
@@ -155,7 +147,7 @@ export const uploadOps = {
           if (number <= after) continue;
           const found = openPart(bucket, at.fd, number);
           if (!found) continue;
-          close(found.fd);
+          closePart(found);
           if (parts.length === limit) return { parts, more: true };
           parts.push(found.part);
         }
@@ -194,9 +186,9 @@ export const uploadOps = {
         for (const { part, start, length } of pieces) {
           const found = requirePart(bucket, at.fd, part);
           try {
-            copyBytes(found.fd, start, fd, into.size, length);
+            copyBytes(found.bytes.fd, found.bytes.start + start, fd, into.size, length);
           } finally {
-            close(found.fd);
+            closePart(found);
           }
           if (synced && length > 0) beginWriting(fd, into.size, length);
           into.size += length;
@@ -228,15 +220,22 @@ export const uploadOps = {
     );
   },
 
+  /** Whether parts lie where they belong in the object. InvalidPart when one is not any more what the caller has seen. */
+  uploadPlaced: (ground: Ground, key: string, id: string, parts: readonly Part[]): boolean =>
+    withBucket(ground, 'write', (bucket) =>
+      withUpload(bucket, id, key, 'none', (at) => arePlaced(bucket, at.fd, parts)),
+    ),
+
   /**
-   * Publishes an upload of one part, whose file becomes the object's. On failure the upload is as it was. Undefined: the
-   * part has to be copied, because the key lies on another filesystem, or is a directory, or nothing can be locked.
+   * Publishes an upload of one part, whose file becomes the object's, or of several that are in their places, as `uploadPlaced` has
+   * said of all but the last. On failure the upload is as it was. Undefined: the parts have to be copied,
+   * because that is not so, the key lies on another filesystem, or is a directory, or nothing can be locked.
    */
-  uploadSingle: (
+  uploadLent: (
     ground: Ground,
     key: string,
     id: string,
-    part: Part,
+    { size, count, last }: Parts,
     meta: ObjectMeta,
     condition: WriteCondition | undefined,
   ): Published | undefined =>
@@ -244,27 +243,10 @@ export const uploadOps = {
       withUpload(bucket, id, key, 'exclusive', (at) => {
         if (!at.locks || key.endsWith('/') || !onSameFilesystem(bucket, key)) return undefined;
         requireStorable(meta);
-        const found = requirePart(bucket, at.fd, part);
-        const staged: Staged = { fd: found.fd, name: randomName() };
-        try {
-          tryLock(staged.fd);
-          borrowSingle(bucket, at, found, staged.name);
-          let published: Published;
-          try {
-            published = publishStaged(bucket, staged, key, meta, condition);
-          } catch (error) {
-            try {
-              recoverSingle(bucket, at);
-            } catch {
-              // The journal stays: whoever comes next tries again.
-            }
-            throw error;
-          }
-          end(bucket, at);
-          return published;
-        } finally {
-          if (staged.fd >= 0) close(staged.fd);
-        }
+        const lent =
+          (last.number === count ? openObject(bucket, at, size, last) : undefined) ??
+          (count === 1 ? openOnly(bucket, at, last) : undefined);
+        return lent && publishLent(bucket, at, lent, key, meta, condition);
       }),
     ),
 
@@ -272,6 +254,79 @@ export const uploadOps = {
     withBucket(ground, 'write', (bucket) =>
       withAnyUpload(bucket, id, key, 'exclusive', (at, his) => removeUpload(his, id, at.fd)),
     ),
+};
+
+type Sealed = Pick<Part, 'etag' | 'checksum'>;
+
+const storeOwn = (bucket: BucketDir, at: UploadDir, number: number, { staged }: Transfer, sealed: Sealed): Stat => {
+  const stamped = stampPart(bucket, staged.fd, sealed);
+  const before = openOwnPart(bucket, at.fd, number);
+  try {
+    const result = tryRenameat2(bucket.area('staging'), staged.name, at.fd, partName(number));
+    if (result < 0) {
+      stamped.undo();
+      throw errnoError(-result, 'rename');
+    }
+    before?.loaded.forget();
+  } finally {
+    if (before) closeReplaced(before.fd, before.stat.size);
+  }
+  stamped.settle();
+  if (bucket.ground.durability === 'full') fsync(staged.fd);
+  return stamped.stat;
+};
+
+const storePlaced = (bucket: BucketDir, at: UploadDir, number: number, arrived: Transfer, sealed: Sealed): Stat => {
+  const slot = arrived.slot!;
+  if (arrived.size !== slot.size) throw new S3Error('IncompleteBody');
+  const stat = storeSlot(bucket, slot, sealed);
+  // One that was sent meanwhile: this is the later one.
+  const before = openOwnPart(bucket, at.fd, number);
+  if (before) {
+    tryUnlinkat(at.fd, partName(number));
+    before.loaded.forget();
+    closeReplaced(before.fd, before.stat.size);
+  }
+  return stat;
+};
+
+/** The file of the only part. */
+const openOnly = (bucket: BucketDir, at: UploadDir, part: Part): (Lent & { fd: number }) | undefined => {
+  const found = requirePart(bucket, at.fd, part);
+  if (found.bytes.fd === found.fd)
+    return { fd: found.fd, name: partName(part.number), part: found.part, stat: found.stat };
+  closePart(found);
+  return undefined;
+};
+
+const publishLent = (
+  bucket: BucketDir,
+  at: UploadDir,
+  lent: Lent & { fd: number },
+  key: string,
+  meta: ObjectMeta,
+  condition: WriteCondition | undefined,
+): Published => {
+  const staged: Staged = { fd: lent.fd, name: randomName() };
+  try {
+    tryLock(staged.fd);
+    borrow(bucket, at, lent, staged.name);
+    let published: Published;
+    try {
+      published = publishStaged(bucket, staged, key, meta, condition);
+    } catch (error) {
+      try {
+        recoverLent(bucket, at);
+      } catch {
+        // The journal stays: whoever comes next tries again.
+      }
+      throw error;
+    }
+    end(bucket, at);
+    return published;
+  } finally {
+    if (staged.fd >= 0) close(staged.fd);
+  }
 };
 
 /**

@@ -19,6 +19,9 @@ export type UploadMethods = Pick<
 /** Joined in one call: other calls of the same worker wait no longer than that takes. */
 const SLICE = 64 << 20;
 
+/** Parts that one call looks at. */
+const LOOKED_AT = 500;
+
 /** What one call joins: at most `SLICE` bytes, of few large parts or of many small ones. */
 export function* slices(parts: readonly Part[]): Generator<Piece[]> {
   let pieces: Piece[] = [];
@@ -67,8 +70,13 @@ export const createUploads = (context: StoreContext): UploadMethods => {
     const { actor } = at;
     // Before the bytes come: nobody should send gigabytes for an upload that has ended.
     await inBucket(at, (ground, pool) => pool.run('uploadGet', [ground, key, id], reading(at)));
-    const place = { ground: context.groundOf(at.bucket), pool: poolOf(at.bucket), actor, hasher };
-    const { pool, lane, id: transferId, received } = await transfer(place, { digests, length, chunked }, fill);
+    const ground = { ground: context.groundOf(at.bucket), pool: poolOf(at.bucket), actor, hasher };
+    const {
+      pool,
+      lane,
+      id: transferId,
+      received,
+    } = await transfer(ground, { digests, length, chunked, place: { key, id, number } }, fill);
     try {
       return await pool.run('partPublish', [transferId, key, id, number, seal(received)], {
         ...writing(at),
@@ -79,6 +87,26 @@ export const createUploads = (context: StoreContext): UploadMethods => {
       await abortTransfer({ pool, lane, id: transferId, actor }, error);
       throw await context.explained(at, error);
     }
+  };
+
+  /** Whether a file of the upload may become the object: of the only part, or with all parts in their places, but for the last. */
+  const mayLend = async (
+    ground: Ground,
+    at: Place,
+    key: string,
+    id: string,
+    parts: readonly Part[],
+  ): Promise<boolean> => {
+    if (parts.length === 1) return true;
+    const { size } = parts[0]!;
+    if (parts.some((part, index) => part.number !== index + 1 || part.size > size)) return false;
+    const before = parts.slice(0, -1);
+    if (before.some((part) => part.size !== size)) return false;
+    for (let from = 0; from < before.length; from += LOOKED_AT) {
+      const some = before.slice(from, from + LOOKED_AT);
+      if (!(await poolOf(at.bucket).run('uploadPlaced', [ground, key, id, some], writing(at)))) return false;
+    }
+    return true;
   };
 
   const join = async (
@@ -150,10 +178,11 @@ export const createUploads = (context: StoreContext): UploadMethods => {
       const done = await inBucket(at, (ground, pool) => pool.run('uploadBegin', [ground, key, id, condition], options));
       if (done) return done;
       const ground = context.groundOf(at.bucket);
-      const [first] = parts;
-      if (first && parts.length === 1) {
-        const args = [ground, key, id, first, meta, condition] as const;
-        const published = await poolOf(at.bucket).run('uploadSingle', [...args], { ...options, bytes: first.size });
+      const last = parts.at(-1);
+      if (last && (await mayLend(ground, at, key, id, parts))) {
+        const all = { size: parts[0]!.size, count: parts.length, last };
+        const args = [ground, key, id, all, meta, condition] as const;
+        const published = await poolOf(at.bucket).run('uploadLent', [...args], { ...options, bytes: last.size });
         if (published) return told(published);
       }
       return told(

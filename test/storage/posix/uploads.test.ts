@@ -18,21 +18,14 @@ import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { S3Error } from '../../../gateway/errors.js';
-import { createPosixStorage } from '../../../gateway/storage/posix/index.js';
-import { type Ground, withBucket } from '../../../gateway/storage/posix/paths.js';
+import { withBucket } from '../../../gateway/storage/posix/paths.js';
 import { reapOps } from '../../../gateway/storage/posix/reap.js';
 import { stage } from '../../../gateway/storage/posix/staged.js';
 import { close } from '../../../gateway/storage/posix/syscalls.js';
-import {
-  borrowSingle,
-  decodeUpload,
-  encodeUpload,
-  openPart,
-  partNumbers,
-  withUpload,
-} from '../../../gateway/storage/posix/upload-files.js';
+import { borrow, decodeUpload, encodeUpload, withUpload } from '../../../gateway/storage/posix/upload-files.js';
+import { openPart, partName, partNumbers } from '../../../gateway/storage/posix/upload-parts.js';
 import { slices } from '../../../gateway/storage/posix/uploads.js';
-import type { Part, Place, Storage, Upload } from '../../../gateway/storage/types.js';
+import type { Part } from '../../../gateway/storage/types.js';
 import {
   get,
   keysOf,
@@ -45,55 +38,24 @@ import {
   refused,
   wholeList,
 } from '../../suites/storage-tools.js';
-import { tempDir } from '../../support/temp.js';
 import { until, withTimeout } from '../../support/time.js';
-
-interface Context {
-  root: string;
-  storage: Storage;
-  at: Place;
-  /** `.tidegate` of the bucket. */
-  own: string;
-  ground: Ground;
-}
+import {
+  actor,
+  type Context,
+  complete,
+  leftovers,
+  metaOf,
+  newBucket,
+  newName,
+  openContext,
+  partsOf,
+} from './uploading.js';
 
 const test = suite<Context>('posix uploads');
-const actor = { uid: process.getuid!(), gid: process.getgid!(), groups: process.getgroups!() };
-let serial = 0;
 
-test.before(async (context) => {
-  context.root = tempDir();
-  context.storage = await createPosixStorage({ root: context.root, workers: 2 });
-});
+test.before(openContext);
 test.after(({ storage }) => storage.close());
-test.before.each(async (context) => {
-  const bucket = await context.storage.createBucket({ name: `bucket-${serial++}`, owner }, actor);
-  context.at = { bucket, actor };
-  context.own = join(bucket.path, '.tidegate');
-  context.ground = {
-    path: bucket.path,
-    durability: 'full',
-    sidecars: false,
-    fileMode: 0o644,
-    directoryMode: 0o755,
-  };
-});
-
-const metaOf = (upload: Upload, parts: readonly Part[]) => ({
-  ...upload.meta,
-  etag: `${md5(Buffer.concat(parts.map(({ etag }) => Buffer.from(etag, 'hex'))))}-${parts.length}`,
-  parts: parts.map(({ number, size }) => ({ number, size })),
-  uploadId: upload.id,
-});
-
-const complete = (storage: Storage, at: Place, upload: Upload, parts: readonly Part[], condition = {}) =>
-  storage.completeUpload(at, upload.key, upload.id, parts, metaOf(upload, parts), condition);
-
-const leftovers = (own: string) =>
-  ['staging', 'uploads'].flatMap((area) => (existsSync(join(own, area)) ? readdirSync(join(own, area)) : []));
-
-const partsOf = async (storage: Storage, at: Place, { key, id }: Upload) =>
-  (await storage.listParts(at, key, id, 0, 1000)).parts;
+test.before.each(newBucket);
 
 test('nothing is left of an upload that was completed or aborted', async ({ storage, at, own }) => {
   for (const [count, size] of [
@@ -152,7 +114,7 @@ test('a crash while a single part is being published gives the part back', async
   withBucket(ground, 'write', (bucket) =>
     withUpload(bucket, upload.id, 'k', 'exclusive', (dir) => {
       const found = openPart(bucket, dir.fd, 1)!;
-      borrowSingle(bucket, dir, found, randomBytes(16).toString('hex'));
+      borrow(bucket, dir, { name: partName(1), part: found.part, stat: found.stat }, randomBytes(16).toString('hex'));
       close(found.fd);
     }),
   );
@@ -406,7 +368,7 @@ test('reaping never takes the metadata of an object along with another name of i
 test('kill -9 in the middle of completions: the upload can be completed again, or the object is there', async (context) => {
   const { root } = context;
   const script = fileURLToPath(new URL('./uploads-killed.js', import.meta.url));
-  const name = `killed-${serial++}`;
+  const name = newName('killed');
   const bucket = await context.storage.createBucket({ name, owner }, actor);
   const at = { bucket, actor };
   for (let round = 0; round < 6; round++) {

@@ -1,0 +1,144 @@
+/**
+ * The parts of an unfinished multipart upload, in its directory: `part.00001` is a file of its own, `slot.00001` one that lies in its
+ * place in `whole.SIZE` (`slots.ts`). The bucket's user can write all of them: what is read here is input.
+ */
+import { judge } from '../../../acl/metadata/stamp.js';
+import { type Loaded, loadRecord } from '../../../acl/metadata/store.js';
+import { S3Error } from '../../errors.js';
+import type { Part } from '../types.js';
+import { isFile, milliseconds } from './lookup.js';
+import type { BucketDir } from './paths.js';
+import {
+  AT_SYMLINK_NOFOLLOW,
+  close,
+  E,
+  errnoError,
+  fstat,
+  O_DIRECTORY,
+  O_NOFOLLOW,
+  O_NONBLOCK,
+  O_RDONLY,
+  O_RDWR,
+  openat2,
+  RESOLVE_INSIDE,
+  readEntries,
+  type Stat,
+  tryOpenat2,
+  tryStatat,
+} from './syscalls.js';
+
+/** The upload itself: as long as it exists. */
+export const UPLOAD_FILE = 'upload.json';
+
+const padded = (number: number): string => String(number).padStart(5, '0');
+export const partName = (number: number): string => `part.${padded(number)}`;
+/** See `slots.ts`. */
+export const slotName = (number: number): string => `slot.${padded(number)}`;
+export const wholeName = (size: number): string => `whole.${size}`;
+
+export const noSuchUpload = (): S3Error => new S3Error('NoSuchUpload');
+
+export const missing = (result: number): boolean =>
+  result === -E.ENOENT || result === -E.ENOTDIR || result === -E.ELOOP || result === -E.ENXIO;
+
+export const isPartEtag = (etag: string): boolean => /^[0-9a-f]{32}(-0)?$/.test(etag);
+
+export interface FoundPart {
+  fd: number;
+  stat: Stat;
+  loaded: Loaded;
+  part: Part;
+  /** Where its bytes are: in its own file, or in the whole. */
+  bytes: { fd: number; start: number };
+}
+
+export const closePart = ({ fd, bytes }: FoundPart): void => {
+  close(fd);
+  if (bytes.fd !== fd) close(bytes.fd);
+};
+
+/** Opens a part; undefined when there is none, or it is not what was stored. The caller closes it (`closePart`). */
+export const openPart = (bucket: BucketDir, directory: number, number: number): FoundPart | undefined =>
+  openOwnPart(bucket, directory, number) ?? openSlot(bucket, directory, number);
+
+/** One that was sent as a file of its own: that is the later one. */
+export const openOwnPart = (bucket: BucketDir, directory: number, number: number): FoundPart | undefined =>
+  openRecorded(bucket, directory, partName(number), number);
+
+/** One that was stored in its place in the whole. */
+export const openSlot = (bucket: BucketDir, directory: number, number: number): FoundPart | undefined => {
+  const found = openRecorded(bucket, directory, slotName(number), number);
+  if (!found) return undefined;
+  const { size } = found.part;
+  const whole = tryOpenat2(directory, wholeName(size), O_RDWR | O_NONBLOCK | O_NOFOLLOW, 0, RESOLVE_INSIDE);
+  if (whole >= 0) {
+    const stat = fstat(whole);
+    if (size > 0 && isFile(stat) && stat.size >= number * size)
+      return { ...found, bytes: { fd: whole, start: (number - 1) * size } };
+    close(whole);
+  }
+  close(found.fd);
+  return undefined;
+};
+
+export const openRecorded = (
+  bucket: BucketDir,
+  directory: number,
+  name: string,
+  number: number,
+): FoundPart | undefined => {
+  const fd = tryOpenat2(directory, name, O_RDWR | O_NONBLOCK | O_NOFOLLOW, 0, RESOLVE_INSIDE);
+  if (missing(fd)) return undefined;
+  if (fd < 0) throw errnoError(-fd, 'openat2');
+  let found: FoundPart | undefined;
+  try {
+    const stat = fstat(fd);
+    if (!isFile(stat)) return undefined;
+    const loaded = loadRecord(bucket, fd, stat);
+    const { meta, stamp } = loaded.packed ?? {};
+    const belief = judge(stamp, stat);
+    // A later ctime alone (a backup, a chmod) does not make a part invalid: its size and mtime are the stored ones.
+    if (!meta || (belief !== 'whole' && belief !== 'suspect') || !isPartEtag(meta.etag)) return undefined;
+    const part: Part = { number, size: stat.size, lastModified: milliseconds(stat.mtimeNs), etag: meta.etag };
+    if (meta.checksum) part.checksum = meta.checksum;
+    found = { fd, stat, loaded, part, bytes: { fd, start: 0 } };
+    return found;
+  } finally {
+    if (!found) close(fd);
+  }
+};
+
+/** Opens the part that the caller has seen; InvalidPart when it has been sent again since, or was changed. */
+export const requirePart = (bucket: BucketDir, directory: number, part: Part): FoundPart => {
+  const found = openPart(bucket, directory, part.number);
+  const same =
+    found?.part.etag === part.etag &&
+    found.part.size === part.size &&
+    found.part.checksum?.value === part.checksum?.value;
+  if (found && same) return found;
+  if (found) closePart(found);
+  // Its file goes first when an upload ends, and the parts go with it: then this part is not what is wrong.
+  if (!tryStatat(directory, UPLOAD_FILE, AT_SYMLINK_NOFOLLOW)) throw noSuchUpload();
+  throw new S3Error('InvalidPart', { fields: { PartNumber: String(part.number), ETag: part.etag } });
+};
+
+/** What lies in the directory of an upload. */
+export const namesOf = (directory: number): string[] => {
+  const fd = openat2(directory, '.', O_RDONLY | O_DIRECTORY, 0, RESOLVE_INSIDE);
+  try {
+    return readEntries(fd).map(({ name }) => name);
+  } finally {
+    close(fd);
+  }
+};
+
+/** In order: numbers of parts that are files of their own, or of places in the whole, stored or not. */
+export const numbersOf = (directory: number, kind: 'part' | 'slot'): number[] =>
+  namesOf(directory)
+    .map((name) => Number(/^(part|slot)\.(\d{5})$/.exec(name)?.[1] === kind ? name.slice(-5) : 0))
+    .filter((number) => number > 0)
+    .sort((a, b) => a - b);
+
+/** Numbers of the parts that lie there, in order, with those of places that are not stored. */
+export const partNumbers = (directory: number): number[] =>
+  [...new Set([...numbersOf(directory, 'part'), ...numbersOf(directory, 'slot')])].sort((a, b) => a - b);
