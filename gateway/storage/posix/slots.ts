@@ -32,7 +32,7 @@ import {
   tryUnlinkat,
 } from './syscalls.js';
 import { stampPart, type UploadDir, withUpload } from './upload-files.js';
-import { closePart, namesOf, numbersOf, partName, requirePart, slotName, wholeName } from './upload-parts.js';
+import { closePart, namesOf, numbersOf, requirePart, slotName, wholeName } from './upload-parts.js';
 
 /** A part of an upload that is about to be sent. */
 export interface PartPlace {
@@ -70,7 +70,7 @@ export const claimSlot = (
   const start = (place.number - 1) * size;
   if (size < LEAST || size % EVEN !== 0 || start + size > MOST || bucket.ground.sidecars) return undefined;
   return withUpload(bucket, place.id, place.key, 'shared', (at) => {
-    if (!at.locks || tryStatat(at.fd, partName(place.number), AT_SYMLINK_NOFOLLOW)) return undefined;
+    if (!at.locks) return undefined;
     const name = slotName(place.number);
     const fd = tryOpenat2(at.fd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600, RESOLVE_INSIDE);
     if (fd === -E.EEXIST) return undefined;

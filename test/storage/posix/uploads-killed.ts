@@ -1,4 +1,7 @@
-/** A process of its own for uploads.test.ts: completes uploads of one and two parts until it is killed. */
+/**
+ * A process of its own for uploads.test.ts: completes uploads of one and two parts until it is killed; some of parts that lie in their
+ * places. Keys end with the number and the size of the parts.
+ */
 import { createPosixStorage } from '../../../gateway/storage/posix/index.js';
 import type { Part } from '../../../gateway/storage/types.js';
 import { md5, newUpload, noise, putPart } from '../../suites/storage-tools.js';
@@ -11,9 +14,10 @@ const at = { bucket, actor: { uid: process.getuid!(), gid: process.getgid!(), gr
 const prepared = [];
 for (let i = 0; i < 40; i++) {
   const count = 1 + (i % 2);
-  const upload = await newUpload(storage, at, `r${round}-${i}-${count}`);
+  const size = i % 4 < 2 ? 150_000 : 5 << 20;
+  const upload = await newUpload(storage, at, `r${round}-${i}-${count}-${size}`);
   const parts: Part[] = [];
-  for (let n = 1; n <= count; n++) parts.push(await putPart(storage, at, upload, n, noise(150_000, n)));
+  for (let n = 1; n <= count; n++) parts.push(await putPart(storage, at, upload, n, noise(size, n)));
   prepared.push({ upload, parts });
 }
 console.log('go');

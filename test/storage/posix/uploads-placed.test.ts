@@ -9,6 +9,7 @@ import {
   rmSync,
   statSync,
   symlinkSync,
+  truncateSync,
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
@@ -184,6 +185,23 @@ test('a client that goes in the middle gives its place back', async ({ storage, 
   assert.ok((await get(storage, at, 'k')).equals(Buffer.concat([1, 2, 3].map((number) => bytes(number)))));
 });
 
+test('what came of a part that was given up is not behind the object', async ({ storage, at, own }) => {
+  for (const last of [SIZE, 1000]) {
+    const upload = await newUpload(storage, at, 'k');
+    const gone = half(storage, at, upload, 3, bytes(3, 9));
+    await gone.arrived;
+    gone.goOn(new Error('gone'));
+    await gone.done.catch(() => {});
+    await until('it is free', 5_000, () => !filesOf(own, upload).includes('slot.00003') || undefined);
+    const parts = [
+      await putPart(storage, at, upload, 1, bytes(1)),
+      await putPart(storage, at, upload, 2, bytes(2, 1, last)),
+    ];
+    await complete(storage, at, upload, parts);
+    assert.ok((await get(storage, at, 'k')).equals(Buffer.concat([bytes(1), bytes(2, 1, last)])));
+  }
+});
+
 test('what still comes after the completion never gets into the object', async ({ storage, at, own }) => {
   // A part behind the last, one that was sent again meanwhile, and the last itself.
   for (const late of [4, 2, 3]) {
@@ -306,11 +324,13 @@ test('what lies there is input: a whole that is a link, a directory or too short
     }
     assert.ok(readFileSync(join(at.bucket.path, 'victim')).equals(victim), `${index}`);
   }
-  const upload = await newUpload(storage, at, 'short');
-  const parts = await send(storage, at, upload, [1, 2]);
-  rmSync(join(own, 'uploads', upload.id, `whole.${SIZE}`));
-  await refused(complete(storage, at, upload, parts), 'InvalidPart');
-  await refused(storage.head(at, 'short'), 'NoSuchKey');
+  for (const spoil of [rmSync, (path: string) => truncateSync(path, 2 * SIZE - 1)]) {
+    const upload = await newUpload(storage, at, 'short');
+    const parts = await send(storage, at, upload, [1, 2]);
+    spoil(join(own, 'uploads', upload.id, `whole.${SIZE}`));
+    await refused(complete(storage, at, upload, parts), 'InvalidPart');
+    await refused(storage.head(at, 'short'), 'NoSuchKey');
+  }
 });
 
 test('two gateways, each with half of the parts, and both complete', async ({ root, storage, at, own }) => {

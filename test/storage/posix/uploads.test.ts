@@ -365,6 +365,12 @@ test('reaping never takes the metadata of an object along with another name of i
   assert.is((await storage.head(at, 'k')).meta.user['large']?.length, 6_000);
 });
 
+/** Of a key of `uploads-killed.ts`. */
+const partsIn = (key: string): { count: number; size: number } => {
+  const [count, size] = key.split('-').slice(-2).map(Number);
+  return { count: count!, size: size! };
+};
+
 test('kill -9 in the middle of completions: the upload can be completed again, or the object is there', async (context) => {
   const { root } = context;
   const script = fileURLToPath(new URL('./uploads-killed.js', import.meta.url));
@@ -394,14 +400,14 @@ test('kill -9 in the middle of completions: the upload can be completed again, o
     for (const upload of uploads) {
       if (!upload.key.startsWith(`r${round}-`)) continue;
       const parts = await partsOf(context.storage, at, upload);
-      const count = Number(/-(\d)$/.exec(upload.key)![1]);
+      const { count } = partsIn(upload.key);
       if (parts.length < count) continue; // it was not complete before
       await complete(context.storage, at, upload, parts);
       acknowledged.add(upload.key);
     }
     for (const key of acknowledged) {
-      const count = Number(/-(\d)$/.exec(key)![1]);
-      const whole = Buffer.concat(Array.from({ length: count }, (_, i) => noise(150_000, i + 1)));
+      const { count, size } = partsIn(key);
+      const whole = Buffer.concat(Array.from({ length: count }, (_, i) => noise(size, i + 1)));
       assert.ok((await get(context.storage, at, key)).equals(whole), key);
       assert.match((await context.storage.head(at, key)).meta.etag, new RegExp(`^[0-9a-f]{32}-${count}$`));
     }
@@ -409,8 +415,8 @@ test('kill -9 in the middle of completions: the upload can be completed again, o
   }
   const listed = await keysOf(context.storage, at);
   for (const key of listed) {
-    const count = Number(/-(\d)$/.exec(key)![1]);
-    assert.is((await context.storage.head(at, key)).size, count * 150_000);
+    const { count, size } = partsIn(key);
+    assert.is((await context.storage.head(at, key)).size, count * size);
   }
 });
 
