@@ -5,6 +5,7 @@ import { S3Error } from '../../errors.js';
 import { reservedSegment } from '../keys.js';
 import { type Area, requestersOf } from './areas.js';
 import { become, canSwitch } from './identity.js';
+import { borrowedName } from './lend.js';
 import { isFile } from './lookup.js';
 import { asRequester, type BucketDir, type Ground, machine, withBucket } from './paths.js';
 import {
@@ -28,8 +29,8 @@ import {
   tryStatat,
   tryUnlinkat,
 } from './syscalls.js';
-import { borrowedName, isUploadId, removeUpload, withUpload } from './upload-files.js';
-import { UPLOAD_FILE } from './upload-parts.js';
+import { isUploadId, withUpload } from './upload-files.js';
+import { removeUpload, UPLOAD_FILE } from './upload-parts.js';
 
 export interface ReapAges {
   /** A staged file that nobody has open and that was not touched for so long is garbage. Milliseconds. */

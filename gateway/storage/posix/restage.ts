@@ -33,8 +33,8 @@ import {
 const SLICE = 1 << 20;
 
 /**
- * Copies a staged file into a `.tidegate` directory beside its target, and makes `staged` that copy. `done` removes what
- * is left; a published file has gone from there.
+ * Copies a staged file into a `.tidegate` directory beside its target, and makes `staged` that copy. `done` removes what is left:
+ * when the copy was published that is what it was made of, else `staged` is that again.
  */
 export const restage = (
   bucket: BucketDir,
@@ -44,7 +44,14 @@ export const restage = (
   const { name, fd: from } = staged;
   const { directory, to } = openBeside(bucket, parent, name);
   const done = () => {
-    tryUnlinkat(directory, name);
+    if (staged.fd < 0) {
+      close(from);
+      tryUnlinkat(bucket.area('staging'), name);
+    } else {
+      tryUnlinkat(directory, name);
+      close(to);
+      staged.fd = from;
+    }
     close(directory);
     // Not while somebody else is at work in it.
     tryUnlinkat(parent, reservedSegment, AT_REMOVEDIR);
@@ -54,12 +61,9 @@ export const restage = (
     copyBytes(from, 0, to, 0, fstat(from).size);
     if (bucket.ground.durability !== 'none') fdatasync(to);
   } catch (error) {
-    close(to);
     done();
     throw error;
   }
-  close(from);
-  tryUnlinkat(bucket.area('staging'), name);
   staged.fd = to;
   return { directory, name, done };
 };

@@ -6,24 +6,30 @@
  * The place of a part is written once: who creates `slot.00001` has it, and gives it back when nothing more of his will come. That
  * file gets the size and the record of the part when the part is stored, and stays.
  */
+import { readAttribute } from '../../../acl/metadata/xattr.js';
 import { S3Error } from '../../errors.js';
 import type { Part } from '../types.js';
 import { isFile } from './lookup.js';
+import { isOfLocal } from './mounts.js';
 import type { BucketDir } from './paths.js';
 import { copyBytes } from './restage.js';
 import type { Staged } from './staged.js';
 import {
   AT_SYMLINK_NOFOLLOW,
   close,
+  closeReplaced,
   E,
   errnoError,
+  fdatasync,
   fstat,
   fsync,
   ftruncate,
   O_CREAT,
+  O_DIRECTORY,
   O_EXCL,
   O_NOFOLLOW,
   O_NONBLOCK,
+  O_RDONLY,
   O_RDWR,
   RESOLVE_INSIDE,
   type Stat,
@@ -31,8 +37,20 @@ import {
   tryStatat,
   tryUnlinkat,
 } from './syscalls.js';
-import { stampPart, type UploadDir, withUpload } from './upload-files.js';
-import { closePart, namesOf, numbersOf, requirePart, slotName, wholeName } from './upload-parts.js';
+import { type UploadDir, withUpload } from './upload-files.js';
+import {
+  closePart,
+  isSame,
+  noSuchUpload,
+  numbersOf,
+  openOwnPart,
+  openRecorded,
+  partName,
+  requirePart,
+  slotName,
+  stampPart,
+  wholeName,
+} from './upload-parts.js';
 
 /** A part of an upload that is about to be sent. */
 export interface PartPlace {
@@ -68,44 +86,58 @@ export const claimSlot = (
   size: number,
 ): { staged: Staged; slot: Slot } | undefined => {
   const start = (place.number - 1) * size;
-  if (size < LEAST || size % EVEN !== 0 || start + size > MOST || bucket.ground.sidecars) return undefined;
+  if (size < LEAST || size % EVEN !== 0 || start < 0 || start + size > MOST) return undefined;
   return withUpload(bucket, place.id, place.key, 'shared', (at) => {
     if (!at.locks) return undefined;
-    const name = slotName(place.number);
-    const fd = tryOpenat2(at.fd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600, RESOLVE_INSIDE);
-    if (fd === -E.EEXIST) return undefined;
-    if (fd < 0) throw errnoError(-fd, 'openat2');
-    let whole = -1;
+    const whole = openWhole(bucket, at.fd, size);
+    let fd = -1;
     try {
-      whole = openWhole(bucket, at.fd, size);
+      if (!maySlot(bucket, whole)) return undefined;
+      const flags = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW;
+      fd = tryOpenat2(at.fd, slotName(place.number), flags, 0o600, RESOLVE_INSIDE);
+      if (fd < 0 && fd !== -E.EEXIST) throw errnoError(-fd, 'openat2');
+      return fd < 0 ? undefined : { staged: { fd: whole, name: '' }, slot: { place, fd, start, size } };
     } finally {
-      if (whole < 0) {
-        close(fd);
-        tryUnlinkat(at.fd, name);
-      }
+      if (fd < 0 && whole >= 0) close(whole);
     }
-    return whole < 0 ? undefined : { staged: { fd: whole, name: '' }, slot: { place, fd, start, size } };
   });
 };
 
-/** Made with the first part. -1 when it is no file, or parts of another size came first: then this is the last one. */
+/** Made with the first part. -1 when that cannot be. */
 const openWhole = (bucket: BucketDir, directory: number, size: number): number => {
-  const flags = O_RDWR | O_NOFOLLOW | O_NONBLOCK;
-  let whole = tryOpenat2(directory, wholeName(size), flags, 0, RESOLVE_INSIDE);
-  if (whole === -E.ENOENT) {
-    if (namesOf(directory).some((name) => name.startsWith('whole.'))) return -1;
-    whole = tryOpenat2(directory, wholeName(size), flags | O_CREAT, bucket.ground.fileMode, RESOLVE_INSIDE);
-  }
-  if (whole < 0) throw errnoError(-whole, 'openat2');
-  if (isFile(fstat(whole))) return whole;
-  close(whole);
-  return -1;
+  const flags = O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK;
+  return Math.max(-1, tryOpenat2(directory, wholeName(size), flags, bucket.ground.fileMode, RESOLVE_INSIDE));
+};
+
+/**
+ * A file that has no other name, where records are attributes: filesystems without have no holes either (FAT), and a place far
+ * behind would be filled with zeros up to there.
+ */
+const maySlot = (bucket: BucketDir, whole: number): boolean => {
+  if (whole < 0 || bucket.ground.sidecars) return false;
+  const stat = fstat(whole);
+  return isFile(stat) && stat.nlink === 1 && readAttribute(whole) !== -E.EOPNOTSUPP;
+};
+
+/**
+ * What was written before to a place may still come from this machine when another one has written to it, or to the object: elsewhere
+ * than on a local disk. When this returns it does not.
+ */
+const settleBytes = (whole: number): void => {
+  if (!isOfLocal(fstat(whole).dev)) fdatasync(whole);
 };
 
 /** Stores a part whose bytes are all in their place, and on the disk if they have to be. Shared lock held. */
-export const storeSlot = (bucket: BucketDir, slot: Slot, sealed: Pick<Part, 'etag' | 'checksum'>): Stat => {
-  const { fd, size } = slot;
-  if (fstat(fd).nlink === 0) throw new S3Error('NoSuchUpload');
+export const storeSlot = (
+  bucket: BucketDir,
+  at: UploadDir,
+  { staged, slot, size }: { staged: Staged; slot: Slot; size: number },
+  sealed: Pick<Part, 'etag' | 'checksum'>,
+): Stat => {
+  if (size !== slot.size) throw new S3Error('IncompleteBody');
+  const { fd, place } = slot;
+  if (fstat(fd).nlink === 0) throw noSuchUpload();
+  settleBytes(staged.fd);
   ftruncate(fd, size);
   const stamped = stampPart(bucket, fd, sealed);
   // From now on it is there, for everybody and for good.
@@ -113,32 +145,45 @@ export const storeSlot = (bucket: BucketDir, slot: Slot, sealed: Pick<Part, 'eta
   try {
     stamped.settle();
     if (bucket.ground.durability === 'full') fsync(fd);
-    return stamped.stat;
   } finally {
     close(fd);
   }
+  // One that was sent meanwhile, or before with another size: this is the later one.
+  const before = openOwnPart(bucket, at.fd, place.number);
+  const gone = tryUnlinkat(at.fd, partName(place.number));
+  before?.loaded.forget();
+  if (before) closeReplaced(before.fd, before.stat.size);
+  if (gone < 0 && gone !== -E.ENOENT) throw errnoError(-gone, 'unlink');
+  return stamped.stat;
 };
 
-/** Gives a place back whose part was not stored: nothing more is written to it. No error when the upload has ended. */
-export const giveBackSlot = (bucket: BucketDir, { place, fd }: Slot): void => {
+/** Gives a place back whose part was not stored. No error when the upload has ended, and the place with it. */
+export const giveBackSlot = (bucket: BucketDir, { fd: whole }: Staged, { place: { id, number }, fd }: Slot): void => {
+  settleBytes(whole);
+  const directory = tryOpenat2(bucket.area('uploads'), id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, RESOLVE_INSIDE);
+  if (directory < 0) return;
   try {
-    // Nobody else has it as long as this name is there, and with the upload it goes as well: no lock.
-    withUpload(bucket, place.id, place.key, 'none', (at) => {
-      const name = slotName(place.number);
-      if (tryStatat(at.fd, name, AT_SYMLINK_NOFOLLOW)?.ino === fstat(fd).ino) tryUnlinkat(at.fd, name);
-    });
-  } catch (error) {
-    if (!(error instanceof S3Error && error.code === 'NoSuchUpload')) throw error;
+    // Nobody else has it as long as this name is there: no lock.
+    const stat = tryStatat(directory, slotName(number), AT_SYMLINK_NOFOLLOW);
+    if (stat?.ino === fstat(fd).ino) tryUnlinkat(directory, slotName(number));
+  } finally {
+    close(directory);
   }
 };
 
-/** Whether all of these parts are in their places. InvalidPart when one is not any more what the caller has seen. */
-export const arePlaced = (bucket: BucketDir, directory: number, parts: readonly Part[]): boolean =>
-  parts.every((part) => {
-    const found = requirePart(bucket, directory, part);
-    closePart(found);
-    return found.bytes.fd !== found.fd;
+/** Whether all of these parts, of this size, are in their places, and what the caller has seen. */
+export const arePlaced = (bucket: BucketDir, directory: number, size: number, parts: readonly Part[]): boolean => {
+  const own = new Set(numbersOf(directory, 'part'));
+  const whole = tryStatat(directory, wholeName(size), AT_SYMLINK_NOFOLLOW);
+  if (!whole || whole.size < (parts.at(-1)?.number ?? 0) * size) return false;
+  return parts.every((part) => {
+    const found = own.has(part.number)
+      ? undefined
+      : openRecorded(bucket, directory, slotName(part.number), part.number);
+    if (found) close(found.fd);
+    return found !== undefined && isSame(found.part, part);
   });
+};
 
 /**
  * The whole, when it has become the object: parts 1 to `last` of this size, of which all but the last are in their places, as
@@ -164,7 +209,7 @@ export const openObject = (
   const name = wholeName(size);
   const whole = tryOpenat2(at.fd, name, O_RDWR | O_NONBLOCK | O_NOFOLLOW, 0, RESOLVE_INSIDE);
   if (whole < 0) return undefined;
-  let complete = false;
+  let lent: { fd: number; name: string; stat: Stat } | undefined;
   try {
     if (!isFile(fstat(whole))) return undefined;
     const start = (last.number - 1) * size;
@@ -178,9 +223,9 @@ export const openObject = (
     }
     if (fstat(whole).size < start + last.size) return undefined;
     ftruncate(whole, start + last.size);
-    complete = true;
-    return { fd: whole, name, stat: fstat(whole) };
+    lent = { fd: whole, name, stat: fstat(whole) };
+    return lent;
   } finally {
-    if (!complete) close(whole);
+    if (!lent) close(whole);
   }
 };

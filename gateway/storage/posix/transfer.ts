@@ -25,6 +25,8 @@ export interface Transfer {
   size: number;
   /** Up to here the disk has begun with it. */
   begun: number;
+  /** All of it is there already, where that is asked for. */
+  synced: boolean;
   /** Why bytes that came could not be written. */
   failed?: unknown;
 }
@@ -49,9 +51,12 @@ export const closeFiles = ({ staged, slot }: Files): void => {
 
 const throwAway = (bucket: BucketDir, files: Files): void => {
   const { staged, slot } = files;
-  if (!slot) discard(bucket, staged);
-  else if (slot.fd >= 0) giveBackSlot(bucket, slot);
-  closeFiles(files);
+  try {
+    if (!slot) discard(bucket, staged);
+    else if (slot.fd >= 0) giveBackSlot(bucket, staged, slot);
+  } finally {
+    closeFiles(files);
+  }
 };
 
 /** Ends a transfer without touching its staged file, which is then the caller's. */
@@ -67,6 +72,12 @@ const HASHED_SLICE = 4 << 20;
 /** Written to the disk at a time while more comes. */
 const AHEAD = 4 << 20;
 let copyBuffer: Buffer | undefined;
+
+/** Once: a file that others write to as well is never clean. */
+export const syncTransfer = (transfer: Transfer): void => {
+  if (!transfer.synced) fdatasync(transfer.staged.fd);
+  transfer.synced = true;
+};
 
 /** Digests whose bytes another lane writes. */
 const hashings = new Map<number, Digests>();
@@ -160,6 +171,7 @@ export const transferOps = {
           digests: digests.length > 0 ? createDigests(digests) : undefined,
           size: 0,
           begun: 0,
+          synced: ground.durability === 'none',
         });
         return id;
       } catch (error) {
@@ -223,9 +235,10 @@ export const transferOps = {
 
   /** Nothing more comes. Once. @param sync whether what must be on the disk in the end is to be there now */
   transferFinish(id: number, sync: boolean): Received {
-    const { ground, staged, size, digests, failed } = transferOf(id);
+    const transfer = transferOf(id);
+    const { size, digests, failed } = transfer;
     if (failed !== undefined) throw failed;
-    if (sync && ground.durability !== 'none') fdatasync(staged.fd);
+    if (sync) syncTransfer(transfer);
     return { size, digests: digests?.finish() ?? {} };
   },
 

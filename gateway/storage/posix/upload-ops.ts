@@ -7,12 +7,14 @@ import { checkWrite } from '../condition.js';
 import { assertStorableKey } from '../keys.js';
 import { uploadPage } from '../listing.js';
 import type { NewUpload, ObjectInfo, Part, Upload, UploadListRequest, UploadPage, WriteCondition } from '../types.js';
+import { end, openOnly, publishLent } from './lend.js';
 import { findObject, milliseconds } from './lookup.js';
 import { findParent, splitKey } from './parents.js';
 import { asRequester, type BucketDir, type Ground, randomName, syncDirectory, withBucket } from './paths.js';
 import { publishStaged } from './publish.js';
 import { copyBytes } from './restage.js';
 import { arePlaced, openObject, storeSlot } from './slots.js';
+import { writeSmall } from './small-files.js';
 import type { Published, Staged } from './staged.js';
 import {
   AT_REMOVEDIR,
@@ -22,7 +24,6 @@ import {
   closeReplaced,
   E,
   errnoError,
-  fdatasync,
   fstat,
   fsync,
   O_DIRECTORY,
@@ -31,25 +32,23 @@ import {
   RESOLVE_INSIDE,
   readEntries,
   type Stat,
-  tryFlock,
   tryMkdirat,
   tryRenameat2,
   tryUnlinkat,
 } from './syscalls.js';
-import { closeFiles, type Transfer, takeTransfer, transferOf } from './transfer.js';
+import { closeFiles, syncTransfer, takeTransfer, transferOf } from './transfer.js';
+import { encodeUpload, isUploadId, type UploadDir, withUpload } from './upload-files.js';
 import {
-  borrow,
-  encodeUpload,
-  isUploadId,
-  type Lent,
-  recoverLent,
+  closePart,
+  openOwnPart,
+  openPart,
+  partName,
+  partNumbers,
   removeUpload,
+  requirePart,
   stampPart,
-  type UploadDir,
-  withUpload,
-  writeSmall,
-} from './upload-files.js';
-import { closePart, openOwnPart, openPart, partName, partNumbers, requirePart, UPLOAD_FILE } from './upload-parts.js';
+  UPLOAD_FILE,
+} from './upload-parts.js';
 
 /** A stretch of a part, for `uploadJoin`. */
 export interface Piece {
@@ -60,7 +59,7 @@ export interface Piece {
 }
 
 /** Those of an upload: all but the last are of one size. */
-export interface Parts {
+export interface Layout {
   size: number;
   count: number;
   last: Part;
@@ -124,9 +123,11 @@ export const uploadOps = {
     const arrived = transferOf(transfer);
     const { ground, staged, slot } = arrived;
     return withBucket(ground, 'write', (bucket) => {
-      if (ground.durability !== 'none') fdatasync(staged.fd);
+      syncTransfer(arrived);
       const part = withUpload(bucket, id, key, 'shared', (at) => {
-        const { size, mtimeNs } = (slot ? storePlaced : storeOwn)(bucket, at, number, arrived, sealed);
+        const { size, mtimeNs } = slot
+          ? storeSlot(bucket, at, { staged, slot, size: arrived.size }, sealed)
+          : storeOwn(bucket, at, number, staged, sealed);
         syncDirectory(bucket, at.fd);
         const made: Part = { number, size, lastModified: milliseconds(mtimeNs), etag: sealed.etag };
         if (sealed.checksum) made.checksum = sealed.checksum;
@@ -220,10 +221,10 @@ export const uploadOps = {
     );
   },
 
-  /** Whether parts lie where they belong in the object. InvalidPart when one is not any more what the caller has seen. */
-  uploadPlaced: (ground: Ground, key: string, id: string, parts: readonly Part[]): boolean =>
+  /** Whether parts of this size lie where they belong in the object, and are what the caller has seen. */
+  uploadPlaced: (ground: Ground, key: string, id: string, size: number, parts: readonly Part[]): boolean =>
     withBucket(ground, 'write', (bucket) =>
-      withUpload(bucket, id, key, 'none', (at) => arePlaced(bucket, at.fd, parts)),
+      withUpload(bucket, id, key, 'none', (at) => arePlaced(bucket, at.fd, size, parts)),
     ),
 
   /**
@@ -235,7 +236,7 @@ export const uploadOps = {
     ground: Ground,
     key: string,
     id: string,
-    { size, count, last }: Parts,
+    { size, count, last }: Layout,
     meta: ObjectMeta,
     condition: WriteCondition | undefined,
   ): Published | undefined =>
@@ -258,7 +259,7 @@ export const uploadOps = {
 
 type Sealed = Pick<Part, 'etag' | 'checksum'>;
 
-const storeOwn = (bucket: BucketDir, at: UploadDir, number: number, { staged }: Transfer, sealed: Sealed): Stat => {
+const storeOwn = (bucket: BucketDir, at: UploadDir, number: number, staged: Staged, sealed: Sealed): Stat => {
   const stamped = stampPart(bucket, staged.fd, sealed);
   const before = openOwnPart(bucket, at.fd, number);
   try {
@@ -274,59 +275,6 @@ const storeOwn = (bucket: BucketDir, at: UploadDir, number: number, { staged }: 
   stamped.settle();
   if (bucket.ground.durability === 'full') fsync(staged.fd);
   return stamped.stat;
-};
-
-const storePlaced = (bucket: BucketDir, at: UploadDir, number: number, arrived: Transfer, sealed: Sealed): Stat => {
-  const slot = arrived.slot!;
-  if (arrived.size !== slot.size) throw new S3Error('IncompleteBody');
-  const stat = storeSlot(bucket, slot, sealed);
-  // One that was sent meanwhile: this is the later one.
-  const before = openOwnPart(bucket, at.fd, number);
-  if (before) {
-    tryUnlinkat(at.fd, partName(number));
-    before.loaded.forget();
-    closeReplaced(before.fd, before.stat.size);
-  }
-  return stat;
-};
-
-/** The file of the only part. */
-const openOnly = (bucket: BucketDir, at: UploadDir, part: Part): (Lent & { fd: number }) | undefined => {
-  const found = requirePart(bucket, at.fd, part);
-  if (found.bytes.fd === found.fd)
-    return { fd: found.fd, name: partName(part.number), part: found.part, stat: found.stat };
-  closePart(found);
-  return undefined;
-};
-
-const publishLent = (
-  bucket: BucketDir,
-  at: UploadDir,
-  lent: Lent & { fd: number },
-  key: string,
-  meta: ObjectMeta,
-  condition: WriteCondition | undefined,
-): Published => {
-  const staged: Staged = { fd: lent.fd, name: randomName() };
-  try {
-    tryLock(staged.fd);
-    borrow(bucket, at, lent, staged.name);
-    let published: Published;
-    try {
-      published = publishStaged(bucket, staged, key, meta, condition);
-    } catch (error) {
-      try {
-        recoverLent(bucket, at);
-      } catch {
-        // The journal stays: whoever comes next tries again.
-      }
-      throw error;
-    }
-    end(bucket, at);
-    return published;
-  } finally {
-    if (staged.fd >= 0) close(staged.fd);
-  }
 };
 
 /**
@@ -372,15 +320,6 @@ const uploadsIn = (bucket: BucketDir): Upload[] => {
   return uploads;
 };
 
-/** The object stands: whatever keeps the upload from being removed must not make a failure of it. */
-const end = (bucket: BucketDir, at: UploadDir): void => {
-  try {
-    removeUpload(bucket, at.upload.id, at.fd);
-  } catch {
-    // A repeated completion finds the object, the reaper finds the rest.
-  }
-};
-
 const onSameFilesystem = (bucket: BucketDir, key: string): boolean => {
   for (let at = key; ; at = splitKey(at).directory) {
     const parent = findParent(bucket, at);
@@ -390,14 +329,6 @@ const onSameFilesystem = (bucket: BucketDir, key: string): boolean => {
     } finally {
       parent.close();
     }
-  }
-};
-
-const tryLock = (fd: number): void => {
-  try {
-    tryFlock(fd);
-  } catch {
-    // Without flock reapers go by the age alone.
   }
 };
 

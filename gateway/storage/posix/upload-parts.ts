@@ -8,9 +8,12 @@ import { S3Error } from '../../errors.js';
 import type { Part } from '../types.js';
 import { isFile, milliseconds } from './lookup.js';
 import type { BucketDir } from './paths.js';
+import { type StampedFile, stampFile } from './staged.js';
 import {
+  AT_REMOVEDIR,
   AT_SYMLINK_NOFOLLOW,
   close,
+  closeReplaced,
   E,
   errnoError,
   fstat,
@@ -21,10 +24,12 @@ import {
   O_RDWR,
   openat2,
   RESOLVE_INSIDE,
+  rawPath,
   readEntries,
   type Stat,
   tryOpenat2,
   tryStatat,
+  tryUnlinkat,
 } from './syscalls.js';
 
 /** The upload itself: as long as it exists. */
@@ -71,14 +76,23 @@ export const openSlot = (bucket: BucketDir, directory: number, number: number): 
   if (!found) return undefined;
   const { size } = found.part;
   const whole = tryOpenat2(directory, wholeName(size), O_RDWR | O_NONBLOCK | O_NOFOLLOW, 0, RESOLVE_INSIDE);
-  if (whole >= 0) {
-    const stat = fstat(whole);
-    if (size > 0 && isFile(stat) && stat.size >= number * size)
+  try {
+    if (whole >= 0 && holds(whole, number * size))
       return { ...found, bytes: { fd: whole, start: (number - 1) * size } };
+  } catch (error) {
     close(whole);
+    close(found.fd);
+    throw error;
   }
+  if (whole >= 0) close(whole);
   close(found.fd);
   return undefined;
+};
+
+/** Whether this is a file with so many bytes. */
+const holds = (whole: number, bytes: number): boolean => {
+  const stat = fstat(whole);
+  return bytes > 0 && isFile(stat) && stat.size >= bytes;
 };
 
 export const openRecorded = (
@@ -108,37 +122,72 @@ export const openRecorded = (
   }
 };
 
+/** Whether a part that was found is the one that the caller has seen. */
+export const isSame = (found: Part, part: Part): boolean =>
+  found.etag === part.etag && found.size === part.size && found.checksum?.value === part.checksum?.value;
+
 /** Opens the part that the caller has seen; InvalidPart when it has been sent again since, or was changed. */
 export const requirePart = (bucket: BucketDir, directory: number, part: Part): FoundPart => {
   const found = openPart(bucket, directory, part.number);
-  const same =
-    found?.part.etag === part.etag &&
-    found.part.size === part.size &&
-    found.part.checksum?.value === part.checksum?.value;
-  if (found && same) return found;
+  if (found && isSame(found.part, part)) return found;
   if (found) closePart(found);
   // Its file goes first when an upload ends, and the parts go with it: then this part is not what is wrong.
   if (!tryStatat(directory, UPLOAD_FILE, AT_SYMLINK_NOFOLLOW)) throw noSuchUpload();
   throw new S3Error('InvalidPart', { fields: { PartNumber: String(part.number), ETag: part.etag } });
 };
 
-/** What lies in the directory of an upload. */
-export const namesOf = (directory: number): string[] => {
+/** Numbers of what lies in the directory of an upload, in order: parts that are files of their own, places in the whole, stored or not. */
+export const numbersOf = (directory: number, ...kinds: ('part' | 'slot')[]): number[] => {
+  const pattern = new RegExp(`^(?:${kinds.join('|')})\\.(\\d{5})$`);
   const fd = openat2(directory, '.', O_RDONLY | O_DIRECTORY, 0, RESOLVE_INSIDE);
   try {
-    return readEntries(fd).map(({ name }) => name);
+    return readEntries(fd)
+      .map(({ name }) => Number(pattern.exec(name)?.[1] ?? 0))
+      .filter((number) => number > 0)
+      .sort((a, b) => a - b);
   } finally {
     close(fd);
   }
 };
 
-/** In order: numbers of parts that are files of their own, or of places in the whole, stored or not. */
-export const numbersOf = (directory: number, kind: 'part' | 'slot'): number[] =>
-  namesOf(directory)
-    .map((name) => Number(/^(part|slot)\.(\d{5})$/.exec(name)?.[1] === kind ? name.slice(-5) : 0))
-    .filter((number) => number > 0)
-    .sort((a, b) => a - b);
-
 /** Numbers of the parts that lie there, in order, with those of places that are not stored. */
-export const partNumbers = (directory: number): number[] =>
-  [...new Set([...numbersOf(directory, 'part'), ...numbersOf(directory, 'slot')])].sort((a, b) => a - b);
+export const partNumbers = (directory: number): number[] => [...new Set(numbersOf(directory, 'part', 'slot'))];
+
+/** Removes an upload whose exclusive lock the caller holds, or which is no upload (any more). */
+export const removeUpload = (bucket: BucketDir, id: string, directory: number): void => {
+  // First: without it there is no upload, whatever happens in between. What is left then is reaped.
+  tryUnlinkat(directory, UPLOAD_FILE);
+  const fd = openat2(directory, '.', O_RDONLY | O_DIRECTORY, 0, RESOLVE_INSIDE);
+  try {
+    for (const { name } of readEntries(fd)) {
+      if (/^whole\.\d+$/.test(name)) {
+        removeWhole(directory, name);
+        continue;
+      }
+      // The record of a place is in its file.
+      const number = Number(/^part\.(\d{5})$/.exec(name)?.[1] ?? 0);
+      const found = number > 0 ? openOwnPart(bucket, directory, number) : undefined;
+      tryUnlinkat(directory, rawPath(name));
+      if (!found) continue;
+      found.loaded.forget();
+      closeReplaced(found.fd, found.stat.size);
+    }
+  } finally {
+    close(fd);
+  }
+  tryUnlinkat(bucket.area('uploads'), id, AT_REMOVEDIR);
+};
+
+/** So large a file is not freed while others wait. */
+const removeWhole = (directory: number, name: string): void => {
+  const fd = tryOpenat2(directory, name, O_RDWR | O_NONBLOCK | O_NOFOLLOW, 0, RESOLVE_INSIDE);
+  tryUnlinkat(directory, name);
+  if (fd >= 0) closeReplaced(fd, fstat(fd).size);
+};
+
+/** Stores what is to be known of a part with its file. */
+export const stampPart = (
+  bucket: BucketDir,
+  fd: number,
+  { etag, checksum }: Pick<Part, 'etag' | 'checksum'>,
+): StampedFile => stampFile(bucket, fd, { etag, headers: {}, user: {}, ...(checksum && { checksum }) });

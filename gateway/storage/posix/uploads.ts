@@ -70,13 +70,13 @@ export const createUploads = (context: StoreContext): UploadMethods => {
     const { actor } = at;
     // Before the bytes come: nobody should send gigabytes for an upload that has ended.
     await inBucket(at, (ground, pool) => pool.run('uploadGet', [ground, key, id], reading(at)));
-    const ground = { ground: context.groundOf(at.bucket), pool: poolOf(at.bucket), actor, hasher };
+    const where = { ground: context.groundOf(at.bucket), pool: poolOf(at.bucket), actor, hasher };
     const {
       pool,
       lane,
       id: transferId,
       received,
-    } = await transfer(ground, { digests, length, chunked, place: { key, id, number } }, fill);
+    } = await transfer(where, { digests, length, chunked, place: { key, id, number } }, fill);
     try {
       return await pool.run('partPublish', [transferId, key, id, number, seal(received)], {
         ...writing(at),
@@ -104,7 +104,7 @@ export const createUploads = (context: StoreContext): UploadMethods => {
     if (before.some((part) => part.size !== size)) return false;
     for (let from = 0; from < before.length; from += LOOKED_AT) {
       const some = before.slice(from, from + LOOKED_AT);
-      if (!(await poolOf(at.bucket).run('uploadPlaced', [ground, key, id, some], writing(at)))) return false;
+      if (!(await poolOf(at.bucket).run('uploadPlaced', [ground, key, id, size, some], writing(at)))) return false;
     }
     return true;
   };

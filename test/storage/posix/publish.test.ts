@@ -7,9 +7,10 @@ import * as assert from 'uvu/assert';
 import type { Saved } from '../../../acl/metadata/files.js';
 import type { Stamp } from '../../../acl/metadata/stamp.js';
 import { S3Error } from '../../../gateway/errors.js';
-import type { BucketDir } from '../../../gateway/storage/posix/paths.js';
-import { settle } from '../../../gateway/storage/posix/staged.js';
-import { fstat } from '../../../gateway/storage/posix/syscalls.js';
+import { type BucketDir, type Ground, withBucket } from '../../../gateway/storage/posix/paths.js';
+import { restage } from '../../../gateway/storage/posix/restage.js';
+import { discard, settle, stage } from '../../../gateway/storage/posix/staged.js';
+import { fstat, pwrite } from '../../../gateway/storage/posix/syscalls.js';
 import { bodyOf, md5, metaOf, noise, put, readFrom, refused, request } from '../../suites/storage-tools.js';
 import { tempDir } from '../../support/temp.js';
 import { type Bench, openBench } from './store.js';
@@ -210,6 +211,26 @@ publish('another filesystem mounted inside the bucket', async () => {
   } finally {
     execFileSync('umount', [bench.file('mounted')]);
   }
+});
+
+publish('what was copied beside its target and not published is what it was made of again', () => {
+  mkdirSync(bench.file('target'));
+  const { path } = bench.at.bucket;
+  const ground: Ground = { path, durability: 'full', sidecars: false, fileMode: 0o644, directoryMode: 0o755 };
+  withBucket(ground, 'write', (bucket) => {
+    const staged = stage(bucket);
+    pwrite(staged.fd, noise(100_000), 0);
+    const { fd, name } = staged;
+    const parent = openSync(bench.file('target'), 'r');
+    const { ino } = fstat(fd);
+    const { done } = restage(bucket, staged, parent);
+    assert.is.not(fstat(staged.fd).ino, ino);
+    done();
+    closeSync(parent);
+    assert.equal([staged.fd, staged.name, fstat(fd).nlink], [fd, name, 1]);
+    assert.equal([bench.area('staging'), readdirSync(bench.file('target'))], [[name], []]);
+    discard(bucket, staged);
+  });
 });
 
 publish('on a filesystem without attributes nothing is lost, however large the metadata', async () => {

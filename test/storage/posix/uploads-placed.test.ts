@@ -1,9 +1,11 @@
 /** Multipart uploads whose parts are written where they belong in the object (`slots.ts`): large ones, of one size. */
+import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import {
   existsSync,
   linkSync,
   mkdirSync,
+  openSync,
   readdirSync,
   readFileSync,
   rmSync,
@@ -15,12 +17,15 @@ import {
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { readAttribute } from '../../../acl/metadata/xattr.js';
 import { createPosixStorage } from '../../../gateway/storage/posix/index.js';
+import { borrow } from '../../../gateway/storage/posix/lend.js';
 import { withBucket } from '../../../gateway/storage/posix/paths.js';
 import { reapOps } from '../../../gateway/storage/posix/reap.js';
 import { openObject } from '../../../gateway/storage/posix/slots.js';
 import { close } from '../../../gateway/storage/posix/syscalls.js';
-import { borrow, withUpload } from '../../../gateway/storage/posix/upload-files.js';
+import { withUpload } from '../../../gateway/storage/posix/upload-files.js';
+import { stampPart } from '../../../gateway/storage/posix/upload-parts.js';
 import type { Body, Part, Place, Storage, Upload } from '../../../gateway/storage/types.js';
 import { get, md5, newUpload, noise, put, putPart, refused } from '../../suites/storage-tools.js';
 import { until } from '../../support/time.js';
@@ -41,6 +46,12 @@ const send = (storage: Storage, at: Place, upload: Upload, numbers: readonly num
 
 const filesOf = (own: string, { id }: Upload) => readdirSync(join(own, 'uploads', id)).sort();
 const inodeOf = (own: string, { id }: Upload, size = SIZE) => statSync(join(own, 'uploads', id, `whole.${size}`)).ino;
+
+const assertRejects = (promise: Promise<unknown>): Promise<void> =>
+  promise.then(
+    () => assert.unreachable(),
+    () => {},
+  );
 
 /** A part that is being sent: half of it has come, the rest comes, or the client goes, when the test says so. */
 function half(storage: Storage, at: Place, { key, id }: Upload, number: number, content: Buffer) {
@@ -76,10 +87,7 @@ test('parts in any order, the last one shorter: the object is the file that they
     const parts: Part[] = [];
     for (const number of [3, 1, 4, 2]) parts.push(await putPart(storage, at, upload, number, content[number - 1]!));
     parts.sort((a, b) => a.number - b.number);
-    assert.equal(
-      filesOf(own, upload),
-      ['part.00004', 'slot.00001', 'slot.00002', 'slot.00003', `whole.${size}`, 'upload.json'].sort(),
-    );
+    for (const name of ['slot.00001', 'slot.00002', 'slot.00003']) assert.ok(filesOf(own, upload).includes(name), name);
     assert.equal(
       (await partsOf(storage, at, upload)).map((part) => [part.number, part.size, part.etag, part.checksum]),
       content.map((each, index) => [index + 1, each.length, md5(each), parts[index]!.checksum]),
@@ -173,10 +181,7 @@ test('a client that goes in the middle gives its place back', async ({ storage, 
   assert.ok(filesOf(own, upload).includes('slot.00002'));
   assert.equal(await partsOf(storage, at, upload), []);
   gone.goOn(new Error('gone'));
-  await gone.done.then(
-    () => assert.unreachable(),
-    () => {},
-  );
+  await assertRejects(gone.done);
   await until('it is free', 5_000, () => !filesOf(own, upload).includes('slot.00002') || undefined);
   const parts = await send(storage, at, upload, [1, 2, 3]);
   const ino = inodeOf(own, upload);
@@ -274,6 +279,8 @@ test('a crash while the whole is being published gives it back', async ({ storag
     withUpload(bucket, upload.id, 'k', 'exclusive', (dir) => {
       const whole = openObject(bucket, dir, SIZE, parts[2]!)!;
       borrow(bucket, dir, whole, randomBytes(16).toString('hex'));
+      // That of the object.
+      stampPart(bucket, whole.fd, { etag: '0'.repeat(32) });
       close(whole.fd);
     }),
   );
@@ -284,9 +291,44 @@ test('a crash while the whole is being published gives it back', async ({ storag
   });
   assert.equal(await partsOf(storage, at, upload), parts);
   assert.equal(filesOf(own, upload), files);
+  const fd = openSync(join(own, 'uploads', upload.id, `whole.${SIZE}`), 'r');
+  assert.type(readAttribute(fd), 'number');
+  close(fd);
   await complete(storage, at, upload, parts);
   assert.ok((await get(storage, at, 'k')).equals(Buffer.concat([bytes(1), bytes(2), bytes(3, 1, 1000)])));
   assert.equal(leftovers(own), []);
+});
+
+test('a completion that fails after it had to copy leaves all of it', async ({ storage, at, own }) => {
+  if (process.getuid!() !== 0) return;
+  // On another filesystem a name is given by a copy beside it; and where that fails, nothing may be lost.
+  for (const count of [1, 3]) {
+    const upload = await newUpload(storage, at, 'mounted/k');
+    const parts = await send(storage, at, upload, [1, 2, 3].slice(0, count));
+    const files = filesOf(own, upload);
+    const bound = join(at.bucket.path, 'mounted');
+    mkdirSync(bound);
+    // The same device: only the rename tells.
+    execFileSync('mount', ['--bind', bound, bound]);
+    try {
+      execFileSync('mount', ['-o', 'remount,bind,ro', bound]);
+      await assertRejects(complete(storage, at, upload, parts));
+      execFileSync('mount', ['-o', 'remount,bind,rw', bound]);
+      assert.equal(filesOf(own, upload), files);
+      assert.equal(await partsOf(storage, at, upload), parts);
+      writeFileSync(join(bound, 'k'), 'a job was here');
+      await refused(complete(storage, at, upload, parts, { ifNoneMatch: '*' }), 'PreconditionFailed');
+      assert.equal(await partsOf(storage, at, upload), parts);
+      await complete(storage, at, upload, parts);
+      const expected = Buffer.concat(parts.map(({ number }) => bytes(number)));
+      assert.ok((await get(storage, at, 'mounted/k')).equals(expected));
+      assert.equal([leftovers(own), readdirSync(bound)], [[], ['k']]);
+    } finally {
+      // The last reader closes a moment later.
+      execFileSync('umount', ['-l', bound]);
+    }
+    rmSync(bound, { recursive: true });
+  }
 });
 
 test('an abort leaves nothing, also under parts that are being sent', async ({ storage, at, own }) => {
@@ -307,6 +349,7 @@ test('what lies there is input: a whole that is a link, a directory or too short
   const victim = readFileSync(join(at.bucket.path, 'victim'));
   const hostile: ((dir: string) => void)[] = [
     (dir) => symlinkSync(join(at.bucket.path, 'victim'), join(dir, `whole.${SIZE}`)),
+    (dir) => linkSync(join(at.bucket.path, 'victim'), join(dir, `whole.${SIZE}`)),
     (dir) => mkdirSync(join(dir, `whole.${SIZE}`)),
     (dir) => symlinkSync(join(at.bucket.path, 'victim'), join(dir, 'slot.00001')),
     (dir) => mkdirSync(join(dir, 'slot.00002')),
