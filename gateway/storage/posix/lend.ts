@@ -28,7 +28,16 @@ import {
   tryUnlinkat,
 } from './syscalls.js';
 import type { UploadDir } from './upload-files.js';
-import { closePart, isPartEtag, noSuchUpload, partName, removeUpload, requirePart, stampPart } from './upload-parts.js';
+import {
+  closePart,
+  isPartEtag,
+  missing,
+  noSuchUpload,
+  partName,
+  removeUpload,
+  requirePart,
+  stampPart,
+} from './upload-parts.js';
 
 export const JOURNAL = 'single.json';
 
@@ -65,7 +74,7 @@ export const borrow = (bucket: BucketDir, at: UploadDir, { name, part, stat }: L
 export const recoverLent = (bucket: BucketDir, at: UploadDir): void => {
   const journal = readJournal(at.fd);
   const returned = journal !== undefined && giveBack(bucket, at.fd, journal);
-  if (!returned && isCompleted(bucket, at.upload)) {
+  if (!returned && isCompleted(bucket, at.upload, journal)) {
     removeUpload(bucket, at.upload.id, at.fd);
     throw noSuchUpload();
   }
@@ -105,7 +114,8 @@ const readJournal = (directory: number): Journal | undefined => {
 const giveBack = (bucket: BucketDir, directory: number, { name, part, size, staged, ino }: Journal): boolean => {
   const staging = bucket.area('staging');
   const fd = tryOpenat2(staging, staged, O_RDWR | O_NONBLOCK | O_NOFOLLOW, 0, RESOLVE_INSIDE);
-  if (fd < 0) return false;
+  if (missing(fd)) return false;
+  if (fd < 0) throw errnoError(-fd, 'openat2');
   try {
     const stat = fstat(fd);
     if (!isFile(stat) || String(stat.ino) !== ino || stat.size !== size) return false;
@@ -113,7 +123,8 @@ const giveBack = (bucket: BucketDir, directory: number, { name, part, size, stag
     const { supersede } = loadRecord(bucket, fd, stat);
     const stamped = part && stampPart(bucket, fd, part);
     if (!part) clearRecord(bucket, fd, stat);
-    if (tryRenameat2(staging, staged, directory, name) < 0) return false;
+    const result = tryRenameat2(staging, staged, directory, name);
+    if (result < 0) throw errnoError(-result, 'rename');
     supersede();
     stamped?.settle();
     if (bucket.ground.durability === 'full') fsync(fd);
@@ -123,12 +134,13 @@ const giveBack = (bucket: BucketDir, directory: number, { name, part, size, stag
   }
 };
 
-/** Whether the object that stands there was made by this very upload. */
-export const isCompleted = (bucket: BucketDir, upload: Upload): boolean => {
+/** Whether the object that stands there was made by this very upload: its record says so, or it is the file that was borrowed. */
+export const isCompleted = (bucket: BucketDir, upload: Upload, journal: Journal | undefined): boolean => {
   const found = findObject(bucket, upload.key);
   if (!found) return false;
   if (found.fd >= 0) close(found.fd);
-  return found.info.meta.uploadId === upload.id;
+  // A record that was not settled yet when the process died is not believed.
+  return found.info.meta.uploadId === upload.id || String(found.stat.ino) === journal?.ino;
 };
 
 /** The file of the only part. */

@@ -34,6 +34,7 @@ import {
   RESOLVE_INSIDE,
   type Stat,
   tryOpenat2,
+  tryPunchHole,
   tryStatat,
   tryUnlinkat,
 } from './syscalls.js';
@@ -103,10 +104,13 @@ export const claimSlot = (
   });
 };
 
-/** Made with the first part. -1 when that cannot be. */
+/** Made with the first place: there is none without it, or a new one would have holes where parts were stored. -1 when that cannot be. */
 const openWhole = (bucket: BucketDir, directory: number, size: number): number => {
-  const flags = O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK;
-  return Math.max(-1, tryOpenat2(directory, wholeName(size), flags, bucket.ground.fileMode, RESOLVE_INSIDE));
+  const flags = O_RDWR | O_NOFOLLOW | O_NONBLOCK;
+  let whole = tryOpenat2(directory, wholeName(size), flags, 0, RESOLVE_INSIDE);
+  if (whole === -E.ENOENT && numbersOf(directory, 'slot').length === 0)
+    whole = tryOpenat2(directory, wholeName(size), flags | O_CREAT, bucket.ground.fileMode, RESOLVE_INSIDE);
+  return Math.max(-1, whole);
 };
 
 /**
@@ -157,9 +161,12 @@ export const storeSlot = (
   return stamped.stat;
 };
 
-/** Gives a place back whose part was not stored. No error when the upload has ended, and the place with it. */
-export const giveBackSlot = (bucket: BucketDir, { fd: whole }: Staged, { place: { id, number }, fd }: Slot): void => {
+/** Gives a place back whose part was not stored, and its space. No error when the upload has ended, and the place with it. */
+export const giveBackSlot = (bucket: BucketDir, { fd: whole }: Staged, slot: Slot): void => {
+  const { place, fd, start, size } = slot;
+  const { id, number } = place;
   settleBytes(whole);
+  tryPunchHole(whole, start, size);
   const directory = tryOpenat2(bucket.area('uploads'), id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, RESOLVE_INSIDE);
   if (directory < 0) return;
   try {

@@ -266,6 +266,12 @@ export const touch = (fd: number): void => {
   orThrow(utimensatRaw(nr.utimensat, fd, null, null, 0), 'futimens');
 };
 
+const FALLOC_FL_PUNCH_HOLE = 2 | 1; // with FALLOC_FL_KEEP_SIZE, as it has to be (fallocate(2))
+
+/** Gives the space of a stretch of a file back, which reads as zeros then: 0, or -errno (EOPNOTSUPP where there are no holes). */
+export const tryPunchHole = (fd: number, from: number, length: number): number =>
+  outcome(n4(nr.fallocate, fd, FALLOC_FL_PUNCH_HOLE, from, length));
+
 export const ftruncate = (fd: number, size: number): void => {
   orThrow(n2(nr.ftruncate, fd, size), 'ftruncate');
 };

@@ -141,7 +141,8 @@ export const uploadOps = {
 
   partList: (ground: Ground, key: string, id: string, after: number, limit: number): { parts: Part[]; more: boolean } =>
     withBucket(ground, 'write', (bucket) =>
-      withAnyUpload(bucket, id, key, 'none', (at) => {
+      // While one is lent the parts are not there.
+      withAnyUpload(bucket, id, key, 'shared', (at) => {
         const parts: Part[] = [];
         if (limit <= 0) return { parts, more: false };
         for (const number of partNumbers(at.fd)) {
@@ -183,7 +184,7 @@ export const uploadOps = {
     const before = into.size;
     const synced = into.ground.durability !== 'none';
     withBucket(into.ground, 'write', (bucket) =>
-      withUpload(bucket, id, key, 'none', (at) => {
+      withUpload(bucket, id, key, 'shared', (at) => {
         for (const { part, start, length } of pieces) {
           const found = requirePart(bucket, at.fd, part);
           try {
@@ -224,7 +225,7 @@ export const uploadOps = {
   /** Whether parts of this size lie where they belong in the object, and are what the caller has seen. */
   uploadPlaced: (ground: Ground, key: string, id: string, size: number, parts: readonly Part[]): boolean =>
     withBucket(ground, 'write', (bucket) =>
-      withUpload(bucket, id, key, 'none', (at) => arePlaced(bucket, at.fd, size, parts)),
+      withUpload(bucket, id, key, 'shared', (at) => arePlaced(bucket, at.fd, size, parts)),
     ),
 
   /**
@@ -285,7 +286,7 @@ const withAnyUpload = <T>(
   bucket: BucketDir,
   id: string,
   key: string,
-  lock: 'none' | 'exclusive',
+  lock: 'none' | 'shared' | 'exclusive',
   work: (at: UploadDir, his: BucketDir) => T,
 ): T => {
   try {

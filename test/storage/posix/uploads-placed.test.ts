@@ -8,6 +8,7 @@ import {
   openSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -15,15 +16,17 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { readAttribute } from '../../../acl/metadata/xattr.js';
+import type { S3Error } from '../../../gateway/errors.js';
 import { createPosixStorage } from '../../../gateway/storage/posix/index.js';
 import { borrow } from '../../../gateway/storage/posix/lend.js';
 import { withBucket } from '../../../gateway/storage/posix/paths.js';
 import { reapOps } from '../../../gateway/storage/posix/reap.js';
 import { openObject } from '../../../gateway/storage/posix/slots.js';
-import { close } from '../../../gateway/storage/posix/syscalls.js';
+import { close, tryFlock } from '../../../gateway/storage/posix/syscalls.js';
 import { withUpload } from '../../../gateway/storage/posix/upload-files.js';
 import { stampPart } from '../../../gateway/storage/posix/upload-parts.js';
 import type { Body, Part, Place, Storage, Upload } from '../../../gateway/storage/types.js';
@@ -183,6 +186,7 @@ test('a client that goes in the middle gives its place back', async ({ storage, 
   gone.goOn(new Error('gone'));
   await assertRejects(gone.done);
   await until('it is free', 5_000, () => !filesOf(own, upload).includes('slot.00002') || undefined);
+  assert.ok(statSync(join(own, 'uploads', upload.id, `whole.${SIZE}`)).blocks * 512 < MiB, 'its space is');
   const parts = await send(storage, at, upload, [1, 2, 3]);
   const ino = inodeOf(own, upload);
   await complete(storage, at, upload, parts);
@@ -331,6 +335,55 @@ test('a completion that fails after it had to copy leaves all of it', async ({ s
   }
 });
 
+test('a crash after the whole has its name, before its record is settled: the upload is done', async (context) => {
+  const { storage, at, own, ground } = context;
+  const upload = await newUpload(storage, at, 'k');
+  const parts = await send(storage, at, upload, [1, 2]);
+  withBucket(ground, 'write', (bucket) =>
+    withUpload(bucket, upload.id, 'k', 'exclusive', (dir) => {
+      const whole = openObject(bucket, dir, SIZE, parts[1]!)!;
+      const staged = randomBytes(16).toString('hex');
+      borrow(bucket, dir, whole, staged);
+      close(whole.fd);
+      renameSync(join(own, 'staging', staged), join(at.bucket.path, 'k'));
+    }),
+  );
+  await refused(complete(storage, at, upload, parts), 'NoSuchUpload');
+  assert.equal(leftovers(own), []);
+  assert.ok((await get(storage, at, 'k')).equals(Buffer.concat([bytes(1), bytes(2)])));
+});
+
+test('when the whole is lost, so are its parts, whatever is sent then', async ({ storage, at, own }) => {
+  const upload = await newUpload(storage, at, 'k');
+  const parts = await send(storage, at, upload, [1, 2, 3]);
+  rmSync(join(own, 'uploads', upload.id, `whole.${SIZE}`));
+  assert.equal(await partsOf(storage, at, upload), []);
+  const four = await putPart(storage, at, upload, 4, bytes(4));
+  assert.equal(await partsOf(storage, at, upload), [four]);
+  await refused(complete(storage, at, upload, [...parts, four]), 'InvalidPart');
+  const again = await send(storage, at, upload, [1, 2, 3]);
+  await complete(storage, at, upload, [...again, four]);
+  assert.ok((await get(storage, at, 'k')).equals(Buffer.concat([1, 2, 3, 4].map((number) => bytes(number)))));
+});
+
+test('while the whole is lent the parts are asked for again', async ({ storage, at, own }) => {
+  const upload = await newUpload(storage, at, 'k');
+  const parts = await send(storage, at, upload, [1, 2]);
+  const directory = join(own, 'uploads', upload.id);
+  const lock = openSync(join(directory, 'upload.json'), 'r+');
+  assert.ok(tryFlock(lock, true));
+  renameSync(join(directory, `whole.${SIZE}`), join(own, 'aside'));
+  const [listed, completed] = [partsOf(storage, at, upload), complete(storage, at, upload, parts)];
+  for (const each of [listed, completed]) each.catch(() => {});
+  await sleep(100);
+  renameSync(join(own, 'aside'), join(directory, `whole.${SIZE}`));
+  close(lock);
+  const [first] = await Promise.allSettled([listed, completed]);
+  await completed;
+  if (first.status === 'fulfilled') assert.equal(first.value, parts);
+  else assert.is((first.reason as S3Error).code, 'NoSuchUpload');
+});
+
 test('an abort leaves nothing, also under parts that are being sent', async ({ storage, at, own }) => {
   const upload = await newUpload(storage, at, 'k');
   await send(storage, at, upload, [1, 2]);
@@ -373,6 +426,23 @@ test('what lies there is input: a whole that is a link, a directory or too short
     spoil(join(own, 'uploads', upload.id, `whole.${SIZE}`));
     await refused(complete(storage, at, upload, parts), 'InvalidPart');
     await refused(storage.head(at, 'short'), 'NoSuchKey');
+  }
+});
+
+test('who completes what others complete as well is not told that a part is wrong', async ({ root, storage, at }) => {
+  const other = await createPosixStorage({ root, workers: 2 });
+  try {
+    for (let round = 0; round < 12; round++) {
+      const upload = await newUpload(storage, at, 'k');
+      const parts = await send(storage, at, upload, [1, 2]);
+      const stores = [storage, other, storage, other];
+      const ends = await Promise.allSettled(stores.map((each) => complete(each, at, upload, parts)));
+      const codes = ends.map((each) => (each.status === 'fulfilled' ? 'ok' : each.reason.code));
+      assert.ok(codes.includes('ok'));
+      for (const code of codes) assert.ok(['ok', 'NoSuchUpload'].includes(code), code);
+    }
+  } finally {
+    await other.close();
   }
 });
 
