@@ -104,12 +104,17 @@ export const claimSlot = (
   });
 };
 
-/** Made with the first place: there is none without it, or a new one would have holes where parts were stored. -1 when that cannot be. */
+/**
+ * Made before the first place. When it is not there and places are, it was lost, and a new one would have holes where parts were
+ * stored: -1, unless somebody has just made it.
+ */
 const openWhole = (bucket: BucketDir, directory: number, size: number): number => {
-  const flags = O_RDWR | O_NOFOLLOW | O_NONBLOCK;
-  let whole = tryOpenat2(directory, wholeName(size), flags, 0, RESOLVE_INSIDE);
-  if (whole === -E.ENOENT && numbersOf(directory, 'slot').length === 0)
-    whole = tryOpenat2(directory, wholeName(size), flags | O_CREAT, bucket.ground.fileMode, RESOLVE_INSIDE);
+  const open = (more: number): number => {
+    const flags = O_RDWR | O_NOFOLLOW | O_NONBLOCK | more;
+    return tryOpenat2(directory, wholeName(size), flags, more && bucket.ground.fileMode, RESOLVE_INSIDE);
+  };
+  let whole = open(0);
+  if (whole === -E.ENOENT) whole = open(numbersOf(directory, 'slot').length === 0 ? O_CREAT : 0);
   return Math.max(-1, whole);
 };
 

@@ -104,6 +104,20 @@ test('parts in any order, the last one shorter: the object is the file that they
   }
 });
 
+test('parts that come at the same time all lie in their places', async ({ storage, at, own }) => {
+  for (let round = 0; round < 12; round++) {
+    const upload = await newUpload(storage, at, 'k');
+    const parts = await send(storage, at, upload, [1, 2, 3, 4]);
+    assert.equal(
+      filesOf(own, upload).filter((name) => name.startsWith('part.')),
+      [],
+    );
+    const ino = inodeOf(own, upload);
+    await complete(storage, at, upload, parts);
+    assert.is(statSync(join(at.bucket.path, 'k')).ino, ino);
+  }
+});
+
 test('one part alone; and parts copied from other objects', async ({ storage, at, own }) => {
   const one = await newUpload(storage, at, 'one');
   const part = await putPart(storage, at, one, 1, bytes(1));
