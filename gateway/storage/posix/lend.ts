@@ -2,15 +2,17 @@
  * A file of an upload that becomes the object without a copy: of its only part, or the whole with all parts in their places. It goes to
  * `staging/` and is published. The journal says what it was, so that a failure or a crash in between gives it back.
  */
+import { judge } from '../../../acl/metadata/stamp.js';
 import { clearRecord, loadRecord } from '../../../acl/metadata/store.js';
 import type { ObjectMeta } from '../../../acl/metadata/types.js';
-import type { Part, Upload, WriteCondition } from '../types.js';
+import type { Part, WriteCondition } from '../types.js';
 import { findObject, isFile } from './lookup.js';
 import { type BucketDir, randomName } from './paths.js';
 import { publishStaged } from './publish.js';
 import { readSmall, writeSmall } from './small-files.js';
-import type { Published, Staged } from './staged.js';
+import { type Published, type Staged, stampFile } from './staged.js';
 import {
+  AT_SYMLINK_NOFOLLOW,
   close,
   errnoError,
   fstat,
@@ -25,6 +27,7 @@ import {
   tryFlock,
   tryOpenat2,
   tryRenameat2,
+  tryStatat,
   tryUnlinkat,
 } from './syscalls.js';
 import type { UploadDir } from './upload-files.js';
@@ -74,7 +77,7 @@ export const borrow = (bucket: BucketDir, at: UploadDir, { name, part, stat }: L
 export const recoverLent = (bucket: BucketDir, at: UploadDir): void => {
   const journal = readJournal(at.fd);
   const returned = journal !== undefined && giveBack(bucket, at.fd, journal);
-  if (!returned && isCompleted(bucket, at.upload, journal)) {
+  if (!returned && isCompleted(bucket, at, journal)) {
     removeUpload(bucket, at.upload.id, at.fd);
     throw noSuchUpload();
   }
@@ -134,13 +137,29 @@ const giveBack = (bucket: BucketDir, directory: number, { name, part, size, stag
   }
 };
 
-/** Whether the object that stands there was made by this very upload: its record says so, or it is the file that was borrowed. */
-export const isCompleted = (bucket: BucketDir, upload: Upload, journal: Journal | undefined): boolean => {
-  const found = findObject(bucket, upload.key);
+/** Between the journal and the last change that is ours, at most. Nanoseconds. */
+const PUBLISHING = 5_000_000_000n;
+
+/**
+ * Whether the object that stands there was made by this very upload: its record says so, or it is the file that was borrowed. Where the
+ * process died before the record was settled, that is done now: if nothing has changed since, as the ctime tells.
+ */
+const isCompleted = (bucket: BucketDir, at: UploadDir, journal: Journal | undefined): boolean => {
+  const { id, key } = at.upload;
+  const found = findObject(bucket, key, false, true);
   if (!found) return false;
-  if (found.fd >= 0) close(found.fd);
-  // A record that was not settled yet when the process died is not believed.
-  return found.info.meta.uploadId === upload.id || String(found.stat.ino) === journal?.ino;
+  const { fd, stat, loaded, info } = found;
+  try {
+    if (info.meta.uploadId === id) return true;
+    if (String(stat.ino) !== journal?.ino) return false;
+    const { stamp, meta } = loaded.packed ?? {};
+    const begun = tryStatat(at.fd, JOURNAL, AT_SYMLINK_NOFOLLOW)?.mtimeNs ?? 0n;
+    const ours = meta?.uploadId === id && judge(stamp, stat) === 'suspect' && stat.ctimeNs - begun < PUBLISHING;
+    if (ours) stampFile(bucket, fd, meta).settle();
+    return true;
+  } finally {
+    if (fd >= 0) close(fd);
+  }
 };
 
 /** The file of the only part. */

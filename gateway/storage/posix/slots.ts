@@ -221,15 +221,17 @@ export const openObject = (
   const name = wholeName(size);
   const whole = tryOpenat2(at.fd, name, O_RDWR | O_NONBLOCK | O_NOFOLLOW, 0, RESOLVE_INSIDE);
   if (whole < 0) return undefined;
+  const start = (last.number - 1) * size;
   let lent: { fd: number; name: string; stat: Stat } | undefined;
+  let copied = false;
   try {
     if (!isFile(fstat(whole))) return undefined;
-    const start = (last.number - 1) * size;
     const found = requirePart(bucket, at.fd, last);
     try {
       const placed = found.bytes.fd !== found.fd && last.size === size;
       if (!placed && last.size > COPIED) return undefined;
-      if (!placed) copyBytes(found.bytes.fd, found.bytes.start, whole, start, last.size);
+      copied = !placed;
+      if (copied) copyBytes(found.bytes.fd, found.bytes.start, whole, start, last.size);
     } finally {
       closePart(found);
     }
@@ -238,6 +240,8 @@ export const openObject = (
     lent = { fd: whole, name, stat: fstat(whole) };
     return lent;
   } finally {
+    // Nothing else is there.
+    if (!lent && copied) ftruncate(whole, start);
     if (!lent) close(whole);
   }
 };

@@ -26,13 +26,15 @@ import { borrow } from '../../../gateway/storage/posix/lend.js';
 import { withBucket } from '../../../gateway/storage/posix/paths.js';
 import { reapOps } from '../../../gateway/storage/posix/reap.js';
 import { openObject } from '../../../gateway/storage/posix/slots.js';
+import { stampFile } from '../../../gateway/storage/posix/staged.js';
 import { close, tryFlock } from '../../../gateway/storage/posix/syscalls.js';
 import { withUpload } from '../../../gateway/storage/posix/upload-files.js';
 import { stampPart } from '../../../gateway/storage/posix/upload-parts.js';
 import type { Body, Part, Place, Storage, Upload } from '../../../gateway/storage/types.js';
-import { get, md5, newUpload, noise, put, putPart, refused } from '../../suites/storage-tools.js';
+import { get, md5, newUpload, noise, owner, put, putPart, refused } from '../../suites/storage-tools.js';
+import { tempDir } from '../../support/temp.js';
 import { until } from '../../support/time.js';
-import { type Context, complete, leftovers, newBucket, openContext, partsOf } from './uploading.js';
+import { actor, type Context, complete, leftovers, metaOf, newBucket, openContext, partsOf } from './uploading.js';
 
 const test = suite<Context>('posix uploads in place');
 const MiB = 1 << 20;
@@ -358,12 +360,18 @@ test('a crash after the whole has its name, before its record is settled: the up
       const whole = openObject(bucket, dir, SIZE, parts[1]!)!;
       const staged = randomBytes(16).toString('hex');
       borrow(bucket, dir, whole, staged);
+      stampFile(bucket, whole.fd, metaOf(upload, parts));
       close(whole.fd);
+      // The time within which its own changes are expected.
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 50);
       renameSync(join(own, 'staging', staged), join(at.bucket.path, 'k'));
     }),
   );
+  assert.match((await storage.head(at, 'k')).meta.etag, /-0$/);
   await refused(complete(storage, at, upload, parts), 'NoSuchUpload');
   assert.equal(leftovers(own), []);
+  const { etag, uploadId } = (await storage.head(at, 'k')).meta;
+  assert.equal([etag, uploadId], [metaOf(upload, parts).etag, upload.id]);
   assert.ok((await get(storage, at, 'k')).equals(Buffer.concat([bytes(1), bytes(2)])));
 });
 
@@ -396,6 +404,30 @@ test('while the whole is lent the parts are asked for again', async ({ storage, 
   await completed;
   if (first.status === 'fulfilled') assert.equal(first.value, parts);
   else assert.is((first.reason as S3Error).code, 'NoSuchUpload');
+});
+
+test('a disk without room for the last part: all parts stay, and what was copied does not', async () => {
+  if (process.getuid!() !== 0) return;
+  const root = tempDir();
+  execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=16m', 'tmpfs', root]);
+  const storage = await createPosixStorage({ root, workers: 1 });
+  try {
+    const bucket = await storage.createBucket({ name: 'full', owner }, actor);
+    const at = { bucket, actor };
+    const upload = await newUpload(storage, at, 'k');
+    const parts = await send(storage, at, upload, [1, 2]);
+    parts.push(await putPart(storage, at, upload, 3, bytes(3, 1, 4 * MiB)));
+    await refused(complete(storage, at, upload, parts), 'InsufficientStorage');
+    const own = join(bucket.path, '.tidegate');
+    assert.is(statSync(join(own, 'uploads', upload.id, `whole.${SIZE}`)).size, 2 * SIZE);
+    assert.equal(await partsOf(storage, at, upload), parts);
+    execFileSync('mount', ['-o', 'remount,size=32m', root]);
+    await complete(storage, at, upload, parts);
+    assert.ok((await get(storage, at, 'k')).equals(Buffer.concat([bytes(1), bytes(2), bytes(3, 1, 4 * MiB)])));
+  } finally {
+    await storage.close();
+    execFileSync('umount', [root]);
+  }
 });
 
 test('an abort leaves nothing, also under parts that are being sent', async ({ storage, at, own }) => {
