@@ -69,15 +69,20 @@ export function forgetPeak(pid: number): void {
   }
 }
 
-const running = new Set<ChildProcess>();
+const running = new Map<ChildProcess, NodeJS.Signals>();
 process.on('exit', () => {
-  for (const child of running) child.kill('SIGKILL');
+  for (const [child, signal] of running) child.kill(signal);
 });
 
-/** A process that ends with ours at the latest. */
-export function start(program: string, args: readonly string[], options: SpawnOptions): ChildProcess {
+/** A process that ends with ours at the latest. @param signal what ends it then: with SIGKILL those that it has started would stay */
+export function start(
+  program: string,
+  args: readonly string[],
+  options: SpawnOptions,
+  signal: NodeJS.Signals = 'SIGKILL',
+): ChildProcess {
   const child = spawn(program, args, options);
-  running.add(child);
+  running.set(child, signal);
   child.on('exit', () => running.delete(child));
   child.on('error', () => running.delete(child));
   return child;

@@ -99,9 +99,15 @@ http {
 }
 `,
   );
-  const child = start('nginx', ['-p', home, '-e', join(home, 'error.log'), '-c', join(home, 'nginx.conf')], {
-    stdio: ['ignore', 'ignore', 'inherit'],
-  });
+  const child = start(
+    'nginx',
+    ['-p', home, '-e', join(home, 'error.log'), '-c', join(home, 'nginx.conf')],
+    {
+      stdio: ['ignore', 'ignore', 'inherit'],
+    },
+    // It ends its workers.
+    'SIGTERM',
+  );
   child.once('exit', (code) => {
     if (code !== 0 && code !== null) console.error(`nginx ended with ${code}`);
   });
