@@ -43,7 +43,7 @@ import {
   closePart,
   isSame,
   noSuchUpload,
-  numbersOf,
+  numbersIn,
   openOwnPart,
   openRecorded,
   partName,
@@ -114,7 +114,7 @@ const openWhole = (bucket: BucketDir, directory: number, size: number): number =
     return tryOpenat2(directory, wholeName(size), flags, more && bucket.ground.fileMode, RESOLVE_INSIDE);
   };
   let whole = open(0);
-  if (whole === -E.ENOENT) whole = open(numbersOf(directory, 'slot').length === 0 ? O_CREAT : 0);
+  if (whole === -E.ENOENT) whole = open(numbersIn(directory).slots.length === 0 ? O_CREAT : 0);
   return Math.max(-1, whole);
 };
 
@@ -171,13 +171,14 @@ export const giveBackSlot = (bucket: BucketDir, { fd: whole }: Staged, slot: Slo
   const { place, fd, start, size } = slot;
   const { id, number } = place;
   settleBytes(whole);
-  tryPunchHole(whole, start, size);
   const directory = tryOpenat2(bucket.area('uploads'), id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, RESOLVE_INSIDE);
   if (directory < 0) return;
   try {
     // Nobody else has it as long as this name is there: no lock.
     const stat = tryStatat(directory, slotName(number), AT_SYMLINK_NOFOLLOW);
-    if (stat?.ino === fstat(fd).ino) tryUnlinkat(directory, slotName(number));
+    if (stat?.ino !== fstat(fd).ino) return;
+    tryPunchHole(whole, start, size);
+    tryUnlinkat(directory, slotName(number));
   } finally {
     close(directory);
   }
@@ -185,7 +186,7 @@ export const giveBackSlot = (bucket: BucketDir, { fd: whole }: Staged, slot: Slo
 
 /** Whether all of these parts, of this size, are in their places, and what the caller has seen. */
 export const arePlaced = (bucket: BucketDir, directory: number, size: number, parts: readonly Part[]): boolean => {
-  const own = new Set(numbersOf(directory, 'part'));
+  const own = new Set(numbersIn(directory).own);
   const whole = tryStatat(directory, wholeName(size), AT_SYMLINK_NOFOLLOW);
   if (!whole || whole.size < (parts.at(-1)?.number ?? 0) * size) return false;
   return parts.every((part) => {
@@ -207,17 +208,13 @@ export const openObject = (
   size: number,
   last: Part,
 ): { fd: number; name: string; stat: Stat } | undefined => {
-  const slots = numbersOf(at.fd, 'slot');
+  const { own, slots } = numbersIn(at.fd);
   // A part that somebody is still sending would be written to the object.
   if (slots.length < last.number - 1 || slots.some((number, index) => number !== index + 1 || number > last.number))
     return undefined;
   // Sent again: those count.
-  if (
-    numbersOf(at.fd, 'part').some(
-      (number) => number < last.number || (number === last.number && slots.length === number),
-    )
-  )
-    return undefined;
+  const unplaced = slots.length < last.number ? last.number : 0;
+  if (own.some((number) => number <= last.number && number !== unplaced)) return undefined;
   const name = wholeName(size);
   const whole = tryOpenat2(at.fd, name, O_RDWR | O_NONBLOCK | O_NOFOLLOW, 0, RESOLVE_INSIDE);
   if (whole < 0) return undefined;

@@ -136,22 +136,33 @@ export const requirePart = (bucket: BucketDir, directory: number, part: Part): F
   throw new S3Error('InvalidPart', { fields: { PartNumber: String(part.number), ETag: part.etag } });
 };
 
-/** Numbers of what lies in the directory of an upload, in order: parts that are files of their own, places in the whole, stored or not. */
-export const numbersOf = (directory: number, ...kinds: ('part' | 'slot')[]): number[] => {
-  const pattern = new RegExp(`^(?:${kinds.join('|')})\\.(\\d{5})$`);
+/** What lies in the directory of an upload, by number and in order: parts that are files of their own, and places in the whole. */
+export interface Numbers {
+  own: number[];
+  /** Stored or not. */
+  slots: number[];
+}
+
+export const numbersIn = (directory: number): Numbers => {
   const fd = openat2(directory, '.', O_RDONLY | O_DIRECTORY, 0, RESOLVE_INSIDE);
   try {
-    return readEntries(fd)
-      .map(({ name }) => Number(pattern.exec(name)?.[1] ?? 0))
-      .filter((number) => number > 0)
-      .sort((a, b) => a - b);
+    const names = readEntries(fd).map(({ name }) => name);
+    const numbers = (pattern: RegExp): number[] =>
+      names
+        .map((name) => Number(pattern.exec(name)?.[1] ?? 0))
+        .filter((number) => number > 0)
+        .sort((a, b) => a - b);
+    return { own: numbers(/^part\.(\d{5})$/), slots: numbers(/^slot\.(\d{5})$/) };
   } finally {
     close(fd);
   }
 };
 
 /** Numbers of the parts that lie there, in order, with those of places that are not stored. */
-export const partNumbers = (directory: number): number[] => [...new Set(numbersOf(directory, 'part', 'slot'))];
+export const partNumbers = (directory: number): number[] => {
+  const { own, slots } = numbersIn(directory);
+  return [...new Set([...own, ...slots])].sort((a, b) => a - b);
+};
 
 /** Removes an upload whose exclusive lock the caller holds, or which is no upload (any more). */
 export const removeUpload = (bucket: BucketDir, id: string, directory: number): void => {

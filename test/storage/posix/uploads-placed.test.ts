@@ -58,6 +58,11 @@ const assertRejects = (promise: Promise<unknown>): Promise<void> =>
     () => {},
   );
 
+const request = {
+  digests: ['md5'],
+  seal: ({ digests }: { digests: { md5?: Uint8Array } }) => ({ etag: Buffer.from(digests.md5!).toString('hex') }),
+} as const;
+
 /** A part that is being sent: half of it has come, the rest comes, or the client goes, when the test says so. */
 function half(storage: Storage, at: Place, { key, id }: Upload, number: number, content: Buffer) {
   let goOn: (how?: Error) => void = () => {};
@@ -74,10 +79,6 @@ function half(storage: Storage, at: Place, { key, id }: Upload, number: number, 
       await sink(content.subarray(middle));
     },
   };
-  const request = {
-    digests: ['md5'],
-    seal: ({ digests }: { digests: { md5?: Uint8Array } }) => ({ etag: Buffer.from(digests.md5!).toString('hex') }),
-  } as const;
   const done = storage.putPart(at, key, id, number, body, request);
   done.catch(() => {});
   return { arrived, done, goOn: (how?: Error) => goOn(how) };
@@ -132,10 +133,6 @@ test('one part alone; and parts copied from other objects', async ({ storage, at
   await put(storage, at, 'source', source);
   const upload = await newUpload(storage, at, 'copy');
   const object = await storage.open(at, 'source');
-  const request = {
-    digests: ['md5'],
-    seal: ({ digests }: { digests: { md5?: Uint8Array } }) => ({ etag: Buffer.from(digests.md5!).toString('hex') }),
-  } as const;
   try {
     const ranges = [0, 1].map((index) => ({ start: index * SIZE, length: SIZE }));
     const copied = await Promise.all(
@@ -349,6 +346,25 @@ test('a completion that fails after it had to copy leaves all of it', async ({ s
     }
     rmSync(bound, { recursive: true });
   }
+});
+
+test('who gives a whole back has the upload for himself', async ({ storage, at, own, ground }) => {
+  const upload = await newUpload(storage, at, 'k');
+  const parts = await send(storage, at, upload, [1, 2]);
+  withBucket(ground, 'write', (bucket) => {
+    withUpload(bucket, upload.id, 'k', 'exclusive', (dir) => {
+      const whole = openObject(bucket, dir, SIZE, parts[1]!)!;
+      borrow(bucket, dir, whole, randomBytes(16).toString('hex'));
+      close(whole.fd);
+    });
+    withUpload(bucket, upload.id, 'k', 'shared', () => {
+      // Between two locks there would be a moment without one.
+      const other = openSync(join(own, 'uploads', upload.id, 'upload.json'), 'r+');
+      assert.not(tryFlock(other, false));
+      close(other);
+    });
+  });
+  await complete(storage, at, upload, parts);
 });
 
 test('a crash after the whole has its name, before its record is settled: the upload is done', async (context) => {
