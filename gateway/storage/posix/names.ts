@@ -42,8 +42,11 @@ export const stretchBytes = 24 << 20;
 export const cacheBytes = 48 << 20;
 /** What a stretch takes in the cache beside its names, as measured: objects, and memory of its own. */
 export const perStretch = 2_500;
-/** Of a directory with twice as many names so many are got at first: most who look into it want to see a page. */
-const few = 1 << 11;
+/**
+ * Of a directory with twice as many names so many are got at first: most who look into it want to see a page, and there is room
+ * for some that are no objects. A fresh gateway, whose code is not compiled yet, feels each that it picks up and drops again.
+ */
+const few = 1280;
 
 const buffer = Buffer.allocUnsafeSlow(256 << 10);
 /** The names of a directory as it was at some time. */
