@@ -282,6 +282,8 @@ export interface Part {
   /** MD5 in hex, or 32 other hex digits and `-0`. */
   etag: string;
   checksum?: Checksum;
+  /** The store's own note, for `completeUpload`: its bytes lie where they belong in the object. */
+  placed?: boolean;
 }
 
 export interface PartRequest {

@@ -35,6 +35,8 @@ const perRequest = {
   'PUT, durable': 28,
   'LIST of 1,000': 1012,
   'LIST of 1,000 of jobs': 1012,
+  'a part of 5 MiB, durable': 60,
+  'ListParts of 40': 180,
 };
 const headroom = 1.1;
 /** Messages between threads: one is a write and a read of an eventfd at most. With the socket's own. */
@@ -94,7 +96,7 @@ function withoutClock(calls: Map<string, number>): Map<string, number> {
   return new Map(calls).set('statx', looks).set('fsetxattr', of('fsetxattr') - again);
 }
 
-function check(what: keyof typeof perRequest, calls: Map<string, number>): void {
+function check(what: keyof typeof perRequest, calls: Map<string, number>, most = mostMessages): void {
   const files = [...withoutClock(calls)].filter(([name]) => ofFiles.has(name));
   const sum = files.reduce((sum, [, count]) => sum + count, 0);
   const list = files
@@ -107,7 +109,7 @@ function check(what: keyof typeof perRequest, calls: Map<string, number>): void 
   assert.ok(sum > perRequest[what] / 4, `${what}: only ${sum.toFixed(1)} calls were seen: ${list}`);
   for (const name of ['read', 'write']) {
     const messages = calls.get(name) ?? 0;
-    assert.ok(messages <= mostMessages, `${what}: ${messages.toFixed(1)} calls of ${name} between the threads`);
+    assert.ok(messages <= most, `${what}: ${messages.toFixed(1)} calls of ${name} between the threads`);
   }
 }
 
@@ -179,6 +181,22 @@ async function countDurable(): Promise<void> {
   close(uploads, 'fsync', 2);
   const ahead = large.body.length / (4 * MiB);
   checkLarge(await callsOf(large), ahead);
+  await countParts();
+}
+
+/** Parts that are written to their places; a listing looks at each of them. */
+async function countParts(): Promise<void> {
+  const path = `${bucket}/in/parts`;
+  const id = /<UploadId>(\w+)</.exec(await ask(target, 'POST', path, 'uploads='))?.[1];
+  const uploaded = await callsOf({
+    count: 32,
+    asked: (i) => ({ method: 'PUT', path, query: `partNumber=${i + 1}&uploadId=${id}` }),
+    body: Buffer.alloc(5 * MiB, 'part'),
+  });
+  // Its chunks go to a thread that makes their MD5, too.
+  check('a part of 5 MiB, durable', uploaded, 2 * mostMessages);
+  const query = `max-parts=40&uploadId=${id}`;
+  check('ListParts of 40', await callsOf({ count: 20, asked: () => ({ method: 'GET', path, query }) }));
 }
 
 counting.run();

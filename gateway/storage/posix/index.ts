@@ -20,7 +20,7 @@ import type { Durability } from './paths.js';
 import { startReaper } from './reaper.js';
 import { receiveBody } from './receive.js';
 import type { Published } from './staged.js';
-import { abortTransfer, copyObject, INLINE_BYTES, ownObject, type Transferring, transfer } from './streams.js';
+import { abortTransfer, copyObject, INLINE_BYTES, once, ownObject, type Transferring, transfer } from './streams.js';
 import { createUploads } from './uploads.js';
 
 export interface PosixOptions {
@@ -125,15 +125,13 @@ export const createPosixStorage = async (options: PosixOptions): Promise<Storage
     fill: (where: Transferring) => Promise<void>,
     chunked = false,
   ): Promise<ObjectInfo> => {
-    let begun = false;
     const { actor } = at;
+    const filled = once(async (where) => {
+      await requireStillThere(at.bucket);
+      return fill(where);
+    });
     const { pool, lane, id, received } = await inBucket(at, (ground, pool) =>
-      transfer({ ground, pool, actor, hasher }, { digests: request.digests, length, chunked }, async (where) => {
-        if (begun) throw new S3Error('NoSuchBucket');
-        begun = true;
-        await requireStillThere(at.bucket);
-        return fill(where);
-      }),
+      transfer({ ground, pool, actor, hasher }, { digests: request.digests, length, chunked }, filled),
     );
     try {
       const meta = request.seal(received);

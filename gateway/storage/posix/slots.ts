@@ -41,11 +41,9 @@ import {
 import { type UploadDir, withUpload } from './upload-files.js';
 import {
   closePart,
-  isSame,
   noSuchUpload,
   numbersIn,
   openOwnPart,
-  openRecorded,
   partName,
   requirePart,
   slotName,
@@ -79,17 +77,18 @@ const COPIED = 64 << 20;
 
 /**
  * The whole, opened, and a place in it for a part that nobody has sent yet; undefined where it has to be a file of its own.
- * NoSuchUpload when the upload has ended.
+ * NoSuchUpload when the upload has ended: nobody should send gigabytes for that.
+ * @param size in bytes, where known
  */
 export const claimSlot = (
   bucket: BucketDir,
   place: PartPlace,
-  size: number,
+  size = 0,
 ): { staged: Staged; slot: Slot } | undefined => {
   const start = (place.number - 1) * size;
-  if (size < LEAST || size % EVEN !== 0 || start < 0 || start + size > MOST) return undefined;
-  return withUpload(bucket, place.id, place.key, 'shared', (at) => {
-    if (!at.locks) return undefined;
+  const fits = size >= LEAST && size % EVEN === 0 && start >= 0 && start + size <= MOST;
+  return withUpload(bucket, place.id, place.key, fits ? 'shared' : 'none', (at) => {
+    if (!fits || !at.locks) return undefined;
     const whole = openWhole(bucket, at.fd, size);
     let fd = -1;
     try {
@@ -184,23 +183,9 @@ export const giveBackSlot = (bucket: BucketDir, { fd: whole }: Staged, slot: Slo
   }
 };
 
-/** Whether all of these parts, of this size, are in their places, and what the caller has seen. */
-export const arePlaced = (bucket: BucketDir, directory: number, size: number, parts: readonly Part[]): boolean => {
-  const own = new Set(numbersIn(directory).own);
-  const whole = tryStatat(directory, wholeName(size), AT_SYMLINK_NOFOLLOW);
-  if (!whole || whole.size < (parts.at(-1)?.number ?? 0) * size) return false;
-  return parts.every((part) => {
-    const found = own.has(part.number)
-      ? undefined
-      : openRecorded(bucket, directory, slotName(part.number), part.number);
-    if (found) close(found.fd);
-    return found !== undefined && isSame(found.part, part);
-  });
-};
-
 /**
- * The whole, when it has become the object: parts 1 to `last` of this size, of which all but the last are in their places, as
- * `arePlaced` has said, and nothing else. Undefined: the parts have to be copied. Exclusive lock held.
+ * The whole, when it has become the object: parts 1 to `last` of this size, of which all but the last are in their places, as their
+ * listing has said, and nothing else. Undefined: the parts have to be copied. Exclusive lock held.
  */
 export const openObject = (
   bucket: BucketDir,

@@ -18,9 +18,8 @@ import {
 
 const MAX_FILE = 1 << 20;
 
-/** The whole of a small regular file; undefined when it is not there, too large or something else. */
-export const readSmall = (fd: number): Buffer | undefined => {
-  const stat = fstat(fd);
+/** The whole of a small regular file; undefined when it is too large or something else. */
+export const readSmall = (fd: number, stat = fstat(fd)): Buffer | undefined => {
   if (!isFile(stat) || stat.size > MAX_FILE) return undefined;
   const bytes = Buffer.allocUnsafe(stat.size);
   return bytes.subarray(0, pread(fd, bytes, 0));

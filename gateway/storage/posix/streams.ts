@@ -95,6 +95,16 @@ export const transfer = async (
   }
 };
 
+/** For `inBucket`, which may run its work again: a body that has begun to come is gone. */
+export const once = (fill: (where: Transferring) => Promise<void>): typeof fill => {
+  let begun = false;
+  return async (where) => {
+    if (begun) throw new S3Error('NoSuchBucket');
+    begun = true;
+    return fill(where);
+  };
+};
+
 /** Digests of all chunks, or none. */
 const whole = ({ update, finish, drop }: Apart): Apart => {
   const open = new Set<Promise<unknown>>();

@@ -150,11 +150,11 @@ export const transferOps = {
   /**
    * Opens a staged file; the id is of this lane.
    * @param length bytes that will come, where known: a disk without room for them says so before they are sent
-   * @param place of a part, which may be written where it belongs
+   * @param place of a part, which may be written where it belongs; NoSuchUpload when the upload has ended
    */
   transferOpen(ground: Ground, digests: readonly Digest[], length: number | undefined, place?: PartPlace): number {
     return withBucket(ground, 'write', (bucket) => {
-      const claimed = place && length !== undefined ? claimSlot(bucket, place, length) : undefined;
+      const claimed = place && claimSlot(bucket, place, length);
       const { staged, slot } = claimed ?? { staged: stage(bucket), slot: undefined };
       try {
         // Looked at, not reserved: who declares much and sends nothing must not take the room of others.

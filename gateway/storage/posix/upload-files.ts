@@ -125,7 +125,8 @@ export const withUpload = <T>(
     if (file < 0) throw errnoError(-file, 'openat2');
     const held = lock === 'none' ? 'none' : lockFile(file, lock === 'exclusive');
     if (held === 'taken') busyNow();
-    const bytes = fstat(file).nlink > 0 ? readSmall(file) : undefined; // unlinked: it ended while we waited
+    const stat = fstat(file);
+    const bytes = stat.nlink > 0 ? readSmall(file, stat) : undefined; // unlinked: it ended while we waited
     const upload = bytes && decodeUpload(id, bytes);
     if (!upload || (key !== undefined && upload.key !== key)) throw noSuchUpload();
     const at: UploadDir = { fd, upload, locks: held === 'held' };

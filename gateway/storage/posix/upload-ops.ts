@@ -13,7 +13,7 @@ import { findParent, splitKey } from './parents.js';
 import { asRequester, type BucketDir, type Ground, randomName, syncDirectory, withBucket } from './paths.js';
 import { publishStaged } from './publish.js';
 import { copyBytes } from './restage.js';
-import { arePlaced, openObject, storeSlot } from './slots.js';
+import { openObject, storeSlot } from './slots.js';
 import { writeSmall } from './small-files.js';
 import type { Published, Staged } from './staged.js';
 import {
@@ -41,9 +41,8 @@ import { encodeUpload, isUploadId, type UploadDir, withUpload } from './upload-f
 import {
   closePart,
   openOwnPart,
-  openPart,
   partName,
-  partNumbers,
+  partsAfter,
   removeUpload,
   requirePart,
   stampPart,
@@ -131,6 +130,7 @@ export const uploadOps = {
         syncDirectory(bucket, at.fd);
         const made: Part = { number, size, lastModified: milliseconds(mtimeNs), etag: sealed.etag };
         if (sealed.checksum) made.checksum = sealed.checksum;
+        if (slot) made.placed = true;
         return made;
       });
       takeTransfer(transfer);
@@ -142,16 +142,12 @@ export const uploadOps = {
   partList: (ground: Ground, key: string, id: string, after: number, limit: number): { parts: Part[]; more: boolean } =>
     withBucket(ground, 'write', (bucket) =>
       // While one is lent the parts are not there.
-      withAnyUpload(bucket, id, key, 'shared', (at) => {
+      withAnyUpload(bucket, id, key, 'shared', (at, his) => {
         const parts: Part[] = [];
         if (limit <= 0) return { parts, more: false };
-        for (const number of partNumbers(at.fd)) {
-          if (number <= after) continue;
-          const found = openPart(bucket, at.fd, number);
-          if (!found) continue;
-          closePart(found);
+        for (const part of partsAfter(his, at.fd, after)) {
           if (parts.length === limit) return { parts, more: true };
-          parts.push(found.part);
+          parts.push(part);
         }
         return { parts, more: false };
       }),
@@ -222,14 +218,8 @@ export const uploadOps = {
     );
   },
 
-  /** Whether parts of this size lie where they belong in the object, and are what the caller has seen. */
-  uploadPlaced: (ground: Ground, key: string, id: string, size: number, parts: readonly Part[]): boolean =>
-    withBucket(ground, 'write', (bucket) =>
-      withUpload(bucket, id, key, 'shared', (at) => arePlaced(bucket, at.fd, size, parts)),
-    ),
-
   /**
-   * Publishes an upload of one part, whose file becomes the object's, or of several that are in their places, as `uploadPlaced` has
+   * Publishes an upload of one part, whose file becomes the object's, or of several that are in their places, as `partList` has
    * said of all but the last. On failure the upload is as it was. Undefined: the parts have to be copied,
    * because that is not so, the key lies on another filesystem, or is a directory, or nothing can be locked.
    */

@@ -71,8 +71,8 @@ export const openOwnPart = (bucket: BucketDir, directory: number, number: number
   openRecorded(bucket, directory, partName(number), number);
 
 /** One that was stored in its place in the whole. */
-export const openSlot = (bucket: BucketDir, directory: number, number: number): FoundPart | undefined => {
-  const found = openRecorded(bucket, directory, slotName(number), number);
+const openSlot = (bucket: BucketDir, directory: number, number: number): FoundPart | undefined => {
+  const found = openStored(bucket, directory, number);
   if (!found) return undefined;
   const { size } = found.part;
   const whole = tryOpenat2(directory, wholeName(size), O_RDWR | O_NONBLOCK | O_NOFOLLOW, 0, RESOLVE_INSIDE);
@@ -89,18 +89,19 @@ export const openSlot = (bucket: BucketDir, directory: number, number: number): 
   return undefined;
 };
 
+/** As `openSlot`, but for the bytes. */
+const openStored = (bucket: BucketDir, directory: number, number: number): FoundPart | undefined => {
+  const found = openRecorded(bucket, directory, slotName(number), number);
+  return found && { ...found, part: { ...found.part, placed: true } };
+};
+
 /** Whether this is a file with so many bytes. */
 const holds = (whole: number, bytes: number): boolean => {
   const stat = fstat(whole);
   return bytes > 0 && isFile(stat) && stat.size >= bytes;
 };
 
-export const openRecorded = (
-  bucket: BucketDir,
-  directory: number,
-  name: string,
-  number: number,
-): FoundPart | undefined => {
+const openRecorded = (bucket: BucketDir, directory: number, name: string, number: number): FoundPart | undefined => {
   const fd = tryOpenat2(directory, name, O_RDWR | O_NONBLOCK | O_NOFOLLOW, 0, RESOLVE_INSIDE);
   if (missing(fd)) return undefined;
   if (fd < 0) throw errnoError(-fd, 'openat2');
@@ -123,7 +124,7 @@ export const openRecorded = (
 };
 
 /** Whether a part that was found is the one that the caller has seen. */
-export const isSame = (found: Part, part: Part): boolean =>
+const isSame = (found: Part, part: Part): boolean =>
   found.etag === part.etag && found.size === part.size && found.checksum?.value === part.checksum?.value;
 
 /** Opens the part that the caller has seen; InvalidPart when it has been sent again since, or was changed. */
@@ -158,11 +159,26 @@ export const numbersIn = (directory: number): Numbers => {
   }
 };
 
-/** Numbers of the parts that lie there, in order, with those of places that are not stored. */
-export const partNumbers = (directory: number): number[] => {
+/** Those with a greater number, in order. Each takes a few calls, and there may be 10,000: the whole is looked at once for all. */
+export function* partsAfter(bucket: BucketDir, directory: number, after: number): Generator<Part> {
   const { own, slots } = numbersIn(directory);
-  return [...new Set([...own, ...slots])].sort((a, b) => a - b);
-};
+  const sent = new Set(own);
+  const wholes = new Map<number, Stat | undefined>();
+  const whole = (size: number): Stat | undefined => {
+    if (!wholes.has(size)) wholes.set(size, tryStatat(directory, wholeName(size), AT_SYMLINK_NOFOLLOW));
+    return wholes.get(size);
+  };
+  for (const number of [...new Set([...own, ...slots])].sort((a, b) => a - b)) {
+    if (number <= after) continue;
+    const found =
+      (sent.has(number) ? openOwnPart(bucket, directory, number) : undefined) ?? openStored(bucket, directory, number);
+    if (!found) continue;
+    close(found.fd);
+    const { part } = found;
+    const stat = part.placed ? whole(part.size) : undefined;
+    if (!part.placed || (stat && isFile(stat) && stat.size >= number * part.size)) yield part;
+  }
+}
 
 /** Removes an upload whose exclusive lock the caller holds, or which is no upload (any more). */
 export const removeUpload = (bucket: BucketDir, id: string, directory: number): void => {

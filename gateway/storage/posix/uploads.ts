@@ -8,7 +8,7 @@ import type { Ground } from './paths.js';
 import type { RunOptions } from './pool.js';
 import { receiveBody } from './receive.js';
 import type { Published } from './staged.js';
-import { type Arrived, abortTransfer, copyObject, type Transferring, transfer } from './streams.js';
+import { type Arrived, abortTransfer, copyObject, once, type Transferring, transfer } from './streams.js';
 import type { Piece } from './upload-ops.js';
 
 export type UploadMethods = Pick<
@@ -18,9 +18,6 @@ export type UploadMethods = Pick<
 
 /** Joined in one call: other calls of the same worker wait no longer than that takes. */
 const SLICE = 64 << 20;
-
-/** Parts that one call looks at. */
-const LOOKED_AT = 500;
 
 /** What one call joins: at most `SLICE` bytes, of few large parts or of many small ones. */
 export function* slices(parts: readonly Part[]): Generator<Piece[]> {
@@ -41,6 +38,20 @@ export function* slices(parts: readonly Part[]): Generator<Piece[]> {
   }
   if (pieces.length > 0) yield pieces;
 }
+
+/**
+ * Whether a file of the upload may become the object: of the only part, or with all parts in their places, but for the last. What was
+ * in its place when the caller saw it still is: a place is written once (`slots.ts`).
+ */
+const mayLend = (parts: readonly Part[]): boolean => {
+  if (parts.length === 1) return true;
+  const { size } = parts[0]!;
+  const last = parts.length - 1;
+  return parts.every(
+    (part, index) =>
+      part.number === index + 1 && (index === last ? part.size <= size : part.size === size && part.placed === true),
+  );
+};
 
 export const createUploads = (context: StoreContext): UploadMethods => {
   const { poolOf, hasher, inBucket } = context;
@@ -68,15 +79,13 @@ export const createUploads = (context: StoreContext): UploadMethods => {
   ): Promise<Part> => {
     requireKey(key);
     const { actor } = at;
-    // Before the bytes come: nobody should send gigabytes for an upload that has ended.
-    await inBucket(at, (ground, pool) => pool.run('uploadGet', [ground, key, id], reading(at)));
-    const where = { ground: context.groundOf(at.bucket), pool: poolOf(at.bucket), actor, hasher };
+    const options = { digests, length, chunked, place: { key, id, number } };
     const {
       pool,
       lane,
       id: transferId,
       received,
-    } = await transfer(where, { digests, length, chunked, place: { key, id, number } }, fill);
+    } = await inBucket(at, (ground, pool) => transfer({ ground, pool, actor, hasher }, options, once(fill)));
     try {
       return await pool.run('partPublish', [transferId, key, id, number, seal(received)], {
         ...writing(at),
@@ -87,26 +96,6 @@ export const createUploads = (context: StoreContext): UploadMethods => {
       await abortTransfer({ pool, lane, id: transferId, actor }, error);
       throw await context.explained(at, error);
     }
-  };
-
-  /** Whether a file of the upload may become the object: of the only part, or with all parts in their places, but for the last. */
-  const mayLend = async (
-    ground: Ground,
-    at: Place,
-    key: string,
-    id: string,
-    parts: readonly Part[],
-  ): Promise<boolean> => {
-    if (parts.length === 1) return true;
-    const { size } = parts[0]!;
-    if (parts.some((part, index) => part.number !== index + 1 || part.size > size)) return false;
-    const before = parts.slice(0, -1);
-    if (before.some((part) => part.size !== size)) return false;
-    for (let from = 0; from < before.length; from += LOOKED_AT) {
-      const some = before.slice(from, from + LOOKED_AT);
-      if (!(await poolOf(at.bucket).run('uploadPlaced', [ground, key, id, size, some], writing(at)))) return false;
-    }
-    return true;
   };
 
   const join = async (
@@ -179,7 +168,7 @@ export const createUploads = (context: StoreContext): UploadMethods => {
       if (done) return done;
       const ground = context.groundOf(at.bucket);
       const last = parts.at(-1);
-      if (last && (await mayLend(ground, at, key, id, parts))) {
+      if (last && mayLend(parts)) {
         const all = { size: parts[0]!.size, count: parts.length, last };
         const args = [ground, key, id, all, meta, condition] as const;
         const published = await poolOf(at.bucket).run('uploadLent', [...args], { ...options, bytes: last.size });

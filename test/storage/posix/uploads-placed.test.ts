@@ -190,6 +190,29 @@ test('of two that send one part at a time the later one counts', async ({ storag
   }
 });
 
+test('a part that is stored in its place after it was listed is not taken for the one that was listed', async (context) => {
+  const { storage, at } = context;
+  const upload = await newUpload(storage, at, 'k');
+  const slow = half(storage, at, upload, 1, bytes(1));
+  await slow.arrived;
+  await putPart(storage, at, upload, 1, bytes(1, 2));
+  await send(storage, at, upload, [2]);
+  const listed = await partsOf(storage, at, upload);
+  slow.goOn();
+  await slow.done;
+  await refused(complete(storage, at, upload, listed), 'InvalidPart');
+  const now = await partsOf(storage, at, upload);
+  assert.equal(
+    [listed, now].map((parts) => parts.map(({ placed }) => placed === true)),
+    [
+      [false, true],
+      [true, true],
+    ],
+  );
+  await complete(storage, at, upload, now);
+  assert.ok((await get(storage, at, 'k')).equals(Buffer.concat([bytes(1), bytes(2)])));
+});
+
 test('a client that goes in the middle gives its place back', async ({ storage, at, own }) => {
   const upload = await newUpload(storage, at, 'k');
   const gone = half(storage, at, upload, 2, bytes(2, 9));

@@ -24,7 +24,7 @@ import { reapOps } from '../../../gateway/storage/posix/reap.js';
 import { stage } from '../../../gateway/storage/posix/staged.js';
 import { close } from '../../../gateway/storage/posix/syscalls.js';
 import { decodeUpload, encodeUpload, withUpload } from '../../../gateway/storage/posix/upload-files.js';
-import { openPart, partName, partNumbers } from '../../../gateway/storage/posix/upload-parts.js';
+import { numbersIn, openPart, partName } from '../../../gateway/storage/posix/upload-parts.js';
 import { slices } from '../../../gateway/storage/posix/uploads.js';
 import type { Part } from '../../../gateway/storage/types.js';
 import {
@@ -195,7 +195,7 @@ test('an upload whose directory is removed while its parts are looked for is non
     withBucket(ground, 'write', (bucket) =>
       withUpload(bucket, upload.id, 'k', 'none', ({ fd }) => {
         rmSync(join(own, 'uploads', upload.id), { recursive: true });
-        return partNumbers(fd);
+        return numbersIn(fd);
       }),
     );
   assert.throws(look, (error: S3Error) => error.code === 'NoSuchUpload');
