@@ -5,6 +5,7 @@
  */
 
 import { hostname } from 'node:os';
+import { setTimeout as pause } from 'node:timers/promises';
 import type { BucketDir } from '../gateway/storage/posix/paths.js';
 import type { Bucket, Documents } from '../gateway/storage/types.js';
 import { isSpoilt, mendCatalog } from './catalog.js';
@@ -202,11 +203,11 @@ export function leadBucket(deps: BucketDeps): LedBucket {
     },
     lost(dir, why, settled) {
       const details = { bucket: bucket.name, dir, why };
-      // A bucket that was deleted loses its watch as well, and nothing is wrong then.
-      void Promise.resolve(deps.stands()).then(
-        (stands) => stands && log.warn(details, 'changes were missed: everything below is looked at'),
-        () => {},
-      );
+      // A bucket that is deleted loses its watch as well, its document a moment later, and nothing is wrong then.
+      void pause(1000, undefined, { ref: false })
+        .then(deps.stands)
+        .then((stands) => stands && log.warn(details, 'changes were missed: everything below is looked at'))
+        .catch(() => {});
       hints.add({ dir, deep: true, ...(settled && { settled }) });
       nudge();
     },
