@@ -505,10 +505,18 @@ test('what lies there is input: a whole that is a link, a directory or too short
     }
     assert.ok(readFileSync(join(at.bucket.path, 'victim')).equals(victim), `${index}`);
   }
-  for (const spoil of [rmSync, (path: string) => truncateSync(path, 2 * SIZE - 1)]) {
+  const spoils: [spoil: (path: string) => void, left: number[]][] = [
+    [rmSync, []],
+    [(path) => truncateSync(path, 2 * SIZE - 1), [1]],
+  ];
+  for (const [spoil, left] of spoils) {
     const upload = await newUpload(storage, at, 'short');
     const parts = await send(storage, at, upload, [1, 2]);
     spoil(join(own, 'uploads', upload.id, `whole.${SIZE}`));
+    assert.equal(
+      (await partsOf(storage, at, upload)).map(({ number }) => number),
+      left,
+    );
     await refused(complete(storage, at, upload, parts), 'InvalidPart');
     await refused(storage.head(at, 'short'), 'NoSuchKey');
   }
