@@ -31,7 +31,7 @@ export const completeMultipartUpload: Handler = async (context) => {
   let parts: Part[];
   try {
     upload = await ownUpload(context, id);
-    parts = matchParts(upload, listed, await allParts(context, id));
+    parts = matchParts(upload, listed, await partsThere(context, id, listed));
   } catch (error) {
     return { body: { xml: result(context, await completedBefore(context, id, error)) } };
   }
@@ -79,15 +79,32 @@ async function completedBefore({ storage, place, key }: Context, id: string, err
   return info;
 }
 
-async function allParts({ storage, place, key }: Context, id: string): Promise<Map<number, Part>> {
+/** Stretches of a long list of parts that are looked at side by side, and how long they are at least. */
+const [STRETCHES, SHORTEST] = [4, 32];
+
+/** Those that are there: each takes the filesystem some calls, and the client hears nothing until all have been looked at. */
+async function partsThere(
+  { storage, place, key }: Context,
+  id: string,
+  listed: readonly CompletedPart[],
+): Promise<Map<number, Part>> {
   const found = new Map<number, Part>();
-  for (let after = 0; ; ) {
-    const page = await storage.listParts(place, key, id, after, 1000);
-    for (const part of page.parts) found.set(part.number, part);
-    const last = page.parts.at(-1);
-    if (!page.more || !last) return found;
-    after = last.number;
+  const look = async (first: number, last: number) => {
+    for (let after = first - 1; after < last; ) {
+      const { parts, more } = await storage.listParts(place, key, id, after, Math.min(1000, last - after));
+      for (const part of parts) found.set(part.number, part);
+      if (!more) return;
+      after = parts.at(-1)?.number ?? last;
+    }
+  };
+  const each = Math.max(SHORTEST, Math.ceil(listed.length / STRETCHES));
+  const looks: Promise<void>[] = [];
+  for (let from = 0; from < listed.length; from += each) {
+    const stretch = listed.slice(from, from + each);
+    looks.push(look(stretch[0]!.number, stretch.at(-1)!.number));
   }
+  await Promise.all(looks);
+  return found;
 }
 
 /** The parts that the client means. @throws S3Error InvalidPart, EntityTooSmall */
