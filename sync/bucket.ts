@@ -170,6 +170,13 @@ export function leadBucket(deps: BucketDeps): LedBucket {
     },
     scanned,
   });
+  /** Unless the bucket is being deleted: then all of it goes, its document a moment later, and nothing is wrong. */
+  function warn(details: object, message: string): void {
+    void pause(1000, undefined, { ref: false })
+      .then(deps.stands)
+      .then((stands) => stands && log.warn(details, message))
+      .catch(() => {});
+  }
   const schedule = createSchedule({
     ...settings,
     scan: (quick, done) => tasks.add({ target: { dir: '', quick }, cause: createCause(), done }),
@@ -178,7 +185,7 @@ export function leadBucket(deps: BucketDeps): LedBucket {
     },
     collect() {
       const failed = (err: unknown) =>
-        log.warn({ err, bucket: bucket.name }, 'metadata without a file could not be removed');
+        warn({ err, bucket: bucket.name }, 'metadata without a file could not be removed');
       deps.collectOrphans((ino) => !stopping && catalog.knows(ino)).catch(failed);
     },
   });
@@ -202,12 +209,7 @@ export function leadBucket(deps: BucketDeps): LedBucket {
       nudge();
     },
     lost(dir, why, settled) {
-      const details = { bucket: bucket.name, dir, why };
-      // A bucket that is deleted loses its watch as well, its document a moment later, and nothing is wrong then.
-      void pause(1000, undefined, { ref: false })
-        .then(deps.stands)
-        .then((stands) => stands && log.warn(details, 'changes were missed: everything below is looked at'))
-        .catch(() => {});
+      warn({ bucket: bucket.name, dir, why }, 'changes were missed: everything below is looked at');
       hints.add({ dir, deep: true, ...(settled && { settled }) });
       nudge();
     },
@@ -334,11 +336,12 @@ export function leadBucket(deps: BucketDeps): LedBucket {
           spoilt = error;
           break;
         }
-        if (!(await deps.stands())) return;
         const ms = BACKOFF_MS[Math.min(failures++, BACKOFF_MS.length - 1)]!;
-        log.error({ err: error, bucket: bucket.name, ms }, 'a bucket cannot be synced, to be tried again');
         pace.begin();
         await rest(ms, BACKOFF_MS[0]);
+        // Of one that is deleted the document goes last.
+        if (!(await deps.stands())) return;
+        log.error({ err: error, bucket: bucket.name, ms }, 'a bucket could not be synced, and is tried again');
       }
     }
   }

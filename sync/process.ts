@@ -210,10 +210,11 @@ async function serve(start: EngineStart): Promise<void> {
           await stand(start, { documents, stamper, watcher, changelog }, standing, bucket);
           troubles.delete(bucket.name);
         } catch (err) {
-          // Of what fails every second for a day, one line.
-          if (troubles.get(bucket.name) !== String(err))
-            log.warn({ err, bucket: bucket.name }, 'a bucket cannot be led, to be tried again');
-          troubles.set(bucket.name, String(err));
+          // Of what fails every second for a day, one line; none of what fails once, as the bucket is being deleted.
+          const told = troubles.get(bucket.name);
+          troubles.set(bucket.name, told === undefined ? '' : String(err));
+          if (told === undefined || told === String(err)) continue;
+          log.warn({ err, bucket: bucket.name }, 'a bucket cannot be led, to be tried again');
         }
       }
       if (only === undefined && filesystem === undefined && performance.now() - swept > SWEEP_MS) {

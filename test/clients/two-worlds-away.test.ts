@@ -3,6 +3,7 @@
 import { execFileSync } from 'node:child_process';
 import {
   appendFileSync,
+  existsSync,
   linkSync,
   mkdirSync,
   openSync,
@@ -191,6 +192,31 @@ test('a bucket that is deleted and made anew while it is synced begins a feed of
   await until('its event', 15_000, () => world.events().some(({ key }) => key === 'last') || undefined);
   assert.equal(world.events().map(told), ['filesystem Created:Put last']);
   assert.is(world.events()[0]!.seq, 1);
+});
+
+test('a bucket that is being deleted, its directory first, its document a moment later: nobody is alarmed', async () => {
+  const world = await openWorld();
+  const { client, gateway } = world;
+  const area = join(gateway.root, '.tidegate');
+  const names = ['gone-1', 'gone-2', 'gone-3'];
+  for (const Bucket of names) await client.send(new s3.CreateBucketCommand({ Bucket }));
+  await until('they are led', 15_000, () => {
+    const led = readdirSync(join(area, 'sync')).filter((name) => existsSync(join(area, 'sync', name, 'catalog.mdb')));
+    return names.every((name) => led.some((each) => each.startsWith(`${name}.`))) || undefined;
+  });
+  for (const name of names) {
+    const directory = gateway.bucketPath(name);
+    mkdirSync(join(directory, 'd'));
+    writeFileSync(join(directory, 'd/of-a-job'), 'content');
+    rmSync(directory, { recursive: true });
+    await pause(300);
+    rmSync(join(area, 'buckets', `${name}.json`));
+  }
+  await pause(3000);
+  const alarms = gateway.output().match(/^.*"level":"(warn|error)".*gone-.*$/gm);
+  assert.equal(alarms, null);
+  world.write('after', 'content');
+  await world.eventsAfter(1);
 });
 
 test('what is kept for the engine is removed while it runs: it begins anew, without a storm', async () => {
