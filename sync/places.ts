@@ -1,6 +1,7 @@
 /** Where the sync engine keeps what it knows of a bucket: in the service area, mode 0700, as the gateway itself. */
-import { readdir, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdtempSync } from 'node:fs';
+import { readdir, rm, stat } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import type { Bucket } from '../gateway/storage/types.js';
 
 type Named = Pick<Bucket, 'name' | 'created'>;
@@ -23,6 +24,18 @@ export const inboxDirectory = (sync: string): string => join(sync, 'inbox');
 export const feedDirectory = (sync: string): string => join(sync, 'feed');
 export const deliveriesDirectory = (sync: string): string => join(sync, 'deliveries');
 
+const ASIDE = '.aside-';
+/** A new directory beside those of the buckets, for a moment. @param area in which they are */
+export const makeAside = (area: string): string => mkdtempSync(join(area, ASIDE));
+/** Whoever made one is dead by then. */
+const ASIDE_MS = 3_600_000;
+
+async function mayBeUsed(path: string): Promise<boolean> {
+  if (!basename(path).startsWith(ASIDE)) return false;
+  const made = await stat(path).catch(() => undefined);
+  return made !== undefined && Date.now() - made.mtimeMs < ASIDE_MS;
+}
+
 /** Of a bucket that is deleted. What a leader or a late request makes again meanwhile is left to the next sweep. */
 export async function removeSyncDirectory(root: string, bucket: Named): Promise<void> {
   await rm(syncDirectory(root, bucket), { recursive: true, force: true, maxRetries: 3 });
@@ -41,6 +54,12 @@ export async function sweepSyncDirectories(root: string, listBuckets: () => Prom
   // Looked up afterwards: a bucket is registered before anything is written about it.
   const known = new Set((await listBuckets()).map(nameOf));
   const gone = found.filter((name) => !known.has(name));
-  for (const name of gone) await rm(join(areaOf(root), name), { recursive: true, force: true, maxRetries: 3 });
-  return gone;
+  const removed: string[] = [];
+  for (const name of gone) {
+    const path = join(areaOf(root), name);
+    if (await mayBeUsed(path)) continue;
+    await rm(path, { recursive: true, force: true, maxRetries: 3 });
+    removed.push(name);
+  }
+  return removed;
 }

@@ -1,7 +1,7 @@
 import { execFileSync, fork } from 'node:child_process';
 import { createHash, randomFillSync } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { suite } from 'uvu';
@@ -298,6 +298,33 @@ catalogs('files that cannot be opened are an error, and not the end of the proce
   }
   assert.match(tried(join(tempDir(), 'gone')), /^refused: .*ENOENT/);
   assert.is(tried(tempDir()).trim(), 'opened');
+});
+
+catalogs('a directory that vanishes while its catalog is opened is not the end of the process', async () => {
+  const base = tempDir();
+  const [rounds, ends] = [200, [] as string[]];
+  const child = fork(new URL('./catalog-removed.js', import.meta.url), [base, `${rounds}`]);
+  child.on('message', (text: string) => {
+    const [directory = '', end] = text.split(' ');
+    if (end !== undefined) {
+      ends.push(end);
+      return;
+    }
+    const late = performance.now() + 1000;
+    while (!existsSync(join(directory, 'catalog.mdb-lock')) && performance.now() < late);
+    rmSync(directory, { recursive: true, force: true });
+  });
+  const [code, signal] = await once(child, 'exit');
+  assert.equal([code, signal], [0, null]);
+  assert.is(ends.length, rounds);
+  assert.equal(
+    [...new Set(ends)].filter((end) => end !== 'opened' && end !== 'ENOENT'),
+    [],
+  );
+  assert.equal(
+    readdirSync(base).filter((name) => name.startsWith('.')),
+    [],
+  );
 });
 
 catalogs('a process that is killed loses nothing that it had committed, and leaves nothing half', async () => {
