@@ -174,8 +174,8 @@ export function leadBucket(deps: BucketDeps): LedBucket {
   function warn(details: object, message: string): void {
     void pause(1000, undefined, { ref: false })
       .then(deps.stands)
-      .then((stands) => stands && log.warn(details, message))
-      .catch(() => {});
+      .catch(() => true)
+      .then((stands) => stands && log.warn(details, message));
   }
   const schedule = createSchedule({
     ...settings,
@@ -338,10 +338,11 @@ export function leadBucket(deps: BucketDeps): LedBucket {
         }
         const ms = BACKOFF_MS[Math.min(failures++, BACKOFF_MS.length - 1)]!;
         pace.begin();
-        await rest(ms, BACKOFF_MS[0]);
+        await rest(BACKOFF_MS[0], BACKOFF_MS[0]);
         // Of one that is deleted the document goes last.
-        if (!(await deps.stands())) return;
-        log.error({ err: error, bucket: bucket.name, ms }, 'a bucket could not be synced, and is tried again');
+        if (stopping || !(await deps.stands())) return;
+        log.error({ err: error, bucket: bucket.name, ms }, 'a bucket cannot be synced, to be tried again');
+        await rest(ms);
       }
     }
   }

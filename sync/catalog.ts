@@ -5,12 +5,12 @@
  * It is derived data: when it is lost or damaged a scan makes it again. But what an event was sent for is committed together
  * with the event, so that a process that dies in between sends none twice and forgets none.
  */
-import { closeSync, constants, existsSync, linkSync, openSync, rmSync, writeFileSync } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+import { existsSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { type Database, open, type RootDatabase } from 'lmdb';
 import { Damaged, isWholeDatabase, PAGE } from './catalog-check.js';
+import { openAside, requireDescriptors, requireFiles } from './catalog-open.js';
 import { belowDirectory, decodeEntry, encodeEntry, inDirectory, keyOf, placeOf } from './entry-codec.js';
-import { makeAside } from './places.js';
 import type { DirBytes, Entry, EventDraft, FeedEvent, KeyBytes, Totals } from './types.js';
 
 /** A directory as it was when all its entries had been looked at. */
@@ -107,7 +107,7 @@ export function openCatalog(directory: string, lastSeq: number): Catalog {
   const open = (): Catalog => {
     writeFileSync(mark, '');
     requireFiles(path);
-    const catalog = openAside(path, lastSeq);
+    const catalog = openAside(path, (name) => openFile(name, lastSeq));
     return {
       ...catalog,
       async close() {
@@ -123,58 +123,6 @@ export function openCatalog(directory: string, lastSeq: number): Catalog {
     if (!isDamage(error)) throw error;
     removeCatalog(directory);
     return open();
-  }
-}
-
-/** So many LMDB needs, and some for whoever else takes one now: where it gets none it ends the process. @throws EMFILE */
-function requireDescriptors(): void {
-  const taken: number[] = [];
-  try {
-    while (taken.length < 8) taken.push(openSync('/dev/null', 'r'));
-  } finally {
-    for (const fd of taken) closeSync(fd);
-  }
-}
-
-const filesOf = (path: string): string[] => [path, `${path}-lock`];
-
-/**
- * LMDB may end the process (SIGSEGV) where it cannot open its files: no room, no right. So they are opened before, a moment earlier.
- * @throws errno errors
- */
-function requireFiles(path: string): void {
-  for (const each of filesOf(path)) closeSync(openSync(each, constants.O_RDWR | constants.O_CREAT, 0o664));
-}
-
-/** Filesystems without hard links. */
-const noLinks: readonly unknown[] = ['EPERM', 'EOPNOTSUPP', 'ENOSYS'];
-
-/**
- * It does so, too, where they vanish while it opens them one after the other, as those of a bucket that is deleted: so by names
- * that nobody else knows. @throws errno errors, and those of LMDB
- */
-function openAside(path: string, lastSeq: number): Catalog {
-  const aside = makeAside(dirname(dirname(path)));
-  const clear = () => {
-    try {
-      rmSync(aside, { recursive: true, force: true });
-    } catch {
-      // NFS keeps a name for as long as the file is open.
-    }
-  };
-  try {
-    const [other = path] = filesOf(path).map((each) => {
-      const name = join(aside, basename(each));
-      linkSync(each, name);
-      return name;
-    });
-    const catalog = openFile(other, lastSeq);
-    return { ...catalog, close: () => catalog.close().finally(clear) };
-  } catch (error) {
-    if (!noLinks.includes((error as NodeJS.ErrnoException).code)) throw error;
-    return openFile(path, lastSeq);
-  } finally {
-    clear();
   }
 }
 

@@ -27,7 +27,7 @@ export const deliveriesDirectory = (sync: string): string => join(sync, 'deliver
 const ASIDE = '.aside-';
 /** A new directory beside those of the buckets, for a moment. @param area in which they are */
 export const makeAside = (area: string): string => mkdtempSync(join(area, ASIDE));
-/** Whoever made one is dead by then. */
+/** Whoever made one is dead by then, or keeps it on NFS, which does not let it be removed. */
 const ASIDE_MS = 3_600_000;
 
 async function mayBeUsed(path: string): Promise<boolean> {
@@ -58,8 +58,11 @@ export async function sweepSyncDirectories(root: string, listBuckets: () => Prom
   for (const name of gone) {
     const path = join(areaOf(root), name);
     if (await mayBeUsed(path)) continue;
-    await rm(path, { recursive: true, force: true, maxRetries: 3 });
-    removed.push(name);
+    // What cannot be removed now waits for the next time, and the others do not wait for it.
+    await rm(path, { recursive: true, force: true, maxRetries: 3 }).then(
+      () => removed.push(name),
+      () => {},
+    );
   }
   return removed;
 }

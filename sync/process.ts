@@ -25,7 +25,7 @@ import { changelogState } from './changelog-state.js';
 import { createStamper, type Stamper } from './hash.js';
 import type { SeenFile } from './held.js';
 import { type Candidate, createCandidate } from './leader.js';
-import { removeSyncDirectory, sweepSyncDirectories, syncDirectory } from './places.js';
+import { sweepSyncDirectories, syncDirectory } from './places.js';
 import { sweepStates } from './runs.js';
 import { openSampleWriter, sweepSamples } from './samples.js';
 import { createShares } from './shares.js';
@@ -202,7 +202,7 @@ async function serve(start: EngineStart): Promise<void> {
         divided = filesystems.join();
         post({ filesystems });
       }
-      await leaveOld(start, documents, standing, buckets);
+      await leaveOld(start, standing, buckets);
       for (const name of troubles.keys()) if (!buckets.some((bucket) => bucket.name === name)) troubles.delete(name);
       for (const bucket of buckets) {
         if (stopping) break;
@@ -211,9 +211,9 @@ async function serve(start: EngineStart): Promise<void> {
           troubles.delete(bucket.name);
         } catch (err) {
           // Of what fails every second for a day, one line; none of what fails once, as the bucket is being deleted.
-          const told = troubles.get(bucket.name);
-          troubles.set(bucket.name, told === undefined ? '' : String(err));
-          if (told === undefined || told === String(err)) continue;
+          const before = troubles.get(bucket.name);
+          troubles.set(bucket.name, before === undefined ? '' : String(err));
+          if (before === undefined || before === String(err)) continue;
           log.warn({ err, bucket: bucket.name }, 'a bucket cannot be led, to be tried again');
         }
       }
@@ -244,8 +244,7 @@ async function serve(start: EngineStart): Promise<void> {
 
 /** Those that are gone, or are set up otherwise by now. */
 async function leaveOld(
-  { root, ground }: EngineStart,
-  documents: Documents,
+  { ground }: EngineStart,
   standing: Map<string, Standing>,
   buckets: readonly Bucket[],
 ): Promise<void> {
@@ -257,13 +256,8 @@ async function leaveOld(
     if (same && isDeepStrictEqual(workedOn(bucket), workedOn(one.bucket))) continue;
     standing.delete(name);
     await leave(one);
-    // What was made again while it was deleted.
-    if (!(await stands(documents, one.bucket))) await removeSyncDirectory(root, one.bucket).catch(() => {});
   }
 }
-
-const stands = async (documents: Documents, { name, created }: Bucket): Promise<boolean> =>
-  (await documents.get<Bucket>('buckets', name))?.created === created;
 
 async function leave({ led, candidate }: Standing): Promise<void> {
   // How it ended is told where it was begun; a lease that is kept would keep everybody else from leading.
@@ -307,6 +301,7 @@ async function stand(
   if (one.led) return;
   const lease = one.candidate.tryLead();
   if (!lease) return;
+  const stands = async () => (await documents.get<Bucket>('buckets', bucket.name))?.created === bucket.created;
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   // Whoever publishes sees what is not published yet.
   const own = { ...groundFor(bucket, ground), synced: false };
@@ -342,7 +337,7 @@ async function stand(
     collectOrphans: (knows) => stamper.collectOrphans(bucket, knows, ORPHAN_AGE_MS),
     samples: openSampleWriter(root, bucket),
     charged: () => ({ account: bucket.owner, group: one.group }),
-    stands: () => stands(documents, bucket),
+    stands,
     settings,
     onlyAsked: only !== undefined,
     log,

@@ -86,17 +86,17 @@ test('the whole way: create, parts in any order, list, complete, one file', asyn
   await fails(client.send(new s3.ListPartsCommand({ Bucket, Key, UploadId })), 'NoSuchUpload', 404);
 });
 
-test('a long list of parts: each of them is found, and the one that is missing is named', async () => {
+test('a long list of parts: each of them is found, and the one that is wrong is named', async () => {
   const Key = 'long';
   const UploadId = await begin(Key);
   const parts = Array.from({ length: 70 }, (_, index) => bytes(partSize, index + 1));
   const done: s3.CompletedPart[] = [];
   for (const [index, part] of parts.entries()) done.push(await sendPart(Key, UploadId, index + 1, part));
-  for (const missing of [40, 71]) {
-    const wrong = { PartNumber: missing, ETag: '"00000000000000000000000000000000"' };
-    const list = [...done.slice(0, missing - 1), wrong, ...done.slice(missing)];
+  for (const place of [40, 71]) {
+    const wrong = { PartNumber: place, ETag: '"00000000000000000000000000000000"' };
+    const list = [...done.slice(0, place - 1), wrong, ...done.slice(place)];
     const error = await fails(complete(Key, UploadId, list), 'InvalidPart', 400);
-    assert.is((error as unknown as { PartNumber: string }).PartNumber, `${missing}`);
+    assert.is((error as unknown as { PartNumber: string }).PartNumber, `${place}`);
   }
   // Not all that are there, over a gap.
   const some = done.filter((_, index) => index < 34 || index > 60);

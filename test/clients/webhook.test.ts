@@ -87,7 +87,8 @@ test('a dead webhook, and a gateway that is killed meanwhile: nothing is lost', 
 
 test('a bucket that cannot be led for a while: nothing is left open by the attempts, and nothing is sent twice', async () => {
   const sync = join(world.gateway.root, '.tidegate/sync');
-  const catalog = join(sync, readdirSync(sync)[0]!, 'catalog.mdb');
+  const [name] = readdirSync(sync).filter((each) => !each.startsWith('.'));
+  const catalog = join(sync, name!, 'catalog.mdb');
   await world.restart('stop', () => {
     renameSync(catalog, `${catalog}.away`);
     mkdirSync(catalog);

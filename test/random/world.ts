@@ -107,7 +107,7 @@ export async function runWorlds(options: RunOptions): Promise<Figures> {
   }
 
   const sync = () => {
-    const [name] = readdirSync(join(root, '.tidegate/sync'));
+    const [name] = readdirSync(join(root, '.tidegate/sync')).filter((each) => !each.startsWith('.'));
     return join(root, '.tidegate/sync', name!);
   };
   const expected = () => new Map<string, Content>(lanes.flatMap(({ model }) => [...model.keys]));

@@ -8,6 +8,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { type Catalog, openCatalog, removeCatalog } from '../../sync/catalog.js';
 import { isWholeDatabase } from '../../sync/catalog-check.js';
+import { openAside } from '../../sync/catalog-open.js';
 import { decodeEntry, encodeEntry, keyOf, placeOf } from '../../sync/entry-codec.js';
 import type { Entry, EventDraft } from '../../sync/types.js';
 import { tempDir } from '../support/temp.js';
@@ -317,6 +318,7 @@ catalogs('a directory that vanishes while its catalog is opened is not the end o
   const [code, signal] = await once(child, 'exit');
   assert.equal([code, signal], [0, null]);
   assert.is(ends.length, rounds);
+  assert.ok(ends.includes('ENOENT'), 'it was removed before it was open');
   assert.equal(
     [...new Set(ends)].filter((end) => end !== 'opened' && end !== 'ENOENT'),
     [],
@@ -325,6 +327,22 @@ catalogs('a directory that vanishes while its catalog is opened is not the end o
     readdirSync(base).filter((name) => name.startsWith('.')),
     [],
   );
+});
+
+catalogs('files of which there cannot be hard links are opened by their own names', () => {
+  const directory = tempDir();
+  const path = join(directory, 'catalog.mdb');
+  // Of a directory there is none.
+  mkdirSync(path);
+  const opened: string[] = [];
+  const open = (name: string) => {
+    opened.push(name);
+    return { close: async () => {} };
+  };
+  openAside(path, open);
+  assert.equal(opened, [path]);
+  assert.throws(() => openAside(join(directory, 'gone'), open), /ENOENT/);
+  assert.is(opened.length, 1);
 });
 
 catalogs('a process that is killed loses nothing that it had committed, and leaves nothing half', async () => {

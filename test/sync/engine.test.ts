@@ -28,7 +28,7 @@ const openWorld = worldsOf(test);
 const etagOf = async ({ client, bucket: Bucket }: TwoDoors, Key: string): Promise<string> =>
   (await client.send(new s3.HeadObjectCommand({ Bucket, Key }))).ETag!.replaceAll('"', '');
 const catalogDirectory = async ({ gateway: { root } }: TwoDoors): Promise<string> => {
-  const [name] = await readdir(join(root, '.tidegate/sync'));
+  const [name] = (await readdir(join(root, '.tidegate/sync'))).filter((each) => !each.startsWith('.'));
   return join(root, '.tidegate/sync', name!);
 };
 /** What has been told when so many events are there, and no more come for a while. */

@@ -207,7 +207,8 @@ export const openObject = (
   let lent: { fd: number; name: string; stat: Stat } | undefined;
   let copied = false;
   try {
-    if (!isFile(fstat(whole))) return undefined;
+    const stat = fstat(whole);
+    if (!isFile(stat) || stat.size < start) return undefined;
     const found = requirePart(bucket, at.fd, last);
     try {
       const placed = found.bytes.fd !== found.fd && last.size === size;
