@@ -43,7 +43,8 @@ export async function removeSyncDirectory(root: string, bucket: Named): Promise<
 
 /**
  * Removes the directories of buckets that are gone: deleted by a process that died in between, or made again by one that
- * was late. Answers their names.
+ * was late. Answers their names. Where no bucket is known at all nothing is removed: the documents may be away, as while an
+ * operator brings back a copy of them.
  */
 export async function sweepSyncDirectories(root: string, listBuckets: () => Promise<Named[]>): Promise<string[]> {
   const found = await readdir(areaOf(root)).catch((error: NodeJS.ErrnoException) => {
@@ -53,6 +54,7 @@ export async function sweepSyncDirectories(root: string, listBuckets: () => Prom
   if (found.length === 0) return [];
   // Looked up afterwards: a bucket is registered before anything is written about it.
   const known = new Set((await listBuckets()).map(nameOf));
+  if (known.size === 0) return [];
   const gone = found.filter((name) => !known.has(name));
   const removed: string[] = [];
   for (const name of gone) {

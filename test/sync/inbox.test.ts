@@ -383,9 +383,11 @@ test('a recorder for all buckets; deleted ones leave nothing', async () => {
   const names = () => readdirSync(join(root, '.tidegate/sync')).sort();
   assert.equal(names(), ['b.one.20260102T030405679Z', 'two.20260102T030405678Z']);
   await recorder.record(one, change('late'));
+  assert.equal(await sweepSyncDirectories(root, async () => []), []);
+  assert.is(names().length, 3);
   const aside = makeAside(join(root, '.tidegate/sync'));
   assert.equal(await sweepSyncDirectories(root, async () => [again, two]), ['b.one.20260102T030405678Z']);
-  assert.is(names().length, 3);
+  assert.is(names().length, 3, 'what is aside may be used');
   const old = Date.now() / 1000 - 2 * 3600;
   utimesSync(aside, old, old);
   assert.equal(await sweepSyncDirectories(root, async () => [again, two]), [basename(aside)]);
