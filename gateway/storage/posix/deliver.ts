@@ -1,6 +1,7 @@
 /** The bytes of large objects on their way from files to clients: through a sink, or sent by the workers themselves. */
 import type { Actor, Sink } from '../types.js';
 import type { StoreContext } from './context.js';
+import { createRelay } from './relay.js';
 import { shutdown, tryDuplicate } from './sockets.js';
 import type { OpenFile } from './streams.js';
 import { close } from './syscalls.js';
@@ -18,8 +19,22 @@ const QUICK_MS = 2;
  * pool has nothing else to do: each turn ends with two messages, in which nothing is sent.
  */
 const [TURN_MS, ALONE_MS] = [8, 16];
-/** Calls that send just now. */
-let sending = 0;
+/** More than that two workers send by turns (`relay.ts`), as long as there is nothing else to send. */
+const PAIR_BYTES = 4 << 20;
+/** Of the main thread's time: with more to do it has others to answer, who would wait for the two. */
+const PAIR_BUSY = 0.25;
+const LOOK_MS = 50;
+/** What is being delivered, and calls that send just now. */
+let [delivering, sending] = [0, 0];
+
+/** The last look at the main thread, and what was seen. */
+let look = { usage: performance.eventLoopUtilization(), calm: true };
+/** Whether it has little to do. */
+const isCalm = (): boolean => {
+  const { active, idle, utilization } = performance.eventLoopUtilization(look.usage);
+  if (active + idle > LOOK_MS) look = { usage: performance.eventLoopUtilization(), calm: utilization < PAIR_BUSY };
+  return look.calm;
+};
 
 /** Delivers bytes of an open file. */
 export const deliver = async (
@@ -32,7 +47,8 @@ export const deliver = async (
 ): Promise<void> => {
   if (length === 0) return;
   // As a whole for calls that send: each of those wakes the client, which takes as long as to copy 100 KiB.
-  const lent = await buffers.acquire(1, length);
+  const lent = await buffers.acquire(delivering === 0 && length > PAIR_BYTES ? 2 : 1, length);
+  delivering++;
   const whole = lent[0]!;
   const half = length <= whole.length ? whole.length : whole.length / 2;
   const chunks = [whole.subarray(0, half), whole.subarray(whole.length - half)];
@@ -69,15 +85,25 @@ export const deliver = async (
     if (theirs !== undefined && connection < 0) connection = tryDuplicate(theirs);
     return theirs !== undefined && connection >= 0;
   };
-  const send = async (at: number) => {
+  /** What goes out in one turn, and what was read behind it and not taken. */
+  const send = async (at: number): Promise<{ sent: number; rest: Buffer; slow: boolean }> => {
     const pool = poolOf(bucket);
     sending++;
     try {
       const share = Math.min(1, pool.size / sending);
       const ms = pool.idle && pool.size > 1 ? ALONE_MS : TURN_MS;
       const turn = { ms: Math.max(1, ms * share), patient: quick && share === 1 };
-      const options = { actor, context: 'service', ended: busy.begin() } as const;
-      return await pool.run('sendObject', [fd, connection, whole, at, end - at, seen, turn], options);
+      const two = lent.length > 1 && quick && sending === 1 && pool.free > 1 && isCalm();
+      const relay = createRelay();
+      const by = async (chunk: Buffer) => {
+        const options = { actor, context: 'service', ended: busy.begin(), beside: two } as const;
+        const done = await pool.run('sendObject', [fd, connection, chunk, at, end - at, seen, turn, relay], options);
+        return { ...done, rest: chunk.subarray(done.from, done.to) };
+      };
+      const all = await Promise.all((two ? lent : [whole]).map(by));
+      const sent = all.reduce((sum, done) => sum + done.sent, 0);
+      const rest = all.find((done) => done.rest.length > 0)?.rest ?? Buffer.alloc(0);
+      return { sent, rest, slow: all.some((done) => done.slow) };
     } finally {
       sending--;
     }
@@ -94,11 +120,11 @@ export const deliver = async (
         at += done.sent;
         socket!.sent(done.sent);
         // Settles when the connection takes bytes again, or rejects when it is broken.
-        if (done.to > done.from) {
+        if (done.rest.length > 0) {
           const since = performance.now();
-          await sink(whole.subarray(done.from, done.to));
+          await sink(done.rest);
           quick = performance.now() - since < QUICK_MS;
-          at += done.to - done.from;
+          at += done.rest.length;
         }
         slow = done.slow;
       }
@@ -112,6 +138,7 @@ export const deliver = async (
     if (connection >= 0) shutdown(connection);
     throw error;
   } finally {
+    delivering--;
     // Another stream's bytes must never be in a chunk that a worker is at, nor another client get what it sends: they come back
     // when a mount that hangs does.
     busy.after(() => {

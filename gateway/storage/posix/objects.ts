@@ -14,6 +14,7 @@ import { type Found, findObject, isDirectory, openDirectory } from './lookup.js'
 import { absent, findParent, removeEmptyParents } from './parents.js';
 import { type BucketDir, type Ground, syncDirectory, withBucket } from './paths.js';
 import { publishStaged } from './publish.js';
+import { awaitTurn, claim, passTurn, type Relay } from './relay.js';
 import { AGAIN, isUnchanged, type Seen } from './seen.js';
 import { awaitRoom, sendNow } from './sockets.js';
 import { discard, type Published, settle, stage } from './staged.js';
@@ -125,7 +126,8 @@ export const objectOps = {
 
   /**
    * Sends from `position` on what a connection takes at once, through `chunk`, for a while.
-   * @param socket a descriptor of it that nobody else closes or writes to in the meantime
+   * @param socket a descriptor of it that nobody else closes or writes to in the meantime, but who has part in the relay
+   * @param relay of whoever sends to it too: the chunks of both are equally long
    */
   sendObject(
     fd: number,
@@ -135,28 +137,39 @@ export const objectOps = {
     length: number,
     seen: Seen | undefined,
     { ms, patient }: Turn,
+    relay: Relay,
   ): Sent {
     const end = performance.now() + ms;
+    const most = Math.min(length, TURN_BYTES);
     let [sent, reads, waits] = [0, 0, 0];
     const result = (from = 0, to = 0): Sent => ({ sent, from, to, slow: waits > reads / 2 });
     do {
-      const part = chunk.subarray(0, Math.min(chunk.length, length - sent));
-      const before = threadUsage().waits;
-      // Never from the page cache itself (sendfile): a job could change what goes out after it was looked at.
-      fill(fd, part, position + sent);
-      reads++;
-      if (threadUsage().waits > before) waits++;
-      requireUnchanged(fd, seen);
-      for (let taken = 0; ; ) {
-        const some = sendNow(socket, part.subarray(taken));
-        taken += some;
-        sent += some;
-        if (taken === part.length) break;
-        const worthIt = patient && performance.now() < end && awaitRoom(socket, PATIENCE_MS);
-        // What has room and takes nothing is broken.
-        if (!worthIt || some === 0) return result(taken, part.length);
+      const index = claim(relay);
+      const at = index * chunk.length;
+      if (at >= most) break;
+      const part = chunk.subarray(0, Math.min(chunk.length, length - at));
+      let taken = 0;
+      try {
+        const before = threadUsage().waits;
+        // Never from the page cache itself (sendfile): a job could change what goes out after it was looked at.
+        fill(fd, part, position + at);
+        reads++;
+        if (threadUsage().waits > before) waits++;
+        requireUnchanged(fd, seen);
+        if (!awaitTurn(relay, index)) break;
+        for (;;) {
+          const some = sendNow(socket, part.subarray(taken));
+          taken += some;
+          sent += some;
+          if (taken === part.length) break;
+          const worthIt = patient && performance.now() < end && awaitRoom(socket, PATIENCE_MS);
+          // What has room and takes nothing is broken.
+          if (!worthIt || some === 0) return result(taken, part.length);
+        }
+      } finally {
+        passTurn(relay, index, taken === part.length);
       }
-    } while (sent < length && sent < TURN_BYTES && performance.now() < end);
+    } while (performance.now() < end);
     return result();
   },
 

@@ -22,6 +22,8 @@ export interface Pending {
 export interface Slot {
   worker: Worker | undefined;
   started: boolean;
+  /** Its number in the kernel, once it has started, where that is known. */
+  thread: number | undefined;
   /** It could not start, and will be tried again. */
   restarts: boolean;
   /** See `WorkerStart`. */
@@ -77,6 +79,7 @@ const PREFERRED_MS = 50;
 export const newSlot = (): Slot => ({
   worker: undefined,
   started: false,
+  thread: undefined,
   restarts: false,
   running: new Int32Array(2),
   held: createHeld(),

@@ -5,7 +5,7 @@ import { leaveIf, stay } from './leave.js';
 import { plainTable } from './plain.js';
 import type { PoolOptions } from './pool.js';
 import type { Pending, Slot } from './pool-choice.js';
-import type { Replies, WorkerStart } from './worker-loop.js';
+import type { Ready, Replies, WorkerStart } from './worker-loop.js';
 
 export interface ThreadHears {
   ready(): void;
@@ -46,16 +46,16 @@ export const startThread = (url: URL, slot: Slot, behind: boolean, hears: Thread
     reason = error;
     void worker.terminate();
   });
-  worker.on('message', (message: Replies | 'ready') => {
-    if (message !== 'ready') return hears.replies(message);
-    slot.started = true;
+  worker.on('message', (message: Replies | Ready) => {
+    if ('replies' in message) return hears.replies(message);
+    [slot.started, slot.thread] = [true, message.thread];
     hears.ready();
   });
   worker.on('exit', () => {
     stay(atWork);
     if (slot.worker !== worker) return;
     const up = slot.started;
-    [slot.worker, slot.started, slot.batch] = [undefined, false, []];
+    [slot.worker, slot.started, slot.thread, slot.batch] = [undefined, false, undefined, []];
     hears.ended(reason ?? new Error('a worker thread ended by itself'), up);
   });
 };

@@ -4,6 +4,7 @@
  */
 import { stat } from 'node:fs';
 import { S3Error } from '../../errors.js';
+import { standBehind, standBeside } from '../priority.js';
 import type { Actor } from '../types.js';
 import { type ErrnoContext, toS3Error } from './errno.js';
 import { revive } from './failures.js';
@@ -33,6 +34,8 @@ export interface RunOptions {
   surely?: boolean;
   /** Bytes that may have to reach the disk before it returns (fsync): it is given time for them. */
   bytes?: number;
+  /** Its thread stands beside the main one meanwhile (`priority.ts`): for calls that wait for each other. */
+  beside?: boolean;
   /** Best run by the same worker as others of the same number, which has warm caches; by any, when that one is busy. */
   prefer?: number;
 }
@@ -139,9 +142,16 @@ export const createPool = <O extends OpTable = Ops>(options: PoolOptions): Pool<
     pending.options.ended?.();
   };
 
+  const place = ({ thread }: Slot, put: (threads: readonly number[]) => void): void => {
+    if (thread !== undefined && (options.behind ?? true)) put([thread]);
+  };
+
   const post = (slot: Slot, batch: Pending[]): void => {
     const transfers = batch.flatMap((pending) => [...(pending.options.transfer ?? [])]);
-    for (const { options } of batch) options.posted?.();
+    for (const { options: each } of batch) {
+      each.posted?.();
+      if (each.beside) place(slot, standBeside);
+    }
     try {
       slot.worker!.postMessage(
         batch.map((pending) => pending.call),
@@ -236,6 +246,7 @@ export const createPool = <O extends OpTable = Ops>(options: PoolOptions): Pool<
       if (!pending) continue;
       slot.pending.delete(reply.id);
       choice.learn(pending.call.op, each);
+      if (pending.options.beside) place(slot, (threads) => standBehind(undefined, threads));
       const busy = 'failure' in reply && reply.failure.kind === 'busy' && !pending.refused;
       if (!busy) pending.options.ended?.();
       if (pending.refused) {

@@ -1,4 +1,6 @@
 /** What runs inside a worker thread: takes batches of calls, becomes the actor of each, answers in batches. */
+import { readlinkSync } from 'node:fs';
+import { basename } from 'node:path';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { standBehind } from '../priority.js';
 import type { Actor } from '../types.js';
@@ -31,6 +33,12 @@ export interface Replies {
   replies: Reply[];
   /** Milliseconds that the calls took. */
   ms: number;
+}
+
+/** The first message of a thread. */
+export interface Ready {
+  /** As gettid(2) has it; undefined where /proc does not tell. */
+  thread: number | undefined;
 }
 
 export interface WorkerStart {
@@ -69,6 +77,15 @@ const answer = (port: MessagePort, replies: Reply[], ms: number, transfers: Arra
         send([failed(reply.id, error)]);
       }
     }
+  }
+};
+
+const threadNumber = (): number | undefined => {
+  try {
+    // PID/task/TID
+    return Number(basename(readlinkSync('/proc/thread-self')));
+  } catch {
+    return undefined;
   }
 };
 
@@ -118,7 +135,7 @@ export const serve = (ops: OpTable): void => {
     if (replies.length > 0) answer(port, replies, performance.now() - since, handedOver);
     handedOver = [];
   });
-  port.postMessage('ready');
+  port.postMessage({ thread: threadNumber() } satisfies Ready);
   // Not before: on a mount that hangs this takes as long as any call, and those that wait for it are refused in time.
   const left = heldIn(start.held);
   if (left.length === 0) return;
