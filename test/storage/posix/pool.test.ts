@@ -59,6 +59,10 @@ test('the threads stand behind the one that answers everybody, which stays where
     const behind = Math.min(19, before + 10);
     assert.equal(await pool.everywhere('priority', []), [behind, behind]);
     assert.is(getPriority(), before);
+    // Beside it for a call that asks for that, where that is allowed.
+    const two = [pool.run('sleep', [50]), pool.run('priority', [], { beside: true })];
+    assert.is((await Promise.all(two))[1], canSwitch ? before : behind);
+    assert.equal(await pool.everywhere('priority', []), [behind, behind]);
   });
 });
 

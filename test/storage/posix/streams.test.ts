@@ -1,12 +1,13 @@
 /** Clients that stop in the middle of a large transfer: what they hold must not be what others need. */
 import { randomBytes } from 'node:crypto';
 import { readdirSync, readlinkSync, truncateSync, writeFileSync } from 'node:fs';
-import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { createDigests, loadDigests } from '../../../gateway/storage/digest.js';
-import type { Body, Sink } from '../../../gateway/storage/types.js';
+import type { Body } from '../../../gateway/storage/types.js';
 import { until, withTimeout } from '../../support/time.js';
+import { pair, sinkTo } from './pair.js';
 import { type Bench, openBench } from './store.js';
 
 const test = suite('posix streams');
@@ -135,20 +136,6 @@ test('more than the disk has is refused before it is sent', () =>
     assert.equal(area('staging'), []);
   }));
 
-/** Two ends of a connection, of which ours is served by Node. */
-const pair = async (server = createServer({ allowHalfOpen: true })) => {
-  const accepted = new Promise<Socket>((resolve) => server.once('connection', resolve));
-  if (!server.listening) await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const theirs = connect({ port: (server.address() as AddressInfo).port, host: '127.0.0.1', allowHalfOpen: true });
-  const ours = await accepted;
-  for (const socket of [ours, theirs]) socket.on('error', () => {});
-  const end = () => {
-    for (const socket of [ours, theirs]) socket.destroy();
-    server.close();
-  };
-  return { ours, theirs, server, end };
-};
-
 const sockets = (): number =>
   readdirSync('/proc/self/fd').filter((fd) => {
     try {
@@ -157,30 +144,6 @@ const sockets = (): number =>
       return false;
     }
   }).length;
-
-/** A sink over a socket, as a reply has one; `through` and `past` count bytes. */
-const sinkTo = (socket: Socket, usable: () => boolean = () => true) => {
-  const counted = { through: 0, past: 0 };
-  const sink: Sink = (chunk) =>
-    new Promise((resolve, reject) => {
-      counted.through += chunk.length;
-      const closed = () => reject(new Error('closed'));
-      socket.once('close', closed);
-      socket.write(chunk, (error) => {
-        socket.off('close', closed);
-        if (error) closed();
-        else resolve();
-      });
-    });
-  sink.socket = {
-    descriptor: () => (usable() ? (socket as unknown as { _handle?: { fd: number } })._handle?.fd : undefined),
-    sent: (bytes) => {
-      counted.past += bytes;
-      if (socket.destroyed) throw new Error('closed');
-    },
-  };
-  return { sink, counted };
-};
 
 const length = (32 << 20) + 77;
 const filled = (): Buffer => {

@@ -1,0 +1,175 @@
+/** Two threads that send one file to one connection by turns. */
+import { closeSync, openSync, writeFileSync } from 'node:fs';
+import type { Socket } from 'node:net';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { createBuffers } from '../../../gateway/storage/posix/buffers.js';
+import { createBusy } from '../../../gateway/storage/posix/busy.js';
+import type { StoreContext } from '../../../gateway/storage/posix/context.js';
+import { deliver } from '../../../gateway/storage/posix/deliver.js';
+import type { Sent } from '../../../gateway/storage/posix/objects.js';
+import { createPool, type Pool } from '../../../gateway/storage/posix/pool.js';
+import { awaitTurn, claim, createRelay, passTurn } from '../../../gateway/storage/posix/relay.js';
+import { tempDir } from '../../support/temp.js';
+import { until, withTimeout } from '../../support/time.js';
+import { pair, sinkTo } from './pair.js';
+import type { TestOps } from './pool-worker.js';
+
+const test = suite('posix relay');
+const directory = tempDir('tidegate-relay-');
+const length = (12 << 20) + 77;
+const content = Buffer.alloc(length);
+for (let at = 0; at + 4 <= length; at += 4) content.writeUInt32LE(at, at);
+
+const withPool = async (use: (pool: Pool<TestOps>) => Promise<void>): Promise<void> => {
+  const pool = createPool<TestOps>({ workers: 3, worker: new URL('./pool-worker.js', import.meta.url) });
+  try {
+    await until('all threads', 10_000, async () =>
+      (await pool.everywhere('thread', [])).length === 3 ? true : undefined,
+    );
+    await use(pool);
+  } finally {
+    await pool.close();
+  }
+};
+
+const chunk = (bytes: number): Buffer => Buffer.from(new SharedArrayBuffer(bytes));
+const descriptor = (socket: Socket): number => (socket as unknown as { _handle: { fd: number } })._handle.fd;
+const settled = async (calls: Promise<Sent>[]) => {
+  const all = await Promise.allSettled(calls);
+  return all.map((one) => (one.status === 'fulfilled' ? one.value : (one.reason as Error)));
+};
+
+test('a chunk has its turn when the one before it was sent, and none when it was not', () => {
+  const relay = createRelay();
+  assert.equal([claim(relay), claim(relay), claim(relay)], [0, 1, 2]);
+  assert.ok(awaitTurn(relay, 0));
+  passTurn(relay, 0, true);
+  assert.ok(awaitTurn(relay, 1));
+  passTurn(relay, 1, false);
+  assert.not.ok(awaitTurn(relay, 2));
+  // It may not bring back to life what has ended.
+  passTurn(relay, 2, true);
+  assert.not.ok(awaitTurn(relay, 3));
+});
+
+test('two threads send all of it in its order, and both do', () =>
+  withPool(async (pool) => {
+    const path = join(directory, 'whole');
+    writeFileSync(path, content);
+    const fd = openSync(path, 'r');
+    const { ours, theirs, end } = await pair();
+    const got: Buffer[] = [];
+    theirs.on('data', (piece) => got.push(piece));
+    const both = new Set<number>();
+    const chunks = [chunk(64 << 10), chunk(64 << 10)];
+    // Where the client had no time for 1 ms a call ends: the next two go on behind it.
+    for (let at = 0; at < length; ) {
+      const relay = createRelay();
+      const turn = { ms: 5_000, patient: true };
+      const calls = chunks.map((each) =>
+        pool.run('sendObject', [fd, descriptor(ours), each, at, length - at, undefined, turn, relay]),
+      );
+      for (const [index, { sent }] of (await withTimeout('two calls', 20_000, Promise.all(calls))).entries()) {
+        at += sent;
+        if (sent > 0) both.add(index);
+      }
+    }
+    await until('all bytes', 10_000, () =>
+      got.reduce((sum, { length }) => sum + length, 0) >= length ? true : undefined,
+    );
+    assert.ok(Buffer.concat(got).equals(content));
+    assert.is(both.size, 2);
+    closeSync(fd);
+    end();
+  }));
+
+test('behind what cannot be read nothing is sent', () =>
+  withPool(async (pool) => {
+    const short = (3 << 20) + 5;
+    const path = join(directory, 'short');
+    writeFileSync(path, content.subarray(0, short));
+    const fd = openSync(path, 'r');
+    const { ours, theirs, end } = await pair();
+    const got: Buffer[] = [];
+    theirs.on('data', (piece) => got.push(piece));
+    const relay = createRelay();
+    const turn = { ms: 5_000, patient: true };
+    const calls = [chunk(1 << 20), chunk(1 << 20)].map((each) =>
+      pool.run('sendObject', [fd, descriptor(ours), each, 0, length, undefined, turn, relay]),
+    );
+    const all = await withTimeout('two calls', 20_000, settled(calls));
+    ours.end();
+    await withTimeout('the end', 5_000, new Promise((resolve) => theirs.once('end', resolve)));
+    const bytes = Buffer.concat(got);
+    assert.ok(bytes.length <= 3 << 20, `${bytes.length} bytes`);
+    assert.ok(bytes.equals(content.subarray(0, bytes.length)));
+    // Unless a busy machine had ended both before it.
+    const failed = all.some((one) => one instanceof Error);
+    assert.ok(failed || bytes.length < 3 << 20, `${all.map(String)}`);
+    closeSync(fd);
+    end();
+  }));
+
+test('two send where nothing else is sent and the main thread has little to do', () =>
+  withPool(async (pool) => {
+    const path = join(directory, 'alone');
+    writeFileSync(path, content);
+    const fd = openSync(path, 'r');
+    let running = 0;
+    let most = 0;
+    const counted = {
+      ...pool,
+      size: pool.size,
+      get free() {
+        return pool.free;
+      },
+      get idle() {
+        return pool.idle;
+      },
+      run: async (op: never, args: never, options: never) => {
+        if (op !== 'sendObject') return pool.run(op, args, options);
+        most = Math.max(most, ++running);
+        return pool.run(op, args, options).finally(() => running--);
+      },
+    };
+    const context = { poolOf: () => counted, buffers: createBuffers() } as unknown as StoreContext;
+    const send = async (): Promise<void> => {
+      const { ours, theirs, end } = await pair();
+      const got: Buffer[] = [];
+      theirs.on('data', (piece) => got.push(piece));
+      const file = { fd, seen: undefined, bucket: { path: directory }, busy: createBusy() };
+      const { sink } = sinkTo(ours);
+      await withTimeout('a delivery', 20_000, deliver(context, undefined as never, file as never, 0, length, sink));
+      ours.end();
+      await new Promise((resolve) => theirs.once('end', resolve));
+      assert.ok(Buffer.concat(got).equals(content));
+      end();
+    };
+    // The client is the main thread here: where it has no time for a moment, one sends alone.
+    await until('two at once', 20_000, async () => {
+      await sleep(100);
+      await send();
+      return most === 2 ? true : undefined;
+    });
+    // The main thread is at something for half of its time.
+    const work = setInterval(() => {
+      for (const stop = performance.now() + 10; performance.now() < stop; );
+    }, 20);
+    try {
+      await sleep(200);
+      await send();
+      for (let round = 0; round < 3; round++) {
+        most = 0;
+        await send();
+        assert.is(most, 1);
+      }
+    } finally {
+      clearInterval(work);
+    }
+    closeSync(fd);
+  }));
+
+test.run();
