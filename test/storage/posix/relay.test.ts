@@ -19,7 +19,7 @@ import type { TestOps } from './pool-worker.js';
 
 const test = suite('posix relay');
 const directory = tempDir('tidegate-relay-');
-const length = (12 << 20) + 77;
+const length = (48 << 20) + 77;
 const content = Buffer.alloc(length);
 for (let at = 0; at + 4 <= length; at += 4) content.writeUInt32LE(at, at);
 
@@ -136,10 +136,11 @@ test('two send where nothing else is sent and the main thread has little to do',
       },
     };
     const context = { poolOf: () => counted, buffers: createBuffers() } as unknown as StoreContext;
-    const send = async (): Promise<void> => {
+    /** @param late so many milliseconds the client does not read at first */
+    const send = async (late = 0): Promise<void> => {
       const { ours, theirs, end } = await pair();
       const got: Buffer[] = [];
-      theirs.on('data', (piece) => got.push(piece));
+      setTimeout(() => theirs.on('data', (piece) => got.push(piece)), late);
       const file = { fd, seen: undefined, bucket: { path: directory }, busy: createBusy() };
       const { sink } = sinkTo(ours);
       await withTimeout('a delivery', 20_000, deliver(context, undefined as never, file as never, 0, length, sink));
@@ -154,6 +155,8 @@ test('two send where nothing else is sent and the main thread has little to do',
       await send();
       return most === 2 ? true : undefined;
     });
+    // What one of the two could not send goes out behind what both have sent.
+    for (let round = 0; round < 8; round++) await sleep(60).then(() => send(20));
     // The main thread is at something for half of its time.
     const work = setInterval(() => {
       for (const stop = performance.now() + 10; performance.now() < stop; );
