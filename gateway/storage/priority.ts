@@ -8,7 +8,7 @@ const LAST = 19;
 export const niceBehind = (steps = STEPS): number => Math.min(LAST, getPriority() + steps);
 
 /** Puts threads beside this one. Without effect where that is not allowed (CAP_SYS_NICE, RLIMIT_NICE). */
-export const standBeside = (threads: readonly number[]): void => setAll(threads, getPriority());
+export const standBeside = (threads: readonly number[]): void => setAll(threads, getPriority);
 
 /**
  * Puts this thread behind the one that answers everybody, where there are fewer cores than threads: what it works on takes
@@ -17,10 +17,11 @@ export const standBeside = (threads: readonly number[]): void => setAll(threads,
  * @param threads instead of this one
  */
 export const standBehind = (steps = STEPS, threads: readonly number[] = [0]): void =>
-  setAll(threads, niceBehind(steps));
+  setAll(threads, () => niceBehind(steps));
 
-const setAll = (threads: readonly number[], priority: number): void => {
+const setAll = (threads: readonly number[], nice: () => number): void => {
   try {
+    const priority = nice();
     for (const thread of threads) setPriority(thread, priority);
   } catch {
     // Forbidden, to everybody or in a sandbox: then they stand as they did.

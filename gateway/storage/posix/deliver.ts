@@ -1,7 +1,7 @@
 /** The bytes of large objects on their way from files to clients: through a sink, or sent by the workers themselves. */
 import type { Actor, Sink } from '../types.js';
 import type { StoreContext } from './context.js';
-import { createRelay } from './relay.js';
+import { createRelay, endRelay } from './relay.js';
 import { shutdown, tryDuplicate } from './sockets.js';
 import type { OpenFile } from './streams.js';
 import { close } from './syscalls.js';
@@ -24,7 +24,7 @@ const PAIR_BYTES = 4 << 20;
 /** Of the main thread's time: with more to do it has others to answer, who would wait for the two. */
 const PAIR_BUSY = 0.25;
 const LOOK_MS = 50;
-/** What is being delivered, and calls that send just now. */
+/** What is being delivered, and what of that workers send just now. */
 let [delivering, sending] = [0, 0];
 
 /** The last look at the main thread, and what was seen. */
@@ -46,9 +46,12 @@ export const deliver = async (
   sink: Sink,
 ): Promise<void> => {
   if (length === 0) return;
+  const alone = delivering++ === 0 && sink.socket !== undefined && poolOf(bucket).size > 1;
+  const lent = await buffers.acquire(alone && length > PAIR_BYTES ? 2 : 1, length).catch((error) => {
+    delivering--;
+    throw error;
+  });
   // As a whole for calls that send: each of those wakes the client, which takes as long as to copy 100 KiB.
-  const lent = await buffers.acquire(delivering === 0 && length > PAIR_BYTES ? 2 : 1, length);
-  delivering++;
   const whole = lent[0]!;
   const half = length <= whole.length ? whole.length : whole.length / 2;
   const chunks = [whole.subarray(0, half), whole.subarray(whole.length - half)];
@@ -88,13 +91,13 @@ export const deliver = async (
   /** What goes out in one turn, and what was read behind it and not taken. */
   const send = async (at: number): Promise<{ sent: number; rest: Buffer; slow: boolean }> => {
     const pool = poolOf(bucket);
+    const relay = createRelay();
     sending++;
     try {
       const share = Math.min(1, pool.size / sending);
       const ms = pool.idle && pool.size > 1 ? ALONE_MS : TURN_MS;
       const turn = { ms: Math.max(1, ms * share), patient: quick && share === 1 };
       const two = lent.length > 1 && quick && sending === 1 && pool.free > 1 && isCalm();
-      const relay = createRelay();
       const by = async (chunk: Buffer) => {
         const options = { actor, context: 'service', ended: busy.begin(), beside: two } as const;
         const done = await pool.run('sendObject', [fd, connection, chunk, at, end - at, seen, turn, relay], options);
@@ -103,7 +106,10 @@ export const deliver = async (
       const all = await Promise.all((two ? lent : [whole]).map(by));
       const sent = all.reduce((sum, done) => sum + done.sent, 0);
       const rest = all.find((done) => done.rest.length > 0)?.rest ?? Buffer.alloc(0);
-      return { sent, rest, slow: all.some((done) => done.slow) };
+      return { sent, rest, slow: all.every((done) => done.slow) };
+    } catch (error) {
+      endRelay(relay);
+      throw error;
     } finally {
       sending--;
     }

@@ -126,8 +126,8 @@ export const objectOps = {
 
   /**
    * Sends from `position` on what a connection takes at once, through `chunk`, for a while.
-   * @param socket a descriptor of it that nobody else closes or writes to in the meantime, but who has part in the relay
-   * @param relay of whoever sends to it too: the chunks of both are equally long
+   * @param socket a descriptor of it that nobody closes in the meantime, and only those of this relay write to
+   * @param relay of two calls, or of this one alone: their chunks are equally long
    */
   sendObject(
     fd: number,

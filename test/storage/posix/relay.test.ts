@@ -11,7 +11,7 @@ import type { StoreContext } from '../../../gateway/storage/posix/context.js';
 import { deliver } from '../../../gateway/storage/posix/deliver.js';
 import type { Sent } from '../../../gateway/storage/posix/objects.js';
 import { createPool, type Pool } from '../../../gateway/storage/posix/pool.js';
-import { awaitTurn, claim, createRelay, passTurn } from '../../../gateway/storage/posix/relay.js';
+import { awaitTurn, claim, createRelay, endRelay, passTurn, type Relay } from '../../../gateway/storage/posix/relay.js';
 import { tempDir } from '../../support/temp.js';
 import { until, withTimeout } from '../../support/time.js';
 import { pair, sinkTo } from './pair.js';
@@ -109,6 +109,58 @@ test('behind what cannot be read nothing is sent', () =>
     // Unless a busy machine had ended both before it.
     const failed = all.some((one) => one instanceof Error);
     assert.ok(failed || bytes.length < 3 << 20, `${all.map(String)}`);
+    closeSync(fd);
+    end();
+  }));
+
+test('who waits for one that was lost is let go, and what was lent comes back', () =>
+  withPool(async (pool) => {
+    const path = join(directory, 'lost');
+    writeFileSync(path, content);
+    const fd = openSync(path, 'r');
+    const relay = createRelay();
+    claim(relay);
+    const { ours, theirs, end } = await pair();
+    const turn = { ms: 5_000, patient: true };
+    const waits = pool.run('sendObject', [fd, descriptor(ours), chunk(4096), 0, length, undefined, turn, relay]);
+    await sleep(50);
+    endRelay(relay);
+    assert.is((await withTimeout('the other one', 5_000, waits)).sent, 0);
+
+    // One of the two is never heard of again, with a chunk that was his.
+    let refused = 0;
+    const losing = {
+      ...pool,
+      size: pool.size,
+      free: 2,
+      idle: true,
+      run: async (op: never, args: readonly unknown[], options: { beside?: boolean; ended?: () => void }) => {
+        if (op === 'sendObject' && options.beside && refused++ % 2 === 0) {
+          claim(args[7] as Relay);
+          options.ended?.();
+          await sleep(50);
+          throw new Error('lost');
+        }
+        return pool.run(op, args as never, options);
+      },
+    };
+    const buffers = createBuffers();
+    const context = { poolOf: () => losing, buffers } as unknown as StoreContext;
+    theirs.resume();
+    await until('a relay', 20_000, async () => {
+      const client = await pair();
+      client.theirs.resume();
+      const file = { fd, seen: undefined, bucket: { path: directory }, busy: createBusy() };
+      const { sink } = sinkTo(client.ours);
+      const work = deliver(context, undefined as never, file as never, 0, length, sink).catch(({ message }) => message);
+      const answer = await withTimeout('a delivery', 10_000, work);
+      await withTimeout('the end of its calls', 5_000, new Promise<void>((resolve) => file.busy.after(resolve)));
+      client.end();
+      if (refused > 0) assert.is(answer, 'lost');
+      return refused > 0 ? true : undefined;
+    });
+    const { made, free } = buffers.stats();
+    assert.is(free, made);
     closeSync(fd);
     end();
   }));
