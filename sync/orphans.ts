@@ -5,7 +5,7 @@
 import type { Candidate } from '../gateway/storage/posix/orphan-ops.js';
 import { orphanAreas } from '../gateway/storage/posix/orphan-ops.js';
 import type { Ground } from '../gateway/storage/posix/paths.js';
-import type { Pool } from '../gateway/storage/posix/pool.js';
+import type { Pool } from '../gateway/storage/posix/pool-types.js';
 
 export interface Orphans {
   removed: number;

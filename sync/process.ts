@@ -15,7 +15,7 @@ import { createDocuments } from '../gateway/storage/posix/documents.js';
 import { documentOps } from '../gateway/storage/posix/documents-ops.js';
 import { as } from '../gateway/storage/posix/identity.js';
 import { type BucketDir, withBucket } from '../gateway/storage/posix/paths.js';
-import type { Pool } from '../gateway/storage/posix/pool.js';
+import type { Pool } from '../gateway/storage/posix/pool-types.js';
 import { dropPrivileges } from '../gateway/storage/posix/privileges.js';
 import type { Actor, Bucket, Documents } from '../gateway/storage/types.js';
 import { createBellHearer } from './bells.js';

@@ -3,7 +3,7 @@ import { S3Error } from '../../errors.js';
 import { compareUtf8, reservedSegment } from '../keys.js';
 import type { Actor, Bucket, Documents, Place, Storage } from '../types.js';
 import type { Ground } from './paths.js';
-import type { Pool } from './pool.js';
+import type { Pool } from './pool-types.js';
 
 export type BucketMethods = Pick<Storage, 'createBucket' | 'bucket' | 'listBuckets' | 'deleteBucket' | 'putConfig'>;
 

@@ -10,7 +10,7 @@ import { unprepared } from './areas.js';
 import type { Buffers } from './buffers.js';
 import { canSwitch } from './identity.js';
 import type { Durability, Ground } from './paths.js';
-import type { Pool } from './pool.js';
+import type { Pool } from './pool-types.js';
 
 export interface StoreContext {
   /** The threads for files of a bucket: see `Filesystems.poolOf`. */

@@ -6,7 +6,7 @@ import type { DocumentKind, Documents } from '../types.js';
 import type { documentOps } from './documents-ops.js';
 import { watchDocuments } from './documents-watch.js';
 import { createMounts, type Mounts } from './mounts.js';
-import type { Pool } from './pool.js';
+import type { Pool } from './pool-types.js';
 
 export interface DocumentsOptions {
   /** Hears of files that are no documents. */

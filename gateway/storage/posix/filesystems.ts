@@ -5,7 +5,8 @@
 import { availableParallelism } from 'node:os';
 import { S3Error } from '../../errors.js';
 import { createMounts, isLocal, isRemote, type Mounts, type Place } from './mounts.js';
-import { createPool, type Pool } from './pool.js';
+import { createPool } from './pool.js';
+import type { Pool } from './pool-types.js';
 
 export interface Filesystems {
   /** Of the service area and of what lies beside it. */

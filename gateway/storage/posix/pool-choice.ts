@@ -2,8 +2,8 @@
 import type { Worker } from 'node:worker_threads';
 import { createHeld } from './held.js';
 import { actorKey } from './identity.js';
-import type { RunOptions } from './pool.js';
 import type { Sight } from './pool-thread.js';
+import type { RunOptions } from './pool-types.js';
 import type { Call } from './worker-loop.js';
 
 /** A call on its way, and whoever waits for it. */

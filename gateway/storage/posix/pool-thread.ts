@@ -3,8 +3,8 @@ import { setFlagsFromString } from 'node:v8';
 import { Worker } from 'node:worker_threads';
 import { leaveIf, stay } from './leave.js';
 import { plainTable } from './plain.js';
-import type { PoolOptions } from './pool.js';
 import type { Pending, Slot } from './pool-choice.js';
+import type { PoolOptions } from './pool-types.js';
 import type { Ready, Replies, WorkerStart } from './worker-loop.js';
 
 export interface ThreadHears {

@@ -1,7 +1,7 @@
 /** Removes, from time to time, what crashed or vanished writers left aside. */
 import type { Bucket } from '../types.js';
 import type { StoreContext } from './context.js';
-import type { Pool } from './pool.js';
+import type { Pool } from './pool-types.js';
 
 /** Soon after the start once more, for what was too young then. */
 const AGAIN_MS = 15_000;

@@ -7,7 +7,7 @@ import type { Busy } from './busy.js';
 import type { StoreContext } from './context.js';
 import type { Opened } from './objects.js';
 import type { Ground } from './paths.js';
-import type { Pool } from './pool.js';
+import type { Pool } from './pool-types.js';
 import { receiveBody } from './receive.js';
 import type { PartPlace } from './slots.js';
 

@@ -5,7 +5,7 @@ import { assertStorableKey, isStorableKey } from '../keys.js';
 import type { ObjectInfo, Part, PartRequest, Place, Storage } from '../types.js';
 import { type StoreContext, untilSettled } from './context.js';
 import type { Ground } from './paths.js';
-import type { RunOptions } from './pool.js';
+import type { RunOptions } from './pool-types.js';
 import { receiveBody } from './receive.js';
 import type { Published } from './staged.js';
 import { type Arrived, abortTransfer, copyObject, once, type Transferring, transfer } from './streams.js';

@@ -9,7 +9,7 @@ import { createBuffers } from '../../../gateway/storage/posix/buffers.js';
 import type { StoreContext } from '../../../gateway/storage/posix/context.js';
 import { moveBytes } from '../../../gateway/storage/posix/libc.js';
 import type { Ground } from '../../../gateway/storage/posix/paths.js';
-import type { Pool, RunOptions } from '../../../gateway/storage/posix/pool.js';
+import type { Pool, RunOptions } from '../../../gateway/storage/posix/pool-types.js';
 import { receiveBody } from '../../../gateway/storage/posix/receive.js';
 import { transfer } from '../../../gateway/storage/posix/streams.js';
 import { closeReplaced } from '../../../gateway/storage/posix/syscalls.js';

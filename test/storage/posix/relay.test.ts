@@ -5,12 +5,13 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { createBuffers } from '../../../gateway/storage/posix/buffers.js';
+import { type Buffers, createBuffers } from '../../../gateway/storage/posix/buffers.js';
 import { createBusy } from '../../../gateway/storage/posix/busy.js';
 import type { StoreContext } from '../../../gateway/storage/posix/context.js';
 import { deliver } from '../../../gateway/storage/posix/deliver.js';
 import type { Sent } from '../../../gateway/storage/posix/objects.js';
-import { createPool, type Pool } from '../../../gateway/storage/posix/pool.js';
+import { createPool } from '../../../gateway/storage/posix/pool.js';
+import type { Pool } from '../../../gateway/storage/posix/pool-types.js';
 import { awaitTurn, claim, createRelay, endRelay, passTurn, type Relay } from '../../../gateway/storage/posix/relay.js';
 import { tempDir } from '../../support/temp.js';
 import { until, withTimeout } from '../../support/time.js';
@@ -37,6 +38,14 @@ const withPool = async (use: (pool: Pool<TestOps>) => Promise<void>): Promise<vo
 
 const chunk = (bytes: number): Buffer => Buffer.from(new SharedArrayBuffer(bytes));
 const descriptor = (socket: Socket): number => (socket as unknown as { _handle: { fd: number } })._handle.fd;
+/** Delivers all of an open file through a pool. `calls` is what workers are still at. */
+const delivery = (pool: object, buffers: Buffers, fd: number, socket: Socket) => {
+  const calls = createBusy();
+  const context = { poolOf: () => pool, buffers } as unknown as StoreContext;
+  const file = { fd, seen: undefined, bucket: { path: directory }, busy: calls };
+  const done = deliver(context, undefined as never, file as never, 0, length, sinkTo(socket).sink);
+  return { calls, done: withTimeout('a delivery', 20_000, done) };
+};
 const settled = async (calls: Promise<Sent>[]) => {
   const all = await Promise.allSettled(calls);
   return all.map((one) => (one.status === 'fulfilled' ? one.value : (one.reason as Error)));
@@ -120,7 +129,7 @@ test('who waits for one that was lost is let go, and what was lent comes back', 
     const fd = openSync(path, 'r');
     const relay = createRelay();
     claim(relay);
-    const { ours, theirs, end } = await pair();
+    const { ours, end } = await pair();
     const turn = { ms: 5_000, patient: true };
     const waits = pool.run('sendObject', [fd, descriptor(ours), chunk(4096), 0, length, undefined, turn, relay]);
     await sleep(50);
@@ -145,16 +154,12 @@ test('who waits for one that was lost is let go, and what was lent comes back', 
       },
     };
     const buffers = createBuffers();
-    const context = { poolOf: () => losing, buffers } as unknown as StoreContext;
-    theirs.resume();
     await until('a relay', 20_000, async () => {
       const client = await pair();
       client.theirs.resume();
-      const file = { fd, seen: undefined, bucket: { path: directory }, busy: createBusy() };
-      const { sink } = sinkTo(client.ours);
-      const work = deliver(context, undefined as never, file as never, 0, length, sink).catch(({ message }) => message);
-      const answer = await withTimeout('a delivery', 10_000, work);
-      await withTimeout('the end of its calls', 5_000, new Promise<void>((resolve) => file.busy.after(resolve)));
+      const { calls, done } = delivery(losing, buffers, fd, client.ours);
+      const answer = await done.catch(({ message }) => message);
+      await withTimeout('the end of its calls', 5_000, new Promise<void>((resolve) => calls.after(resolve)));
       client.end();
       if (refused > 0) assert.is(answer, 'lost');
       return refused > 0 ? true : undefined;
@@ -187,15 +192,13 @@ test('two send where nothing else is sent and the main thread has little to do',
         return pool.run(op, args, options).finally(() => running--);
       },
     };
-    const context = { poolOf: () => counted, buffers: createBuffers() } as unknown as StoreContext;
+    const buffers = createBuffers();
     /** @param late so many milliseconds the client does not read at first */
     const send = async (late = 0): Promise<void> => {
       const { ours, theirs, end } = await pair();
       const got: Buffer[] = [];
       setTimeout(() => theirs.on('data', (piece) => got.push(piece)), late);
-      const file = { fd, seen: undefined, bucket: { path: directory }, busy: createBusy() };
-      const { sink } = sinkTo(ours);
-      await withTimeout('a delivery', 20_000, deliver(context, undefined as never, file as never, 0, length, sink));
+      await delivery(counted, buffers, fd, ours).done;
       ours.end();
       await new Promise((resolve) => theirs.once('end', resolve));
       assert.ok(Buffer.concat(got).equals(content));
