@@ -18,25 +18,46 @@ export interface Call {
   head?: boolean;
   /** The pieces of a large body, made anew each time. */
   body?: () => Iterable<Buffer>;
+  /** The body of its reply is wanted: it may be chunked then. */
+  keep?: boolean;
 }
 
 export interface Answer {
   status: number;
   /** Of the body. */
   bytes: number;
+  /** Empty unless it was wanted. */
+  body: Buffer;
 }
 
-interface Connection {
+export interface Connection {
   call(call: Call): Promise<Answer>;
   close(): void;
 }
 
 const headEnd = Buffer.from('\r\n\r\n');
+const chunksEnd = Buffer.from('\r\n0\r\n\r\n');
+const nothing: Buffer = Buffer.alloc(0);
 
-/** Opens one connection. Reads of all connections of this process go through one buffer: nobody keeps what is read. */
-function open({ host, port }: Address, buffer: Buffer): Promise<Connection> {
+/** What chunks hold (RFC 9112, 7.1), without the lines in between. */
+function joined(chunks: Buffer): Buffer {
+  const parts: Buffer[] = [];
+  for (let at = 0; ; ) {
+    const line = chunks.indexOf('\r\n', at);
+    const size = Number.parseInt(chunks.toString('latin1', at, line), 16);
+    if (!(size > 0)) return Buffer.concat(parts);
+    parts.push(chunks.subarray(line + 2, line + 2 + size));
+    at = line + 2 + size + 2;
+  }
+}
+
+/** Opens one connection. Several may read through one buffer: what is read is thrown away, or copied. */
+export function open({ host, port }: Address, buffer = Buffer.allocUnsafe(1 << 20)): Promise<Connection> {
   return new Promise((opened, failed) => {
-    let waiting: { head: boolean; resolve: (answer: Answer) => void; reject: (error: Error) => void } | undefined;
+    let waiting:
+      | { head: boolean; keep: boolean; resolve: (answer: Answer) => void; reject: (error: Error) => void }
+      | undefined;
+    let kept: Buffer = nothing;
     let head = Buffer.alloc(0);
     let status = 0;
     let bytes = 0;
@@ -47,11 +68,19 @@ function open({ host, port }: Address, buffer: Buffer): Promise<Connection> {
       const { resolve, reject } = waiting!;
       waiting = undefined;
       left = -1;
-      if (status < 300) resolve({ status, bytes });
+      if (status < 300) resolve({ status, bytes, body: kept });
       else reject(new Error(`answered ${status}: ${sample.slice(0, 500)}`));
     };
     const body = (piece: Buffer) => {
       if (status >= 300) sample += piece.toString('latin1');
+      if (left === Number.POSITIVE_INFINITY) {
+        kept = Buffer.concat([kept, piece]);
+        if (!kept.subarray(-chunksEnd.length).equals(chunksEnd)) return;
+        kept = joined(kept);
+        bytes = kept.length;
+        return done();
+      }
+      if (kept.length > 0) piece.copy(kept, bytes - left);
       left -= piece.length;
       if (left < 0) return socket.destroy(new Error('more came than the reply announced'));
       if (left === 0) done();
@@ -75,9 +104,11 @@ function open({ host, port }: Address, buffer: Buffer): Promise<Connection> {
         status = Number(text.slice(9, 12));
         const length = /\r\ncontent-length: *(\d+)/i.exec(text);
         const none = waiting.head || status === 204 || status === 304;
-        if (!none && !length) socket.destroy(new Error(`a reply without a length: ${text}`));
-        bytes = none ? 0 : Number(length?.[1]);
-        left = bytes;
+        const chunked = waiting.keep && /\r\ntransfer-encoding: *chunked/i.test(text);
+        if (!none && !length && !chunked) socket.destroy(new Error(`a reply without a length: ${text}`));
+        bytes = none || chunked ? 0 : Number(length?.[1]);
+        left = chunked ? Number.POSITIVE_INFINITY : bytes;
+        kept = waiting.keep ? Buffer.allocUnsafe(bytes) : nothing;
         sample = '';
         piece = whole.subarray(end + 4);
       }
@@ -126,7 +157,7 @@ function open({ host, port }: Address, buffer: Buffer): Promise<Connection> {
     };
     function call(request: Call): Promise<Answer> {
       return new Promise((resolve, reject) => {
-        waiting = { head: request.head === true, resolve, reject };
+        waiting = { head: request.head === true, keep: request.keep === true, resolve, reject };
         if (socket.destroyed) reject(broken ?? new Error('the connection is closed'));
         else send(request).catch(reject);
       });

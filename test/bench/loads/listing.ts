@@ -1,30 +1,42 @@
 /** Listings: pages of a thousand, and all of a large bucket. */
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { ask, type Subject } from '../gateway.js';
+import type { Subject } from '../gateway.js';
 import { bucket, bucketName, numbered, objects, once } from '../ground.js';
 import { limits } from '../limits.js';
 import { absolute, type Bench, measure } from '../measure.js';
 import { bare, bareRead, findSorted } from '../references.js';
 import { median, type Work } from '../row.js';
+import { signedCall } from '../signed.js';
+import { open } from '../wire.js';
 
-/** One page; answers how many keys and prefixes came, and the token of the next. */
-export async function page(subject: Subject, name: string, query: Record<string, string>) {
-  const all: Record<string, string> = { 'list-type': '2', ...query };
-  const text = await ask(
-    subject,
-    'GET',
-    `/${name}`,
-    Object.keys(all)
-      .sort()
-      .map((key) => `${key}=${encodeURIComponent(all[key]!)}`)
-      .join('&'),
-  );
-  // What is told of the page as a whole stands before and behind its objects.
-  const ends = text.length > 8192 ? text.slice(0, 4096) + text.slice(-4096) : text;
-  const count = Number(/<KeyCount>(\d+)</.exec(ends)?.[1]);
-  const token = /<NextContinuationToken>([^<]+)</.exec(ends)?.[1];
-  return { count, token: token?.replaceAll('&amp;', '&').replaceAll('&quot;', '"') };
+/** Asks for pages on a connection of its own. */
+export interface Reader {
+  /** One page; answers how many keys and prefixes came, and the token of the next. */
+  page(bucket: string, query: Record<string, string>): Promise<{ count: number; token: string | undefined }>;
+  close(): void;
+}
+
+/** A client that looks at no more than the ends of a page: what it took to read all of it would be measured with the gateway. */
+export async function reader(subject: Subject): Promise<Reader> {
+  const { call, close } = await open(subject);
+  return {
+    close,
+    page: async (name, query) => {
+      const all: Record<string, string> = { 'list-type': '2', ...query };
+      const encoded = Object.keys(all)
+        .sort()
+        .map((key) => `${key}=${encodeURIComponent(all[key]!)}`)
+        .join('&');
+      const asked = signedCall(subject, { method: 'GET', path: `/${name}`, query: encoded });
+      const { body } = await call({ ...asked, keep: true });
+      // What is told of the page as a whole stands before and behind its objects.
+      const ends = `${body.toString('latin1', 0, 4096)} ${body.toString('latin1', Math.max(0, body.length - 4096))}`;
+      const count = Number(/<KeyCount>(\d+)</.exec(ends)?.[1]);
+      const token = /<NextContinuationToken>([^<]+)</.exec(ends)?.[1];
+      return { count, token: token?.replaceAll('&amp;', '&').replaceAll('&quot;', '"') };
+    },
+  };
 }
 
 interface PageLoad {
@@ -53,13 +65,15 @@ const pageLoads: PageLoad[] = [
 
 /** The same page, one after the other. */
 async function again(subject: Subject, name: string, query: Record<string, string>, seconds: number): Promise<Work> {
+  const { page, close } = await reader(subject);
   const from = performance.now();
   let operations = 0;
   do {
-    const { count } = await page(subject, name, query);
+    const { count } = await page(name, query);
     if (count !== 1000) throw new Error(`${count} came instead of 1000`);
     operations++;
   } while (performance.now() - from < seconds * 1000);
+  close();
   return { operations, bytes: 0, seconds: (performance.now() - from) / 1000 };
 }
 
@@ -89,14 +103,16 @@ export async function pages(bench: Bench): Promise<void> {
 async function all(subject: Subject, name: string, expected: number): Promise<Work & { times: number[] }> {
   const times: number[] = [];
   let seen = 0;
+  const { page, close } = await reader(subject);
   const from = performance.now();
   for (let token: string | undefined, first = true; first || token !== undefined; first = false) {
     const began = performance.now();
-    const answer = await page(subject, name, token === undefined ? {} : { 'continuation-token': token });
+    const answer = await page(name, token === undefined ? {} : { 'continuation-token': token });
     times.push(performance.now() - began);
     seen += answer.count;
     token = answer.token;
   }
+  close();
   if (seen !== expected) throw new Error(`${seen} keys were listed, ${expected} are there`);
   return { operations: 1, bytes: 0, seconds: (performance.now() - from) / 1000, times };
 }
@@ -151,9 +167,11 @@ export async function everything(bench: Bench): Promise<void> {
         cold,
         ready: async (subject) => {
           if (!cold) changeNames(directory(subject as Required<Subject>));
+          const { page, close } = await reader(subject);
           return async () => {
             const from = performance.now();
-            await page(subject, bucketName(name), {});
+            await page(bucketName(name), {});
+            close();
             return { operations: 1, bytes: 0, seconds: (performance.now() - from) / 1000 };
           };
         },

@@ -6,7 +6,7 @@ import type { Reference } from '../references.js';
 import type { Work } from '../row.js';
 import type { Call } from '../wire.js';
 import { blast } from '../wrk.js';
-import { largeBucket, page } from './listing.js';
+import { largeBucket, reader } from './listing.js';
 
 export async function mixed(bench: Bench): Promise<void> {
   const limits = { connections: 16, seconds: bench.scale.seconds };
@@ -23,9 +23,11 @@ export async function mixed(bench: Bench): Promise<void> {
   const beside = async (subject: Subject, bucket: string, calls: Call[]): Promise<Work> => {
     let over = false;
     const list = async () => {
+      const { page, close } = await reader(subject);
       for (let token: string | undefined; !over; ) {
-        ({ token } = await page(subject, bucket, token === undefined ? {} : { 'continuation-token': token }));
+        ({ token } = await page(bucket, token === undefined ? {} : { 'continuation-token': token }));
       }
+      close();
     };
     const [work] = await Promise.all([blast(subject, calls, limits).finally(() => (over = true)), list()]);
     return work;
