@@ -96,5 +96,5 @@ export const syntheticEtag = (stat: Fingerprint, hot = false): string => {
   return syntheticEtagOf(`${stat.ino}:${stat.size}:${stat.mtimeNs}:${stat.ctimeNs}${once}`);
 };
 
-/** The same, of the numbers of a stat that are put together already. */
-export const syntheticEtagOf = (print: string): string => `${hash('sha256', print).slice(0, 32)}-0`;
+/** The same, of the numbers of a stat that are put together already (ASCII). */
+export const syntheticEtagOf = (print: string | Uint8Array): string => `${hash('sha256', print).slice(0, 32)}-0`;

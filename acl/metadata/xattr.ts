@@ -11,18 +11,20 @@ import {
   tryUnlinkat,
   XATTR_CREATE,
 } from '../../gateway/storage/posix/syscalls.js';
-import { tryGetxattrAt } from '../../gateway/storage/posix/working-directory.js';
+import { type Placed, placed, tryGetxattrAt } from '../../gateway/storage/posix/working-directory.js';
 import { decodeMeta, encode, encodeMeta, encodeReference, nameFor, type Overflow, type Packed } from './codec.js';
 import { type MetaGround, readWhole, type Saved, writeWhole } from './files.js';
 import type { Stamp } from './stamp.js';
 import type { ObjectMeta } from './types.js';
 
 export const ATTRIBUTE = 'user.tidegate';
+const attribute = placed(Buffer.from(`${ATTRIBUTE}\0`));
 
 /** XATTR_SIZE_MAX: no attribute of any filesystem is larger. */
-const buffer = Buffer.allocUnsafe(65_536);
+const whole = placed(Buffer.allocUnsafeSlow(65_536));
+const buffer = whole.bytes;
 /** Most are smaller. The kernel clears as much memory as is offered, which for 64 KiB costs more than all the rest. */
-const small = buffer.subarray(0, 1024);
+const start = placed(buffer.subarray(0, 1024));
 
 /** Nearly all of them are of a few lengths, and a view costs as much as the call. */
 const views = new Map<number, Buffer>();
@@ -32,18 +34,18 @@ const view = (length: number): Buffer => {
   return known;
 };
 
-const read = (get: (into: Buffer) => number): Buffer | number => {
-  let length = get(small);
-  if (length === -E.ERANGE) length = get(buffer);
-  return length < 0 ? length : length < small.length ? view(length) : buffer.subarray(0, length);
+const read = (get: (into: Placed) => number): Buffer | number => {
+  let length = get(start);
+  if (length === -E.ERANGE) length = get(whole);
+  return length < 0 ? length : length < start.bytes.length ? view(length) : buffer.subarray(0, length);
 };
 
 /** A view of the value, good until the next call; or -errno (ENODATA: there is none). */
-export const readAttribute = (fd: number): Buffer | number => read((into) => tryFgetxattr(fd, ATTRIBUTE, into));
+export const readAttribute = (fd: number): Buffer | number => read((into) => tryFgetxattr(fd, ATTRIBUTE, into.bytes));
 
 /** As `readAttribute`, of a name (latin1) in an open directory; a symbolic link is not followed. */
 export const readAttributeAt = (directory: number, name: string): Buffer | number =>
-  read((into) => tryGetxattrAt(directory, name, ATTRIBUTE, into));
+  read((into) => tryGetxattrAt(directory, name, attribute, into));
 
 export const removeAttribute = (fd: number): number => tryFremovexattr(fd, ATTRIBUTE);
 

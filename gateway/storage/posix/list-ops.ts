@@ -44,8 +44,6 @@ export const listObjects = (ground: Ground, request: ListRequest): ListPage => p
 
 // ---- in XML ------------------------------------------------------------------------------------------------------
 
-const keyOf = ({ dir, item }: Named): string => dir + item;
-
 /** What a page of keys (bytes) says of the next one. */
 const endOf = ({ objects, next }: Page<string>): Pick<ElementPage, 'next' | 'nextIsKey'> => {
   const last = objects.at(-1);
@@ -65,7 +63,7 @@ export function listElements(ground: Ground, request: ListRequest, form: Element
   const out = createElements(form, Math.min(request.limit, atFirst), into);
   const page = pageOf<string>(ground, request, (bucket, cursor) => ({
     ...cursor,
-    load: () => write(bucket, cursor.here(), out) && keyOf(cursor.here()),
+    load: () => write(bucket, cursor.here(), out) && cursor.here().key,
     counts: () => counts(bucket, cursor.here()),
   }));
   return { parts: [handedOver(out.part(page.prefixes))], ...endOf(page) };
@@ -73,7 +71,7 @@ export function listElements(ground: Ground, request: ListRequest, form: Element
 
 // ---- by several threads ------------------------------------------------------------------------------------------
 
-type Named = Pick<Entry, 'dir' | 'item'>;
+type Named = Pick<Entry, 'dir' | 'item' | 'key'>;
 
 /**
  * Entries to be looked at, as text, because text goes from one thread to another in no time: for each directory its key prefix
@@ -97,7 +95,7 @@ const pieceOf = (entries: readonly Named[]): Piece => {
 const entriesOf = (piece: Piece): Named[] =>
   piece.split(betweenDirectories).flatMap((text) => {
     const [dir = '', ...items] = text.split(betweenItems);
-    return items.map((item) => ({ dir, item: item === itself ? '' : item }));
+    return items.map((item) => (item === itself ? { dir, item: '', key: dir } : { dir, item, key: dir + item }));
   });
 
 /** A page of which `pieces` have not been looked at. They may hold less than what was named. */
@@ -130,9 +128,9 @@ export function planElements(
   const entries: Named[] = [];
   const page = pageOf<string>(ground, request, (bucket, cursor) => {
     const name = (): string => {
-      const { dir, item } = cursor.here();
-      entries.push({ dir, item });
-      return dir + item;
+      const { dir, item, key } = cursor.here();
+      entries.push({ dir, item, key });
+      return key;
     };
     return {
       ...cursor,
@@ -187,7 +185,7 @@ const lookAt = (
     let at = -1;
     try {
       for (let last: string | undefined; looked < entries.length; ) {
-        const { dir, item } = entries[looked++]!;
+        const { dir, item, key } = entries[looked++]!;
         if (dir !== last) {
           if (at >= 0) close(at);
           at = -1;
@@ -196,9 +194,9 @@ const lookAt = (
         }
         // Negative: it has gone, with all that was in it.
         if (at >= 0) {
-          const entry = { at, dir, item };
+          const entry = { at, dir, item, key };
           if (!item.endsWith('/')) write(bucket, entry, out);
-          else if (counts(bucket, entry)) prefixes.push(fromBytes(dir + item));
+          else if (counts(bucket, entry)) prefixes.push(fromBytes(key));
         }
         if (enough(looked)) break;
       }

@@ -107,13 +107,38 @@ export const seenMode = (): number => seenWords[WORD.mode]! & 0xffff;
 /** Upper halves from here on make numbers that are not exact. */
 const EXACT = 1 << 21;
 
+/** Four numbers of up to 16, 16, 19 and 19 digits, and what stands between them. */
+const print = Buffer.allocUnsafeSlow(80);
+/** A view costs as much as to put a print together. */
+const prints = Array.from({ length: print.length + 1 }, (_, length) => print.subarray(0, length));
+const colon = 0x3a;
+
+/** Writes so many digits of a number (below 2^31). @returns where they end */
+const digits = (number: number, at: number, count: number): number => {
+  let left = number;
+  for (let i = at + count - 1; i >= at; i--) {
+    const tenth = (left / 10) | 0;
+    print[i] = 0x30 + left - tenth * 10;
+    left = tenth;
+  }
+  return at + count;
+};
+
+/** Writes a number as it is commonly written. @returns where it ends */
+const decimal = (number: number, at: number): number => {
+  const upper = Math.floor(number / 1e9);
+  const lower = number - upper * 1e9;
+  let [count, power] = [1, 10];
+  for (const first = upper || lower; first >= power; power *= 10) count++;
+  return upper === 0 ? digits(lower, at, count) : digits(lower, digits(upper, at, count), 9);
+};
+
 /**
  * What was seen, without a BigInt: bytes, and milliseconds since the epoch.
- * @returns undefined for what is out of the ordinary (times before 1970, or after 2106): `seenStat` tells it
+ * @returns undefined for what is out of the ordinary (times before 1970, or after 2106): `seenStat` tells it. `print` is
+ * `ino:size:mtimeNs:ctimeNs`, good until the next call.
  */
-export const seenNumbers = ():
-  | { size: number; modified: number; changed: number /** `ino:size:mtimeNs:ctimeNs` */; print: string }
-  | undefined => {
+export const seenNumbers = (): { size: number; modified: number; changed: number; print: Buffer } | undefined => {
   const [mtime, ctime] = [seenWords[WORD.mtime]!, seenWords[WORD.ctime]!];
   if (mtime === 0 || ctime === 0 || seenWords[WORD.mtime + 1] !== 0 || seenWords[WORD.ctime + 1] !== 0)
     return undefined;
@@ -121,14 +146,17 @@ export const seenNumbers = ():
   if (inoHigh >= EXACT || sizeHigh >= EXACT) return undefined;
   const [mtimeNs, ctimeNs] = [seenWords[WORD.mtimeNs]!, seenWords[WORD.ctimeNs]!];
   const size = seenWords[WORD.size]! + sizeHigh * 2 ** 32;
-  const modified = `${mtime}${nineDigits(mtimeNs)}`;
-  const changed = mtime === ctime && mtimeNs === ctimeNs ? modified : `${ctime}${nineDigits(ctimeNs)}`;
+  let end = decimal(seenWords[WORD.ino]! + inoHigh * 2 ** 32, 0);
+  print[end++] = colon;
+  end = decimal(size, end);
+  print[end++] = colon;
+  end = digits(mtimeNs, decimal(mtime, end), 9);
+  print[end++] = colon;
+  end = digits(ctimeNs, decimal(ctime, end), 9);
   return {
     size,
     modified: mtime * 1000 + Math.floor(mtimeNs / 1e6),
     changed: ctime * 1000 + Math.floor(ctimeNs / 1e6),
-    print: `${seenWords[WORD.ino]! + inoHigh * 2 ** 32}:${size}:${modified}:${changed}`,
+    print: prints[end]!,
   };
 };
-
-const nineDigits = (ns: number): string => `${ns + 1_000_000_000}`.slice(1);

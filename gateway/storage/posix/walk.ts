@@ -145,7 +145,7 @@ export function walk(bucket: BucketDir, base: string, shallow: boolean, stretch 
     const look = lookForDirectory(level.fd);
     if (!level.read) level.stat = look.stat;
     const marker = listedMarker(bucket, level.fd, look, level.dir);
-    return marker && { at: level.fd, dir: level.dir, item: '', marker };
+    return marker && { at: level.fd, dir: level.dir, item: '', key: level.dir, marker };
   };
 
   /** Whether the marker of a directory is not behind the target. */
@@ -222,7 +222,7 @@ export function walk(bucket: BucketDir, base: string, shallow: boolean, stretch 
           continue;
         }
         if (shallow || !item.endsWith('/')) {
-          here = { at, dir: level.dir, item };
+          here = { at, dir: level.dir, item, key };
           return key;
         }
         const fd = openDirectory(at, searched(item));

@@ -4,12 +4,12 @@
  * from there. The main thread's, which is the process's for everybody who looks, stays where it is.
  */
 import { isMainThread } from 'node:worker_threads';
-import { bind, cName, nameAddress, nr, outcome } from './libc.js';
+import { addressOf, bind, cName, nameAddress, nr, outcome } from './libc.js';
 import { closed, procPath } from './syscalls.js';
 
 const n1 = bind(', long a');
 const path = bind(', const char *path');
-const pathNameBuf = bind(', long path, const char *name, void *value, long size');
+const pathNameBuf = bind(', long path, long name, long value, long size');
 
 /** include/uapi/linux/sched.h: the working directory, the root and the umask. */
 const CLONE_FS = 0x200;
@@ -19,9 +19,18 @@ let own = false;
 let inside: number | undefined;
 let since = 0;
 
-const lgetxattr = (where: string, attribute: string, into: Uint8Array): number => {
+/** Bytes that stay where they are, and where that is. */
+export interface Placed {
+  bytes: Buffer;
+  address: number;
+}
+
+/** @param bytes of memory that nobody resizes */
+export const placed = (bytes: Buffer): Placed => ({ bytes, address: Number(addressOf(bytes)) });
+
+const lgetxattr = (where: string, attribute: Placed, into: Placed): number => {
   cName(where);
-  return outcome(pathNameBuf(nr.lgetxattr, nameAddress, attribute, into, into.byteLength));
+  return outcome(pathNameBuf(nr.lgetxattr, nameAddress, attribute.address, into.address, into.bytes.byteLength));
 };
 
 /** Gives this thread a working directory of its own, where the system permits it (containers may forbid unshare). */
@@ -31,9 +40,9 @@ export const ownWorkingDirectory = (): void => {
 
 /**
  * As `tryFgetxattr` of what stands under `name`, which is not opened, and not followed if it is a symbolic link.
- * @param name of one segment, its bytes as latin1
+ * @param name of one segment, its bytes as latin1 @param attribute its name, and a NUL
  */
-export const tryGetxattrAt = (directory: number, name: string, attribute: string, into: Uint8Array): number => {
+export const tryGetxattrAt = (directory: number, name: string, attribute: Placed, into: Placed): number => {
   if (!own) return lgetxattr(`${procPath(directory)}/${name}`, attribute, into);
   // What has the same number may be another directory, but not while nothing was closed.
   if (inside !== directory || since !== closed) {

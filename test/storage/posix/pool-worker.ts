@@ -12,7 +12,7 @@ import { reapOps } from '../../../gateway/storage/posix/reap.js';
 import * as sys from '../../../gateway/storage/posix/syscalls.js';
 import { transferOps } from '../../../gateway/storage/posix/transfer.js';
 import { handOver, serve } from '../../../gateway/storage/posix/worker-loop.js';
-import { leaveDirectory, tryGetxattrAt } from '../../../gateway/storage/posix/working-directory.js';
+import { leaveDirectory, placed, tryGetxattrAt } from '../../../gateway/storage/posix/working-directory.js';
 
 const kept = new Map<string, number>();
 const order: number[] = [];
@@ -92,12 +92,12 @@ const ops = {
   },
   attributeAt(directory: string, name: string): { value: string | number; below: string; after: string } {
     const fd = sys.openat2(sys.AT_FDCWD, directory, sys.O_RDONLY | sys.O_DIRECTORY);
-    const into = Buffer.alloc(100);
-    const got = tryGetxattrAt(fd, name, 'user.of-test', into);
+    const into = placed(Buffer.alloc(100));
+    const got = tryGetxattrAt(fd, name, placed(Buffer.from('user.of-test\0')), into);
     const below = readlinkSync('/proc/thread-self/cwd');
     leaveDirectory();
     sys.close(fd);
-    const value = got < 0 ? got : into.toString('utf8', 0, got);
+    const value = got < 0 ? got : into.bytes.toString('utf8', 0, got);
     return { value, below, after: readlinkSync('/proc/thread-self/cwd') };
   },
   read: (path: string) => readFileSync(path, 'utf8'),
