@@ -16,9 +16,8 @@ export interface ThreadHears {
 
 /**
  * What `privileges.ts` gives to the main thread is for requests that wait. A thread has one call at a time: there so much young
- * memory would fill with garbage, up to 48 MiB for each. Of 4 and 8 both are as quick; with 2 a
- * listing of everything takes a twentieth longer. The flag stands above a worker's
- * `resourceLimits`.
+ * memory would fill with garbage, up to 48 MiB for each. Of 4 and 8 both are as quick; with 2 a listing of everything takes a
+ * twentieth longer. The flag stands above a worker's `resourceLimits`.
  */
 const YOUNG_MIB = 4;
 
