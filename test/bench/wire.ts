@@ -36,14 +36,15 @@ export interface Connection {
 }
 
 const headEnd = Buffer.from('\r\n\r\n');
-const chunksEnd = Buffer.from('\r\n0\r\n\r\n');
+const chunksEnd = Buffer.from('0\r\n\r\n');
 const nothing: Buffer = Buffer.alloc(0);
 
-/** What chunks hold (RFC 9112, 7.1), without the lines in between. */
-function joined(chunks: Buffer): Buffer {
+/** What chunks hold (RFC 9112, 7.1), without the lines in between; undefined while the last one is missing. */
+function joined(chunks: Buffer): Buffer | undefined {
   const parts: Buffer[] = [];
   for (let at = 0; ; ) {
     const line = chunks.indexOf('\r\n', at);
+    if (line < 0) return undefined;
     const size = Number.parseInt(chunks.toString('latin1', at, line), 16);
     if (!(size > 0)) return Buffer.concat(parts);
     parts.push(chunks.subarray(line + 2, line + 2 + size));
@@ -75,8 +76,9 @@ export function open({ host, port }: Address, buffer = Buffer.allocUnsafe(1 << 2
       if (status >= 300) sample += piece.toString('latin1');
       if (left === Number.POSITIVE_INFINITY) {
         kept = Buffer.concat([kept, piece]);
-        if (!kept.subarray(-chunksEnd.length).equals(chunksEnd)) return;
-        kept = joined(kept);
+        const all = kept.subarray(-chunksEnd.length).equals(chunksEnd) ? joined(kept) : undefined;
+        if (!all) return;
+        kept = all;
         bytes = kept.length;
         return done();
       }
