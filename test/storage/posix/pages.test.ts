@@ -94,6 +94,17 @@ test('what vanishes after it was named is made up for by what follows', async ()
   assert.is(rest.next, undefined);
 });
 
+test('a page that ends with a directory that is an object says that the next one begins behind a key', async () => {
+  const { ground, path, page } = stepping();
+  mkdirSync(join(path, 'a', 'b'), { recursive: true });
+  writeFileSync(join(path, 'a', 'b', 'x'), '');
+  for (const key of ['a/', 'a/b/']) mark(ground, key);
+  for (const [limit, last] of ['a/', 'a/b/'].entries()) {
+    const first = await page({ limit: limit + 1 });
+    assert.equal([first.next, first.nextIsKey, keysIn(first).at(-1)], [last, true, last]);
+  }
+});
+
 test('directories that hold nothing fill no page, and end none', async () => {
   const { path, page } = stepping();
   for (let i = 0; i < 200; i++) {
