@@ -18,7 +18,7 @@ import type { Stamp } from './stamp.js';
 import type { ObjectMeta } from './types.js';
 
 export const ATTRIBUTE = 'user.tidegate';
-const attribute = placed(Buffer.from(`${ATTRIBUTE}\0`));
+const attribute = placed(ATTRIBUTE);
 
 /** XATTR_SIZE_MAX: no attribute of any filesystem is larger. */
 const whole = placed(Buffer.allocUnsafeSlow(65_536));

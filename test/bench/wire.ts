@@ -46,7 +46,8 @@ function joined(chunks: Buffer): Buffer | undefined {
     const line = chunks.indexOf('\r\n', at);
     if (line < 0) return undefined;
     const size = Number.parseInt(chunks.toString('latin1', at, line), 16);
-    if (!(size > 0)) return Buffer.concat(parts);
+    if (!(size >= 0)) return undefined;
+    if (size === 0) return Buffer.concat(parts);
     parts.push(chunks.subarray(line + 2, line + 2 + size));
     at = line + 2 + size + 2;
   }
@@ -75,8 +76,15 @@ export function open({ host, port }: Address, buffer = Buffer.allocUnsafe(1 << 2
     const body = (piece: Buffer) => {
       if (status >= 300) sample += piece.toString('latin1');
       if (left === Number.POSITIVE_INFINITY) {
-        kept = Buffer.concat([kept, piece]);
-        const all = kept.subarray(-chunksEnd.length).equals(chunksEnd) ? joined(kept) : undefined;
+        if (kept.length < bytes + piece.length) {
+          const larger = Buffer.allocUnsafe(2 * (bytes + piece.length));
+          kept.copy(larger, 0, 0, bytes);
+          kept = larger;
+        }
+        piece.copy(kept, bytes);
+        bytes += piece.length;
+        const chunks = kept.subarray(0, bytes);
+        const all = chunks.subarray(-chunksEnd.length).equals(chunksEnd) ? joined(chunks) : undefined;
         if (!all) return;
         kept = all;
         bytes = kept.length;
@@ -107,7 +115,10 @@ export function open({ host, port }: Address, buffer = Buffer.allocUnsafe(1 << 2
         const length = /\r\ncontent-length: *(\d+)/i.exec(text);
         const none = waiting.head || status === 204 || status === 304;
         const chunked = waiting.keep && /\r\ntransfer-encoding: *chunked/i.test(text);
-        if (!none && !length && !chunked) socket.destroy(new Error(`a reply without a length: ${text}`));
+        if (!none && !length && !chunked) {
+          socket.destroy(new Error(`a reply without a length: ${text}`));
+          return false;
+        }
         bytes = none || chunked ? 0 : Number(length?.[1]);
         left = chunked ? Number.POSITIVE_INFINITY : bytes;
         kept = waiting.keep ? Buffer.allocUnsafe(bytes) : nothing;

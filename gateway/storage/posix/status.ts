@@ -108,9 +108,9 @@ export const seenMode = (): number => seenWords[WORD.mode]! & 0xffff;
 const EXACT = 1 << 21;
 
 /** Four numbers of up to 16, 16, 19 and 19 digits, and what stands between them. */
-const print = Buffer.allocUnsafeSlow(80);
+const text = Buffer.allocUnsafeSlow(80);
 /** A view costs as much as to put a print together. */
-const prints = Array.from({ length: print.length + 1 }, (_, length) => print.subarray(0, length));
+const prints = Array.from({ length: text.length + 1 }, (_, length) => text.subarray(0, length));
 const colon = 0x3a;
 
 /** Writes so many digits of a number (below 2^31). @returns where they end */
@@ -118,7 +118,7 @@ const digits = (number: number, at: number, count: number): number => {
   let left = number;
   for (let i = at + count - 1; i >= at; i--) {
     const tenth = (left / 10) | 0;
-    print[i] = 0x30 + left - tenth * 10;
+    text[i] = 0x30 + left - tenth * 10;
     left = tenth;
   }
   return at + count;
@@ -135,8 +135,8 @@ const decimal = (number: number, at: number): number => {
 
 /**
  * What was seen, without a BigInt: bytes, and milliseconds since the epoch.
- * @returns undefined for what is out of the ordinary (times before 1970, or after 2106): `seenStat` tells it. `print` is
- * `ino:size:mtimeNs:ctimeNs`, good until the next call.
+ * @returns undefined for what is out of the ordinary (times before 1970 or after 2106, a billion nanoseconds): `seenStat` tells
+ * it. `print` is `ino:size:mtimeNs:ctimeNs`, good until the next call.
  */
 export const seenNumbers = (): { size: number; modified: number; changed: number; print: Buffer } | undefined => {
   const [mtime, ctime] = [seenWords[WORD.mtime]!, seenWords[WORD.ctime]!];
@@ -145,13 +145,14 @@ export const seenNumbers = (): { size: number; modified: number; changed: number
   const [inoHigh, sizeHigh] = [seenWords[WORD.ino + 1]!, seenWords[WORD.size + 1]!];
   if (inoHigh >= EXACT || sizeHigh >= EXACT) return undefined;
   const [mtimeNs, ctimeNs] = [seenWords[WORD.mtimeNs]!, seenWords[WORD.ctimeNs]!];
+  if (mtimeNs >= 1e9 || ctimeNs >= 1e9) return undefined;
   const size = seenWords[WORD.size]! + sizeHigh * 2 ** 32;
   let end = decimal(seenWords[WORD.ino]! + inoHigh * 2 ** 32, 0);
-  print[end++] = colon;
+  text[end++] = colon;
   end = decimal(size, end);
-  print[end++] = colon;
+  text[end++] = colon;
   end = digits(mtimeNs, decimal(mtime, end), 9);
-  print[end++] = colon;
+  text[end++] = colon;
   end = digits(ctimeNs, decimal(ctime, end), 9);
   return {
     size,

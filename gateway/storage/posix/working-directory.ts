@@ -25,8 +25,11 @@ export interface Placed {
   address: number;
 }
 
-/** @param bytes of memory that nobody resizes */
-export const placed = (bytes: Buffer): Placed => ({ bytes, address: Number(addressOf(bytes)) });
+/** @param value bytes, of memory that nobody resizes, or a name, which gets its NUL */
+export const placed = (value: Buffer | string): Placed => {
+  const bytes = typeof value === 'string' ? Buffer.from(`${value}\0`) : value;
+  return { bytes, address: Number(addressOf(bytes)) };
+};
 
 const lgetxattr = (where: string, attribute: Placed, into: Placed): number => {
   cName(where);
@@ -40,7 +43,7 @@ export const ownWorkingDirectory = (): void => {
 
 /**
  * As `tryFgetxattr` of what stands under `name`, which is not opened, and not followed if it is a symbolic link.
- * @param name of one segment, its bytes as latin1 @param attribute its name, and a NUL
+ * @param name of one segment, its bytes as latin1 @param attribute its name
  */
 export const tryGetxattrAt = (directory: number, name: string, attribute: Placed, into: Placed): number => {
   if (!own) return lgetxattr(`${procPath(directory)}/${name}`, attribute, into);

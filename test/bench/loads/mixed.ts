@@ -23,11 +23,14 @@ export async function mixed(bench: Bench): Promise<void> {
   const beside = async (subject: Subject, bucket: string, calls: Call[]): Promise<Work> => {
     let over = false;
     const list = async () => {
-      const { page, close } = await reader(subject);
-      for (let token: string | undefined; !over; ) {
-        ({ token } = await page(bucket, token === undefined ? {} : { 'continuation-token': token }));
+      const { page, close } = reader(subject);
+      try {
+        for (let token: string | undefined; !over; ) {
+          ({ token } = await page(bucket, token === undefined ? {} : { 'continuation-token': token }));
+        }
+      } finally {
+        close();
       }
-      close();
     };
     const [work] = await Promise.all([blast(subject, calls, limits).finally(() => (over = true)), list()]);
     return work;

@@ -93,7 +93,7 @@ const ops = {
   attributeAt(directory: string, name: string): { value: string | number; below: string; after: string } {
     const fd = sys.openat2(sys.AT_FDCWD, directory, sys.O_RDONLY | sys.O_DIRECTORY);
     const into = placed(Buffer.alloc(100));
-    const got = tryGetxattrAt(fd, name, placed(Buffer.from('user.of-test\0')), into);
+    const got = tryGetxattrAt(fd, name, placed('user.of-test'), into);
     const below = readlinkSync('/proc/thread-self/cwd');
     leaveDirectory();
     sys.close(fd);
