@@ -14,12 +14,14 @@ import { readAttribute } from '../../../acl/metadata/xattr.js';
 import { freeze } from '../frozen.js';
 import type { Actor } from '../types.js';
 import { as } from './identity.js';
-import { createKnown, type Look as OpenLook } from './known.js';
+import { createKnown, sight } from './known.js';
 import { addressOf, bind, cPath, nr, outcome, type Path } from './libc.js';
+import { isFile, milliseconds } from './lookup.js';
 import type { Opened } from './objects.js';
 import type { Ground } from './paths.js';
 import { createRest } from './rest.js';
 import { isUnchanged } from './seen.js';
+import { seenStat } from './status.js';
 import {
   AT_FDCWD,
   close,
@@ -35,8 +37,7 @@ import {
   RESOLVE_NO_MAGICLINKS,
   RESOLVE_NO_SYMLINKS,
   RESOLVE_NO_XDEV,
-  S_IFMT,
-  S_IFREG,
+  type Stat,
 } from './syscalls.js';
 
 const openat2 = bind(', long dir, const char *path, void *how, long size');
@@ -56,12 +57,14 @@ const MOST = 64 * 1024;
 const content = Buffer.alloc(MOST);
 const vector = BigUint64Array.of(addressOf(content), 0n);
 
-/** The first bytes of a file; undefined when not all of them are in memory, or when there are fewer. */
-const readCached = (fd: number, length: number): Uint8Array | undefined => {
+/** Reads the first bytes of a file into `content`. @returns how many there are, or -errno: EAGAIN when not all are in memory */
+const readCached = (fd: number, length: number): number => {
+  if (length === 0) return 0;
   vector[1] = BigInt(length);
-  const got = length === 0 ? 0 : outcome(preadv2(nr.preadv2, fd, vector, 1, 0, 0, RWF_NOWAIT));
-  return got === length ? Buffer.from(content.subarray(0, length)) : undefined;
+  return outcome(preadv2(nr.preadv2, fd, vector, 1, 0, 0, RWF_NOWAIT));
 };
+
+const copied = (length: number): Uint8Array => Buffer.from(content.subarray(0, length));
 
 const rest = createRest();
 
@@ -143,35 +146,59 @@ const look = (bucket: number, key: string, inline: number | undefined): Opened |
   }
 };
 
-/** Records of files that were looked at here. */
-const records = createKnown<ObjectMeta>();
+/** A file with a record that holds for its status. */
+interface Recorded {
+  stat: Stat;
+  lastModified: number;
+  meta: ObjectMeta;
+}
+
+/** Those that were looked at here. */
+const records = createKnown<Recorded>();
 /** Longer records are not worth their place. Bytes. */
 const SHORT = 1024;
 
-/** The record of an open file as it is now; undefined where a worker has to look. */
-const recordOf = (fd: number, { stat, known, seen }: OpenLook<ObjectMeta>): ObjectMeta | undefined => {
-  if (known) return known;
+/** An open file as it was seen just now; undefined where a worker has to look. */
+const recordOf = (fd: number): Recorded | undefined => {
+  const stat = seenStat();
+  if (!isFile(stat) || stat.nlink === 0) return undefined;
+  const seen = sight();
   const value = readAttribute(fd);
   const packed = typeof value === 'number' ? undefined : decode(value);
   if (!packed?.meta || packed.overflow || packed.meta.etag === '') return undefined;
   if (judge(packed.stamp, stat) !== 'whole') return undefined;
-  if (seen && (value as Buffer).length <= SHORT) records.remember(seen, freeze(packed.meta));
-  return packed.meta;
+  const recorded = { stat, lastModified: milliseconds(stat.mtimeNs), meta: packed.meta };
+  if (seen && (value as Buffer).length <= SHORT) {
+    freeze(packed.meta);
+    records.remember(seen, recorded);
+  }
+  return recorded;
 };
 
+/** So many bytes are read before it is known how long the file is. */
+const EARLY = 4096;
+/** The last file was not longer. Of a long one that is not in memory a disk would be asked for bytes that nobody may want. */
+let short = true;
+
 const examine = (fd: number, key: string, inline: number | undefined): Opened | undefined => {
-  const look = records.lookForOpen(fd);
-  const { size, mtimeNs, ctimeNs, nlink, mode } = look.stat;
-  if ((mode & S_IFMT) !== S_IFREG || nlink === 0) return undefined;
-  const meta = recordOf(fd, look);
-  if (!meta) return undefined;
-  const info = { key, size, lastModified: Number(mtimeNs / 1_000_000n), meta };
+  // Before the status: when that is a known one, nobody has written before it was seen (he sets the ctime first), and these bytes
+  // are those that the record speaks of. That saves the second look at a short file.
+  const early = inline !== undefined && short ? readCached(fd, Math.min(EARLY, inline)) : undefined;
+  records.lookAtOpen(fd);
+  const known = records.recall();
+  const recorded = known ?? recordOf(fd);
+  if (!recorded) return undefined;
+  const { stat, lastModified, meta } = recorded;
+  const { size, mtimeNs, ctimeNs, nlink } = stat;
+  const info = { key, size, lastModified, meta };
   if (inline === undefined) return { info, fd: -1 };
+  short = size <= EARLY;
+  if (known && size === early) return { info, fd: -1, bytes: copied(size) };
   const seen = { etag: meta.etag, digest: true, size, mtimeNs, ctimeNs, nlink };
   if (size > inline) return { info, fd, seen };
-  const bytes = size > MOST ? undefined : readCached(fd, size);
-  // Who has to look again is a worker: nobody waits here.
-  return bytes && isUnchanged(fd, seen, 0) ? { info, fd: -1, bytes } : undefined;
+  // Who has to wait, or to look again, is a worker.
+  const whole = early !== -E.EAGAIN && size <= MOST && readCached(fd, size) === size && isUnchanged(fd, seen, 0);
+  return whole ? { info, fd: -1, bytes: copied(size) } : undefined;
 };
 
 let able: boolean | undefined;

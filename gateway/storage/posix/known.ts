@@ -8,7 +8,7 @@ import { actingAs, actingNumber } from './identity.js';
 import { AT_STATX_FORCE_SYNC, S_IFMT, S_IFREG } from './linux.js';
 import { isOfLocal } from './mounts.js';
 import { foundPlain, type Times, timesFound } from './plain.js';
-import { fstat, lookAt, type Stat, seenDev, seenWords, WORD } from './status.js';
+import { lookAt, lookAtOpen, type Stat, seenDev, seenStat, seenWords, WORD } from './status.js';
 
 /** The words of a status that are compared. */
 const words = [
@@ -36,8 +36,10 @@ export interface Look<T> {
 export interface Known<T> {
   /** As `lookAt`, for `recall` and `recallPlain`. */
   lookFor(directory: number, name: string): boolean;
+  /** The same of something that is open. */
+  lookAtOpen(fd: number): void;
   lookForOpen(fd: number): Look<T>;
-  /** What is known of what `lookFor` saw last; undefined: nothing. */
+  /** What is known of what `lookFor` or `lookAtOpen` saw last; undefined: nothing. */
   recall(): T | undefined;
   /** How often what `lookFor` saw last was found to be a file without a record. */
   recallPlain(): Times;
@@ -98,6 +100,18 @@ export const createKnown = <T>(): Known<T> => {
     values[slot] = value;
   };
 
+  const recall = (): T | undefined => (found < 0 ? undefined : values[found]);
+
+  const lookInto = (fd: number): void => {
+    [found, plain] = [-1, 0];
+    lookAtOpen(fd);
+    found = find();
+    if (found < 0 || isOfLocal(seenDev())) return;
+    found = -1;
+    lookAtOpen(fd, AT_STATX_FORCE_SYNC);
+    found = find();
+  };
+
   return {
     lookFor: (directory, name) => {
       [found, plain] = [-1, 0];
@@ -110,16 +124,12 @@ export const createKnown = <T>(): Known<T> => {
       search();
       return true;
     },
+    lookAtOpen: lookInto,
     lookForOpen: (fd) => {
-      let stat = fstat(fd);
-      let slot = find();
-      if (slot >= 0 && !isOfLocal(stat.dev)) {
-        stat = fstat(fd, AT_STATX_FORCE_SYNC);
-        slot = find();
-      }
-      return { stat, known: slot < 0 ? undefined : values[slot], seen: sight() };
+      lookInto(fd);
+      return { stat: seenStat(), known: recall(), seen: sight() };
     },
-    recall: () => (found < 0 ? undefined : values[found]),
+    recall,
     recallPlain: () => plain,
     remember,
     rememberSeen: (value) => remember(fill(scratch), value),

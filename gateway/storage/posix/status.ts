@@ -62,7 +62,7 @@ const parseStat = (): Stat => ({
 
 /** @param flags AT_STATX_FORCE_SYNC or 0 */
 export const fstat = (fd: number, flags = 0): Stat => {
-  orThrow(statxRaw(nr.statx, fd, '', AT_EMPTY_PATH | flags, WANTED, statBuffer), 'fstat');
+  lookAtOpen(fd, flags);
   return parseStat();
 };
 
@@ -88,6 +88,12 @@ export const lookAt = (dirfd: number, name: string, flags = 0): boolean => {
   if (result === 0) return true;
   if (result === -E.ENOENT || result === -E.ENOTDIR) return false;
   throw errnoError(-result, 'fstatat');
+};
+
+/** As `lookAt`, at what is open. */
+export const lookAtOpen = (fd: number, flags = 0): void => {
+  cName('');
+  orThrow(statxAt(nr.statx, fd, nameAddress, AT_EMPTY_PATH | flags, WANTED, statAddress), 'fstat');
 };
 
 export const seenStat = parseStat;
