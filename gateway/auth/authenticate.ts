@@ -38,12 +38,12 @@ export async function authenticateService(
  * Verifies the request's signature. Undefined: the request has none (anonymous).
  * Throws S3Error with AWS's code for everything that is wrong with it.
  */
-export async function authenticate(input: AuthInput): Promise<Authenticated | undefined> {
+export function authenticate(input: AuthInput): Promise<Authenticated> | undefined {
   const authorization = trimSpaces(input.headers.get('authorization') ?? '');
   const inQuery = queryScheme(input.request.query);
   if (authorization === '') {
-    if (inQuery === 'v4') return await verifyQueryV4(input);
-    if (inQuery === 'v2') return await verifyQueryV2(input);
+    if (inQuery === 'v4') return verifyQueryV4(input);
+    if (inQuery === 'v2') return verifyQueryV2(input);
     return undefined;
   }
   if (inQuery !== undefined) {
@@ -53,10 +53,10 @@ export async function authenticate(input: AuthInput): Promise<Authenticated | un
       fields: { ArgumentName: 'Authorization', ArgumentValue: authorization },
     });
   }
-  if (authorization.startsWith('AWS4-HMAC-SHA256 ')) return await verifyHeaderV4(input, authorization);
+  if (authorization.startsWith('AWS4-HMAC-SHA256 ')) return verifyHeaderV4(input, authorization);
   const [scheme] = authorization.split(/[ \t]/, 1);
-  if (scheme === 'AWS4-HMAC-SHA256') return await verifyHeaderV4(input, authorization);
-  if (scheme === 'AWS') return await verifyHeaderV2(input, authorization);
+  if (scheme === 'AWS4-HMAC-SHA256') return verifyHeaderV4(input, authorization);
+  if (scheme === 'AWS') return verifyHeaderV2(input, authorization);
   throw new S3Error('InvalidArgument', {
     message: 'Unsupported Authorization Type',
     fields: { ArgumentName: 'Authorization', ArgumentValue: authorization },

@@ -173,7 +173,8 @@ async function answer(options: PipelineOptions, exchange: Exchange, progress: Pr
   }
   const reply = await operation.handler(createContext(request, caller, permission, permitted));
   progress.failures = reply.failures;
-  return await sendReply(exchange, reply);
+  const sent = sendReply(exchange, reply);
+  return sent && (await sent);
 }
 
 function permissionOf({ options, exchange, wire, headers, operation, now }: Request, caller: Caller): Permission {

@@ -46,11 +46,11 @@ const drainBytes = 64 * 1024 * 1024;
 const drainMs = 10_000;
 
 /**
- * Sends the reply and resolves when it is out, the body closed, the rest of the request drained. The result is the error
- * of a slow reply whose 200 was already on its way.
+ * Sends the reply and resolves when it is out, the body closed, the rest of the request drained; undefined when it is already.
+ * The result is the error of a slow reply whose 200 was already on its way.
  * @throws what the body failed with before anything was sent; `ClientGone`; what broke a stream (the socket is destroyed)
  */
-export function sendReply(exchange: Exchange, reply: Reply): Promise<S3Error | undefined> {
+export function sendReply(exchange: Exchange, reply: Reply): Promise<S3Error | undefined> | undefined {
   const { body } = reply;
   const status = reply.status ?? 200;
   if (body && 'slowXml' in body) return sendSlowly(exchange, reply, body.slowXml);
@@ -69,7 +69,7 @@ export async function sendError(exchange: Exchange, error: S3Error): Promise<voi
     return;
   }
   // RFC 9110 section 15.4.5: a 304 has no content.
-  if (error.status === 304) return sendBytes(exchange, 304, error.headers, undefined).then(() => undefined);
+  if (error.status === 304) return sendBytes(exchange, 304, error.headers, undefined);
   const { errorDocument, requestId } = exchange;
   const content = errorDocument?.(error, requestId) ?? { Error: errorElements(exchange, error) };
   const document = Buffer.from(writeXml(content), 'utf8');
@@ -130,13 +130,13 @@ function declaredBody({ headers }: IncomingMessage): boolean {
   return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
 }
 
-async function sendBytes(
+function sendBytes(
   exchange: Exchange,
   status: number,
   headers: Reply['headers'],
   bytes: Uint8Array | undefined,
   headLength?: number,
-): Promise<undefined> {
+): Promise<undefined> | undefined {
   const { outgoing, incoming } = exchange;
   const isHead = incoming.method === 'HEAD';
   const bodiless = status === 204 || status === 304;
@@ -144,14 +144,13 @@ async function sendBytes(
   const length = bodiless ? undefined : whole;
   writeHead(exchange, status, headers, length);
   const rest = finish(exchange, bodiless || isHead ? undefined : bytes);
-  if (rest) await rest;
-  if (!outgoing.writableFinished && !outgoing.destroyed) await over(outgoing);
-  return undefined;
+  const out = () => (outgoing.writableFinished || outgoing.destroyed ? undefined : over(outgoing));
+  return rest ? rest.then(out) : out();
 }
 
 /** Resolves when everything is handed to the kernel, or the connection is closed: both end with this event. */
-function over(outgoing: ServerResponse): Promise<void> {
-  return new Promise((resolve) => void outgoing.once('close', resolve));
+function over(outgoing: ServerResponse): Promise<undefined> {
+  return new Promise((resolve) => void outgoing.once('close', () => resolve(undefined)));
 }
 
 // ---- streams -----------------------------------------------------------------------------------------------------

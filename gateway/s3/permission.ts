@@ -19,7 +19,7 @@ import {
 } from '../../acl/policy/context.js';
 import type { Policy, Context as PolicyContext } from '../../acl/policy/types.js';
 import { S3Error } from '../errors.js';
-import type { Bucket, MetaChange, ObjectInfo, Place, Storage } from '../storage/types.js';
+import type { Bucket, MetaChange, ObjectInfo, OpenObject, Place, Storage } from '../storage/types.js';
 import { accessOf, readAcl } from './access.js';
 
 export interface Asker {
@@ -210,30 +210,38 @@ export function createPermission({ storage, identity, policies, ownerOf, facts }
     return guard;
   }
 
-  /** With the error as the caller may know it: who may list the key is told that it is free, whatever else is denied to him. */
-  function orTold<T>({ bucket }: Place, { key }: Guard, found: Promise<T>): Promise<T> {
-    return found.catch((error: unknown) => {
-      if (isMissing(error)) demand(mayMiss(bucket, key));
-      throw error;
-    });
+  /** As the caller may know it: who may list the key is told that it is free, whatever else is denied to him. */
+  function told({ bucket }: Place, { key }: Guard, error: unknown): unknown {
+    if (isMissing(error)) demand(mayMiss(bucket, key));
+    return error;
+  }
+
+  async function head(at: Place, guard: Guard): Promise<ObjectInfo> {
+    try {
+      return await storage.head(at, guard.key);
+    } catch (error) {
+      throw told(at, guard, error);
+    }
   }
 
   const guarded: Guarded = {
     async head(at, key) {
       const guard = guardOf(at, key);
       if (!guard) return storage.head(at, key);
-      const info = await orTold(at, guard, storage.head(at, key));
+      const info = await head(at, guard);
       check(at, guard, info);
       return info;
     },
     async open(at, key) {
       const guard = guardOf(at, key);
       if (!guard) return storage.open(at, key);
-      const object = await orTold(at, guard, storage.open(at, key));
+      let object: OpenObject | undefined;
       try {
+        object = await storage.open(at, key);
         check(at, guard, object.info);
         return object;
       } catch (error) {
+        if (!object) throw told(at, guard, error);
         await object.close();
         throw error;
       }
@@ -244,7 +252,7 @@ export function createPermission({ storage, identity, policies, ownerOf, facts }
       if (guard?.passed) return storage.updateMeta(at, key, { ...change, of: meant(guard, guard.passed) });
       if (!guard) return storage.updateMeta(at, key, change);
       for (let tries = 1; ; tries++) {
-        const info = await orTold(at, guard, storage.head(at, key));
+        const info = await head(at, guard);
         check(at, guard, info, change.tags ?? undefined);
         try {
           return await storage.updateMeta(at, key, { ...change, of: meant(guard, info) });

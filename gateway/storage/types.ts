@@ -176,7 +176,7 @@ export interface PutRequest {
 /** An object that is open: what it hands out is one content, whatever replaces the name meanwhile. Must be closed. */
 export interface OpenObject {
   readonly info: ObjectInfo;
-  /** The whole content, where opening it has read that. */
+  /** The whole content, where opening it has read that: then there is nothing to close. */
   readonly bytes?: Uint8Array;
   /** Delivers `length` bytes from `start`; rejects when the file has become shorter. */
   read(start: number, length: number, sink: Sink): Promise<void>;

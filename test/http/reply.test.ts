@@ -106,7 +106,7 @@ test('a reply is out when the client has taken it, or is gone', async () => {
     const body = { bytes: Buffer.alloc(32 << 20), type: 'text/plain' };
     const at = sent.length;
     const exchange = { ...exchangeOf(incoming, outgoing), last: () => false };
-    sent.push(sendReply(exchange, { body }).then(() => out.push(at)));
+    sent.push(Promise.resolve(sendReply(exchange, { body })).then(() => out.push(at)));
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const { port } = server.address() as AddressInfo;
@@ -166,7 +166,7 @@ async function streamed(length: number, send: (sink: Sink, outgoing: http.Server
   let ended: Promise<unknown> = Promise.resolve();
   const server = http.createServer((incoming, outgoing) => {
     const body = { length, send: (sink: Sink) => send(sink, outgoing), close: async () => {} };
-    ended = sendReply(exchangeOf(incoming, outgoing), { body }).catch((error) => error);
+    ended = Promise.resolve(sendReply(exchangeOf(incoming, outgoing), { body })).catch((error) => error);
   });
   server.timeout = 300;
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));

@@ -8,7 +8,6 @@ export const getObject: Handler = async (context) => {
   try {
     const { status, headers, range } = planReading(context, object.info);
     if (object.bytes) {
-      await object.close();
       const { start, length } = range;
       return { status, headers, body: { bytes: object.bytes.subarray(start, start + length) } };
     }
