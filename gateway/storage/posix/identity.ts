@@ -12,19 +12,41 @@ const ownUid = process.geteuid?.() ?? -1;
 const ownGid = process.getegid?.() ?? -1;
 const ownGroups = process.getgroups?.() ?? [];
 
+/**
+ * The supplementary groups that make a difference: the kernel looks for the fsgid as well ("Check whether we're in
+ * fsgid/supplemental group", kernel/groups.c). Most have no others, and then setgroups, a fifth of a switch and back, is not needed.
+ */
+const besides = (gid: number, groups: readonly number[]): number[] => groups.filter((group) => group !== gid);
+
 /** Whether this process can act as others: only when it was started as root. */
 export const canSwitch = ownUid === 0;
 
 export const actorKey = (actor: Actor | undefined): string =>
   actor === undefined ? '' : `${actor.uid}:${actor.gid}:${actor.groups.join(',')}`;
 
+/** Somebody whom this thread has been. */
+interface Known {
+  number: number;
+  /** Those that are set, and as text. */
+  groups: readonly number[];
+  groupsText: string;
+}
+
 let current: string | undefined = '';
 /** The supplementary groups that this thread has, as text. */
 let currentGroups: string | undefined = ownGroups.join();
 let worn: Actor | undefined;
-let number = 0;
-/** Each that this thread has been, by key. */
-const numbers = new Map<string, number>([['', 0]]);
+const known = new Map<string, Known>();
+
+const knownAs = (key: string, gid: number, all: readonly number[]): Known => {
+  let found = known.get(key);
+  if (!found) {
+    const groups = besides(gid, all);
+    known.set(key, (found = { number: known.size, groups, groupsText: groups.join() }));
+  }
+  return found;
+};
+let { number } = knownAs('', ownGid, ownGroups);
 
 /**
  * Makes this thread access files as `actor`; undefined is the gateway itself. Nothing happens when it does already, or
@@ -33,37 +55,28 @@ const numbers = new Map<string, number>([['', 0]]);
 export const become = (actor: Actor | undefined): void => {
   const wanted = actorKey(actor);
   if (wanted === current) return;
-  if (!canSwitch) {
-    [current, worn] = [wanted, actor];
-    number = numberOf(wanted);
-    return;
-  }
   const uid = actor?.uid ?? ownUid;
   const gid = actor?.gid ?? ownGid;
-  // Should anything below fail, the identity is a mixture: forget it, so that the next call sets all three again.
-  current = undefined;
-  // Leaving fsuid 0 drops the file capabilities, returning to it restores them; setgroups needs CAP_SETGID, which stays.
-  const groups = actor?.groups ?? ownGroups;
-  if (groups.join() !== currentGroups) {
-    currentGroups = undefined;
-    setgroups(groups);
-    currentGroups = groups.join();
-  }
-  setfsgid(gid);
-  setfsuid(uid);
-  // "setfsuid() returns the previous value whether the call succeeds or not": only asking again tells.
-  if (setfsuid(-1) !== uid || setfsgid(-1) !== gid) {
-    throw new S3Error('InternalError', { message: `The gateway is not allowed to act as uid ${uid}, gid ${gid}.` });
+  const { groups, groupsText, ...as } = knownAs(wanted, gid, actor?.groups ?? ownGroups);
+  if (canSwitch) {
+    // Should anything below fail, the identity is a mixture: forget it, so that the next call sets all three again.
+    current = undefined;
+    // Leaving fsuid 0 drops the file capabilities, returning to it restores them; setgroups needs CAP_SETGID, which stays.
+    if (groupsText !== currentGroups) {
+      currentGroups = undefined;
+      setgroups(groups);
+      currentGroups = groupsText;
+    }
+    setfsgid(gid);
+    setfsuid(uid);
+    // "setfsuid() returns the previous value whether the call succeeds or not": only asking again tells.
+    if (setfsuid(-1) !== uid || setfsgid(-1) !== gid) {
+      throw new S3Error('InternalError', { message: `The gateway is not allowed to act as uid ${uid}, gid ${gid}.` });
+    }
   }
   current = wanted;
   worn = actor;
-  number = numberOf(wanted);
-};
-
-const numberOf = (key: string): number => {
-  let known = numbers.get(key);
-  if (known === undefined) numbers.set(key, (known = numbers.size));
-  return known;
+  number = as.number;
 };
 
 /** As whom this thread works at the moment, in short: the same for the same actor. */

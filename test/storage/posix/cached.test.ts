@@ -383,10 +383,13 @@ asRoot(
   }),
 );
 
-/** Real, effective, saved and filesystem ids, and groups, of the main thread. */
+/** Real, effective, saved and filesystem ids, and groups besides them, of the main thread. */
 const identity = (): string[] =>
   readFileSync(`/proc/self/task/${process.pid}/status`, 'utf8')
     .split('\n')
-    .filter((line) => /^(Uid|Gid|Groups|CapEff):/.test(line));
+    .filter((line) => /^(Uid|Gid|Groups|CapEff):/.test(line))
+    .map((line) =>
+      line.startsWith('Groups:') ? line.replace(new RegExp(`\\s${process.getgid!()}(?!\\d)`), '').trim() : line,
+    );
 
 all.run();
