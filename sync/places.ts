@@ -1,7 +1,7 @@
 /** Where the sync engine keeps what it knows of a bucket: in the service area, mode 0700, as the gateway itself. */
 import { mkdtempSync } from 'node:fs';
 import { readdir, rm, stat } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
 import type { Bucket } from '../gateway/storage/types.js';
 
 type Named = Pick<Bucket, 'name' | 'created'>;
@@ -30,41 +30,30 @@ export const makeAside = (area: string): string => mkdtempSync(join(area, ASIDE)
 /** Whoever made one is dead by then, or keeps it on NFS, which does not let it be removed. */
 const ASIDE_MS = 3_600_000;
 
-async function mayBeUsed(path: string): Promise<boolean> {
-  if (!basename(path).startsWith(ASIDE)) return false;
-  const made = await stat(path).catch(() => undefined);
-  return made !== undefined && Date.now() - made.mtimeMs < ASIDE_MS;
-}
-
 /** Of a bucket that is deleted. What a leader or a late request makes again meanwhile is left to the next sweep. */
-export async function removeSyncDirectory(root: string, bucket: Named): Promise<void> {
-  await rm(syncDirectory(root, bucket), { recursive: true, force: true, maxRetries: 3 });
-}
+export const removeSyncDirectory = (root: string, bucket: Named): Promise<void> =>
+  removeKeptDirectory(root, nameOf(bucket));
+
+/** @param name of `keptDirectories` */
+export const removeKeptDirectory = (root: string, name: string): Promise<void> =>
+  rm(join(areaOf(root), name), { recursive: true, force: true, maxRetries: 3 });
 
 /**
- * Removes the directories of buckets that are gone: deleted by a process that died in between, or made again by one that
- * was late. Answers their names. Where no bucket is known at all nothing is removed: the documents may be away, as while an
- * operator brings back a copy of them.
+ * The directories of buckets, by the names that `nameOf` gave them. What was left aside is removed.
+ * @param now milliseconds since the epoch
  */
-export async function sweepSyncDirectories(root: string, listBuckets: () => Promise<Named[]>): Promise<string[]> {
+export async function keptDirectories(root: string, now: number): Promise<string[]> {
   const found = await readdir(areaOf(root)).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return [];
     throw error;
   });
-  if (found.length === 0) return [];
-  // Looked up afterwards: a bucket is registered before anything is written about it.
-  const known = new Set((await listBuckets()).map(nameOf));
-  if (known.size === 0) return [];
-  const gone = found.filter((name) => !known.has(name));
-  const removed: string[] = [];
-  for (const name of gone) {
-    const path = join(areaOf(root), name);
-    if (await mayBeUsed(path)) continue;
-    // What cannot be removed now waits for the next time, and the others do not wait for it.
-    await rm(path, { recursive: true, force: true, maxRetries: 3 }).then(
-      () => removed.push(name),
-      () => {},
-    );
+  for (const name of found.filter(isAside)) {
+    const made = await stat(join(areaOf(root), name)).catch(() => undefined);
+    if (made !== undefined && now - made.mtimeMs < ASIDE_MS) continue;
+    // The others do not wait for one that cannot be removed.
+    await removeKeptDirectory(root, name).catch(() => {});
   }
-  return removed;
+  return found.filter((name) => !isAside(name));
 }
+
+const isAside = (name: string): boolean => name.startsWith(ASIDE);

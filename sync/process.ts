@@ -25,10 +25,10 @@ import { changelogState } from './changelog-state.js';
 import { createStamper, type Stamper } from './hash.js';
 import type { SeenFile } from './held.js';
 import { type Candidate, createCandidate } from './leader.js';
-import { sweepSyncDirectories, syncDirectory } from './places.js';
-import { sweepStates } from './runs.js';
-import { openSampleWriter, sweepSamples } from './samples.js';
+import { syncDirectory } from './places.js';
+import { openSampleWriter } from './samples.js';
 import { createShares } from './shares.js';
+import { createSweep } from './sweep.js';
 import type { SyncSettings } from './types.js';
 import { createWatcher, type Watcher } from './watch.js';
 import { createDeliveries } from './webhook.js';
@@ -192,6 +192,7 @@ async function serve(start: EngineStart): Promise<void> {
   for (const message of early.splice(0)) hear(message);
   const bells = setInterval(listen(root, standing), BELLS_MS);
 
+  const sweep = createSweep({ root, documents, listBuckets: () => listBuckets(documents, root), log });
   let swept = performance.now() - SWEEP_MS + 60_000;
   while (!stopping) {
     try {
@@ -219,9 +220,7 @@ async function serve(start: EngineStart): Promise<void> {
       }
       if (only === undefined && filesystem === undefined && performance.now() - swept > SWEEP_MS) {
         swept = performance.now();
-        await sweepSyncDirectories(root, () => listBuckets(documents, root));
-        await sweepStates(documents, () => listBuckets(documents, root));
-        sweepSamples(root, Date.now());
+        await sweep();
       }
     } catch (err) {
       log.error({ err }, 'the buckets cannot be listed');

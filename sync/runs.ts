@@ -125,22 +125,13 @@ function kept(ended: readonly SyncRun[]): SyncRun[] {
 
 export const allOps: ReadonlySet<SyncOp> = new Set(syncOps);
 
-/** Removes what is kept of buckets that are gone. Answers their names. */
-export async function sweepStates(
-  documents: Pick<Documents, 'list' | 'update'>,
-  listBuckets: () => Promise<Named[]>,
-): Promise<string[]> {
+/** The buckets of which a state is kept; they may be gone. */
+export async function statesKept(documents: Pick<Documents, 'list'>): Promise<Named[]> {
   const found = await documents.list<SyncState>('syncs');
-  // Looked up afterwards: a bucket is registered before anything is written about it.
-  const known = new Map((await listBuckets()).map(({ name, created }) => [name, created]));
-  const gone: string[] = [];
-  for (const { id, value } of found) {
-    if (known.get(id) === value.bucketCreated) continue;
-    const left = await documents.update<SyncState>('syncs', id, (now) =>
-      // Of a bucket that was made anew meanwhile, there is another one by now.
-      now.bucketCreated === value.bucketCreated ? undefined : now,
-    );
-    if (!left) gone.push(id);
-  }
-  return gone;
+  return found.map(({ id, value }) => ({ name: id, created: value.bucketCreated }));
+}
+
+/** Removes the state of a bucket that is gone; that of one that was made anew under its name stays. */
+export async function forgetState(documents: Pick<Documents, 'update'>, { name, created }: Named): Promise<void> {
+  await documents.update<SyncState>('syncs', name, (now) => (now.bucketCreated === created ? undefined : now));
 }

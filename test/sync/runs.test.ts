@@ -5,11 +5,12 @@ import { createMemoryStorage } from '../../gateway/storage/memory.js';
 import { createSyncControl } from '../../sync/control.js';
 import {
   findRun,
+  forgetState,
   MAX_QUEUED,
   noCounts,
   readState,
   requestRun,
-  sweepStates,
+  statesKept,
   takeRun,
   tellRun,
 } from '../../sync/runs.js';
@@ -89,23 +90,15 @@ test('whoever waits hears of the end, also when many end between two of his look
   assert.is((await readState(documents, bucket))!.ended.length, 20);
 });
 
-test('what is kept of buckets that are gone is swept, that of others is not', async () => {
+test('the state of a bucket that is gone is forgotten, that of one made anew under its name is not', async () => {
   const { documents } = createMemoryStorage();
-  const named = (name: string, created = bucket.created) => ({ name, created });
-  for (const each of [named('gone'), named('anew'), named('there')]) await requestRun(documents, each, all, '');
-  const anew = named('anew', '2026-02-02T00:00:00.000Z');
-  const buckets = [anew, named('there')];
-  // Made anew, and asked for, after the states were listed.
-  const listBuckets = async () => {
-    await requestRun(documents, anew, all, '');
-    return buckets;
-  };
-  assert.equal(await sweepStates(documents, listBuckets), ['gone']);
-  assert.equal(
-    (await documents.list('syncs')).map(({ id }) => id),
-    ['anew', 'there'],
-  );
+  const anew = { ...bucket, created: '2026-02-02T00:00:00.000Z' };
+  await requestRun(documents, anew, all, '');
+  assert.equal(await statesKept(documents), [{ name: anew.name, created: anew.created }]);
+  await forgetState(documents, bucket);
   assert.is((await readState(documents, anew))!.queued.length, 1);
+  await forgetState(documents, anew);
+  assert.is(await readState(documents, anew), undefined);
 });
 
 test.run();
