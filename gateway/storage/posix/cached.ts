@@ -15,7 +15,7 @@ import { freeze } from '../frozen.js';
 import type { Actor } from '../types.js';
 import { as } from './identity.js';
 import { createKnown, sight } from './known.js';
-import { addressOf, bind, cPath, nr, outcome, type Path } from './libc.js';
+import { bind, nr, outcome, type Path, placed } from './libc.js';
 import { isFile, milliseconds } from './lookup.js';
 import type { Opened } from './objects.js';
 import type { Ground } from './paths.js';
@@ -27,7 +27,6 @@ import {
   close,
   E,
   isErrno,
-  O_CLOEXEC,
   O_DIRECTORY,
   O_NONBLOCK,
   O_PATH,
@@ -38,24 +37,21 @@ import {
   RESOLVE_NO_SYMLINKS,
   RESOLVE_NO_XDEV,
   type Stat,
+  tryOpenat2Once,
 } from './syscalls.js';
 
-const openat2 = bind(', long dir, const char *path, void *how, long size');
 const preadv2 = bind(', long fd, void *iov, long count, long low, long high, long flags');
 
-const how = new BigUint64Array(3);
-const openCached = (directory: number, path: Path, flags: number, resolve: number): number => {
-  how[0] = BigInt(flags | O_CLOEXEC);
-  how[2] = BigInt(resolve | RESOLVE_CACHED);
-  return outcome(openat2(nr.openat2, directory, cPath(path, 'openat2'), how, 24));
-};
+const openCached = (directory: number, path: Path, flags: number, resolve: number): number =>
+  tryOpenat2Once(directory, path, flags, 0, resolve | RESOLVE_CACHED);
 
 /** include/uapi/linux/fs.h: EAGAIN when bytes are not in memory. */
 const RWF_NOWAIT = 0x08;
 /** Bytes that are looked for in memory at most; more is as cheap by way of a worker. */
 const MOST = 64 * 1024;
-const content = Buffer.alloc(MOST);
-const vector = BigUint64Array.of(addressOf(content), 0n);
+const content = placed(Buffer.alloc(MOST));
+/** `struct iovec`. */
+const vector = BigUint64Array.of(BigInt(content.address), 0n);
 
 /** Reads the first bytes of a file into `content`. @returns how many there are, or -errno: EAGAIN when not all are in memory */
 const readCached = (fd: number, length: number): number => {
@@ -64,7 +60,7 @@ const readCached = (fd: number, length: number): number => {
   return outcome(preadv2(nr.preadv2, fd, vector, 1, 0, 0, RWF_NOWAIT));
 };
 
-const copied = (length: number): Uint8Array => Buffer.from(content.subarray(0, length));
+const copied = (length: number): Uint8Array => Buffer.from(content.bytes.subarray(0, length));
 
 const rest = createRest();
 

@@ -1,7 +1,7 @@
 /**
- * The only module that loads the C library. What it offers to `syscalls.ts`, `credentials.ts`, `status.ts`, `inotify.ts`,
- * `sockets.ts` and `background.ts`: one declaration for each shape of arguments, and what a result means. `receive.ts` moves
- * bytes with it. Nobody else imports it.
+ * The only module that loads the C library. What it offers to those in this directory that make system calls (`syscalls.ts` makes
+ * most): one declaration for each shape of arguments, and what a result means. `receive.ts` moves bytes with it. Nobody else
+ * imports it.
  *
  * Everything goes through the C library's `syscall(2)`: it exists in glibc and musl alike, knows openat2 and renameat2
  * whatever the library's age, and acts on the calling thread only, which matters for setfsuid, setgroups and capset
@@ -46,27 +46,34 @@ export const orThrow = (result: number, syscall: string): number => {
 };
 
 /**
- * Where bytes lie, for structures that name them, and for calls that take an address as a number: to look at a Buffer, or to copy
- * a text, costs a fifth of a call. They must stay referenced, and be of a Buffer that is never resized.
+ * Bytes that stay where they are, and where that is, for structures that name them, and for calls that take an address as a number:
+ * to look at a Buffer, or to copy a text, costs a fifth of a call.
  */
-export const addressOf = (bytes: Buffer): bigint => koffi.address(bytes);
+export interface Placed {
+  bytes: Buffer;
+  address: number;
+}
 
-const names = Buffer.allocUnsafeSlow(4096);
+/** @param value bytes, of memory that nobody resizes, or a name, which gets its NUL */
+export const placed = (value: Buffer | string): Placed => {
+  const bytes = typeof value === 'string' ? Buffer.from(`${value}\0`) : value;
+  return { bytes, address: Number(koffi.address(bytes)) };
+};
+
+const name = placed(Buffer.allocUnsafeSlow(4096));
 
 /**
  * The bytes of a name (latin1), for a call that is made at once: the next name takes their place. It holds no NUL, as it came
- * out of a directory.
+ * out of a directory. @returns where they are
  */
-export const cName = (name: string): Buffer => {
-  const { length } = name;
-  if (length >= names.length) throw errnoError(E.ENAMETOOLONG, 'name');
-  for (let i = 0; i < length; i++) names[i] = name.charCodeAt(i);
-  names[length] = 0;
-  return names;
+export const cName = (latin1: string): number => {
+  const { length } = latin1;
+  const { bytes } = name;
+  if (length >= bytes.length) throw errnoError(E.ENAMETOOLONG, 'name');
+  for (let i = 0; i < length; i++) bytes[i] = latin1.charCodeAt(i);
+  bytes[length] = 0;
+  return name.address;
 };
-
-/** Where `cName` puts a name. */
-export const nameAddress = Number(addressOf(names));
 
 const memmove = libc.func('void memmove(void *to, void *from, long length)');
 

@@ -2,7 +2,7 @@
  * The status of files (statx): as an object, or, for listings, which ask for a thousand of them, as the words that the
  * call left behind.
  */
-import { addressOf, bind, cName, cPath, nameAddress, nr, orThrow, outcome, type Path } from './libc.js';
+import { bind, cName, cPath, nr, orThrow, outcome, type Path, placed } from './libc.js';
 import { AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, E, errnoError } from './linux.js';
 
 const statxRaw = bind(', long dir, const char *path, long flags, long mask, void *buffer');
@@ -32,8 +32,7 @@ const STATX_BASIC_STATS = 0x7ff;
 const STATX_BTIME = 0x800;
 const STATX_ATTR_MOUNT_ROOT = 0x2000;
 const WANTED = STATX_BASIC_STATS | STATX_BTIME;
-const statBuffer = Buffer.allocUnsafeSlow(256).fill(0);
-const statAddress = Number(addressOf(statBuffer));
+const { bytes: statBuffer, address: statAddress } = placed(Buffer.allocUnsafeSlow(256).fill(0));
 const stat = new DataView(statBuffer.buffer, statBuffer.byteOffset, 256);
 const BILLION = 1_000_000_000n;
 
@@ -83,17 +82,17 @@ export const tryStatat = (dirfd: number, path: Path, flags: number): Stat | unde
  * @returns false for ENOENT and ENOTDIR
  */
 export const lookAt = (dirfd: number, name: string, flags = 0): boolean => {
-  cName(name);
-  const result = outcome(statxAt(nr.statx, dirfd, nameAddress, AT_SYMLINK_NOFOLLOW | flags, WANTED, statAddress));
+  const result = outcome(statxAt(nr.statx, dirfd, cName(name), AT_SYMLINK_NOFOLLOW | flags, WANTED, statAddress));
   if (result === 0) return true;
   if (result === -E.ENOENT || result === -E.ENOTDIR) return false;
   throw errnoError(-result, 'fstatat');
 };
 
+const nothing = placed('');
+
 /** As `lookAt`, at what is open. */
 export const lookAtOpen = (fd: number, flags = 0): void => {
-  cName('');
-  orThrow(statxAt(nr.statx, fd, nameAddress, AT_EMPTY_PATH | flags, WANTED, statAddress), 'fstat');
+  orThrow(statxAt(nr.statx, fd, nothing.address, AT_EMPTY_PATH | flags, WANTED, statAddress), 'fstat');
 };
 
 export const seenStat = parseStat;

@@ -6,7 +6,7 @@
 import { readlinkSync, readSync, writeSync } from 'node:fs';
 import { letGo, markHeld } from './held.js';
 import { bind, cPath, nr, orThrow, outcome, type Path } from './libc.js';
-import { AT_EACCESS, AT_EMPTY_PATH, E, errnoError, LOCK_EX, LOCK_NB, LOCK_SH } from './linux.js';
+import { AT_EACCESS, AT_EMPTY_PATH, E, errnoError, LOCK_EX, LOCK_NB, LOCK_SH, O_CLOEXEC } from './linux.js';
 
 export type { Path } from './libc.js';
 export * from './linux.js';
@@ -36,19 +36,23 @@ export const rawPath = (latin1: string): Buffer => Buffer.from(latin1, 'latin1')
 
 const how = new BigUint64Array(3);
 
+/** As `tryOpenat2`, without another attempt: with RESOLVE_CACHED, EAGAIN says that it would have to wait. */
+export const tryOpenat2Once = (dirfd: number, path: Path, flags: number, mode = 0, resolve = 0): number => {
+  how[0] = BigInt(flags | O_CLOEXEC);
+  how[1] = BigInt(mode);
+  how[2] = BigInt(resolve);
+  return outcome(openat2Raw(nr.openat2, dirfd, cPath(path, 'openat2'), how, 24));
+};
+
 /**
  * openat2(2); close-on-exec is always set. Returns a descriptor or -errno.
  * @param resolve RESOLVE_… flags; `RESOLVE_INSIDE` for every path under a bucket
  */
 export const tryOpenat2 = (dirfd: number, path: Path, flags: number, mode = 0, resolve = 0): number => {
-  const p = cPath(path, 'openat2');
-  how[0] = BigInt(flags | 0o2000000);
-  how[1] = BigInt(mode);
-  how[2] = BigInt(resolve);
   // EAGAIN: "the kernel could not ensure that a ".." component didn't escape (due to a race condition …)": may be retried.
   // ESTALE: the file that a network filesystem's client has found was replaced on the server before it was opened there.
   for (let attempt = 0; ; attempt++) {
-    const result = outcome(openat2Raw(nr.openat2, dirfd, p, how, 24));
+    const result = tryOpenat2Once(dirfd, path, flags, mode, resolve);
     const passing = result === -E.EAGAIN || result === -E.EINTR || result === -E.ESTALE;
     if (passing && attempt < 16) continue;
     if (result >= 0) markHeld(result);

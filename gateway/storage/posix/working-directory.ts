@@ -4,8 +4,10 @@
  * from there. The main thread's, which is the process's for everybody who looks, stays where it is.
  */
 import { isMainThread } from 'node:worker_threads';
-import { addressOf, bind, cName, nameAddress, nr, outcome } from './libc.js';
+import { bind, cName, nr, outcome, type Placed } from './libc.js';
 import { closed, procPath } from './syscalls.js';
+
+export { type Placed, placed } from './libc.js';
 
 const n1 = bind(', long a');
 const path = bind(', const char *path');
@@ -19,22 +21,8 @@ let own = false;
 let inside: number | undefined;
 let since = 0;
 
-/** Bytes that stay where they are, and where that is. */
-export interface Placed {
-  bytes: Buffer;
-  address: number;
-}
-
-/** @param value bytes, of memory that nobody resizes, or a name, which gets its NUL */
-export const placed = (value: Buffer | string): Placed => {
-  const bytes = typeof value === 'string' ? Buffer.from(`${value}\0`) : value;
-  return { bytes, address: Number(addressOf(bytes)) };
-};
-
-const lgetxattr = (where: string, attribute: Placed, into: Placed): number => {
-  cName(where);
-  return outcome(pathNameBuf(nr.lgetxattr, nameAddress, attribute.address, into.address, into.bytes.byteLength));
-};
+const lgetxattr = (where: string, attribute: Placed, into: Placed): number =>
+  outcome(pathNameBuf(nr.lgetxattr, cName(where), attribute.address, into.address, into.bytes.byteLength));
 
 /** Gives this thread a working directory of its own, where the system permits it (containers may forbid unshare). */
 export const ownWorkingDirectory = (): void => {
