@@ -192,12 +192,14 @@ async function serve(start: EngineStart): Promise<void> {
   for (const message of early.splice(0)) hear(message);
   const bells = setInterval(listen(root, standing), BELLS_MS);
 
-  const sweep = createSweep({ root, documents, listBuckets: () => listBuckets(documents, root), log });
+  const all = () => listBuckets(documents, root);
+  const sweep = createSweep({ root, documents, listBuckets: all, log, stopping: () => stopping });
+  /** Buckets do not wait for it. */
+  let sweeping = Promise.resolve();
   let swept = performance.now() - SWEEP_MS + 60_000;
   while (!stopping) {
     try {
-      const all = await listBuckets(documents, root);
-      const { mine: buckets, filesystems, ...shared } = share(all);
+      const { mine: buckets, filesystems, ...shared } = share(await all());
       elsewhere = shared.elsewhere;
       if (filesystem === undefined && divided !== filesystems.join()) {
         divided = filesystems.join();
@@ -220,7 +222,7 @@ async function serve(start: EngineStart): Promise<void> {
       }
       if (only === undefined && filesystem === undefined && performance.now() - swept > SWEEP_MS) {
         swept = performance.now();
-        await sweep();
+        sweeping = sweeping.then(sweep);
       }
     } catch (err) {
       log.error({ err }, 'the buckets cannot be listed');
@@ -235,6 +237,7 @@ async function serve(start: EngineStart): Promise<void> {
     });
   }
   clearInterval(bells);
+  await sweeping;
   // Before its sources: what they have not settled is read again, and nobody owes a bucket anything for that.
   await changelog?.stop();
   await Promise.all([...standing.values()].map(leave));

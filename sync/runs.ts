@@ -125,10 +125,12 @@ function kept(ended: readonly SyncRun[]): SyncRun[] {
 
 export const allOps: ReadonlySet<SyncOp> = new Set(syncOps);
 
-/** The buckets of which a state is kept; they may be gone. */
+/** The buckets of which a state is kept; they may be gone. Of a document that is no state it is not told whose it is. */
 export async function statesKept(documents: Pick<Documents, 'list'>): Promise<Named[]> {
-  const found = await documents.list<SyncState>('syncs');
-  return found.map(({ id, value }) => ({ name: id, created: value.bucketCreated }));
+  const found = await documents.list<Partial<SyncState>>('syncs');
+  return found.flatMap(({ id, value: { bucketCreated: created } }) =>
+    typeof created === 'string' ? [{ name: id, created }] : [],
+  );
 }
 
 /** Removes the state of a bucket that is gone; that of one that was made anew under its name stays. */

@@ -13,16 +13,20 @@ export interface SweepOptions {
   documents: Pick<Documents, 'get' | 'list' | 'update'>;
   listBuckets(): Promise<readonly Pick<Bucket, 'name' | 'created'>[]>;
   log: Pick<SyncLog, 'info' | 'warn'>;
+  /** What is left then is left. */
+  stopping(): boolean;
   now?: () => number;
 }
 
 /**
- * To be called from time to time. What is found of no bucket is remembered, and removed when the next call finds it so again:
+ * To be called from time to time, one call after the other. What is found of no bucket is remembered, and removed when the very next
+ * call finds it so again:
  * documents may be away for a while, as while an operator brings back a copy of them, or one by one as a filesystem comes back.
  * Where no bucket is known at all nothing is removed, nor of one whose document is there and cannot be read.
  * @returns never rejects: what could not be removed waits for the next call, and nothing else waits for that
  */
-export function createSweep({ root, documents, listBuckets, log, now = Date.now }: SweepOptions): () => Promise<void> {
+export function createSweep(options: SweepOptions): () => Promise<void> {
+  const { root, documents, listBuckets, log, stopping, now = Date.now } = options;
   let suspected: ReadonlySet<string> = new Set();
 
   const attempt = async (what: string, work: () => unknown): Promise<void> => {
@@ -40,20 +44,23 @@ export function createSweep({ root, documents, listBuckets, log, now = Date.now 
   };
 
   const sweepBuckets = async (): Promise<void> => {
-    const directories = await keptDirectories(root, now());
-    const states = await statesKept(documents);
+    const before = suspected;
+    suspected = new Set();
+    const directories = new Set(await keptDirectories(root, now()));
+    const states = new Map((await statesKept(documents)).map((state) => [nameOf(state), state]));
     // Looked up afterwards: a bucket is registered before anything is written about it.
     const known = new Set((await listBuckets()).map(nameOf));
     if (known.size === 0) return;
-    const missing = new Set([...directories, ...states.map(nameOf)].filter((kept) => !known.has(kept)));
-    const again = [...missing].filter((kept) => suspected.has(kept));
-    suspected = missing;
+    suspected = new Set([...directories, ...states.keys()].filter((kept) => !known.has(kept)));
     const removed: string[] = [];
-    for (const kept of again) {
+    for (const kept of suspected) {
+      if (stopping()) break;
+      if (!before.has(kept)) continue;
       await attempt(`what is kept of the bucket ${bucketOfName(kept)}, which is gone,`, async () => {
         if (!(await isGone(kept))) return;
-        if (directories.includes(kept)) await removeKeptDirectory(root, kept);
-        for (const state of states) if (nameOf(state) === kept) await forgetState(documents, state);
+        if (directories.has(kept)) await removeKeptDirectory(root, kept);
+        const state = states.get(kept);
+        if (state) await forgetState(documents, state);
         removed.push(kept);
       });
     }

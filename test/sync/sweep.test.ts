@@ -26,6 +26,7 @@ async function openArea(kept: readonly Named[]) {
     documents,
     warned,
     told,
+    stopping: false,
     /** Those that a listing tells of. */
     list: (...now: Named[]) => {
       buckets = now;
@@ -54,6 +55,7 @@ async function openArea(kept: readonly Named[]) {
       root,
       documents,
       listBuckets: async () => buckets,
+      stopping: (): boolean => area.stopping,
       log: {
         info: (details) => void told.push(details),
         warn: (_, message) => void warned.push(message),
@@ -113,6 +115,10 @@ test('documents that are away for a while cost nothing', async () => {
   await stays('it is back');
   await area.drop(one);
   await stays('missing again: once');
+  await area.drop(two);
+  await stays('between two looks nobody could tell');
+  await area.restore(two);
+  await stays('so this is the first one again');
   await area.restore(one);
   area.list(two);
   for (const why of ['left out', 'left out again']) await stays(`${why}, but there when it is asked for by name`);
@@ -142,6 +148,22 @@ test('whose document cannot be read is not taken for gone, and others do not wai
   Object.assign(area.documents, { get, update });
   await area.sweep();
   assert.is(await area.has(stuck), false, 'the next time');
+});
+
+test("a document that is no state of any bucket is in nobody's way, and one that stops leaves the rest", async () => {
+  const [gone, there] = [named('gone'), named('there')];
+  const area = await openArea([gone, there]);
+  for (const [i, odd] of [{}, { bucketCreated: null }, { bucketCreated: 5 }].entries())
+    await area.documents.create('syncs', `odd${i}`, odd);
+  await area.drop(gone);
+  await area.sweep();
+  area.stopping = true;
+  await area.sweep();
+  assert.is(await area.has(gone), true);
+  area.stopping = false;
+  await area.sweep();
+  assert.is(await area.has(gone), false);
+  assert.equal(area.warned, []);
 });
 
 test('what was left aside goes when nobody can use it any more', async () => {

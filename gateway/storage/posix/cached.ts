@@ -192,8 +192,9 @@ const examine = (fd: number, key: string, inline: number | undefined): Opened | 
   if (known && size === early) return { info, fd: -1, bytes: copied(size) };
   const seen = { etag: meta.etag, digest: true, size, mtimeNs, ctimeNs, nlink };
   if (size > inline) return { info, fd, seen };
-  // Who has to wait, or to look again, is a worker.
-  const whole = early !== -E.EAGAIN && size <= MOST && readCached(fd, size) === size && isUnchanged(fd, seen, 0);
+  // Who has to wait, or to look again, is a worker: so it is for all on a filesystem that cannot be told not to wait (tmpfs).
+  const ready = (early === undefined || early >= 0) && size <= MOST;
+  const whole = ready && readCached(fd, size) === size && isUnchanged(fd, seen, 0);
   return whole ? { info, fd: -1, bytes: copied(size) } : undefined;
 };
 

@@ -33,8 +33,8 @@ interface Known {
 }
 
 let current: string | undefined = '';
-/** The supplementary groups that this thread has, as text. */
-let currentGroups: string | undefined = ownGroups.join();
+/** The supplementary groups that this thread has, as text. Not known at first: Node's list has the egid, the kernel's may not. */
+let currentGroups: string | undefined;
 let worn: Actor | undefined;
 const known = new Map<string, Known>();
 

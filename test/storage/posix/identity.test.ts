@@ -15,6 +15,12 @@ const kernel = (): { uid: number; gid: number; groups: number[] } => {
   return { uid: numbers('Uid')[3]!, gid: numbers('Gid')[3]!, groups };
 };
 
+(canSwitch ? test : test.skip)('the first whom a thread becomes has all his groups', () => {
+  // Whatever it had before: Node's list of ours has the egid also where the kernel's has not.
+  as({ uid: 60_031, gid: 60_032, groups: [60_032, 0] }, () => assert.equal(kernel().groups, [0]));
+  as({ uid: 60_031, gid: 60_032, groups: [60_032] }, () => assert.equal(kernel().groups, []));
+});
+
 (canSwitch ? test : test.skip)('who cannot become another stays whole who he was', () => {
   const user = { uid: 60_001, gid: 60_002, groups: [60_003] };
   // uid -1 is nobody: the kernel takes the groups and the gid, and then refuses it.
