@@ -6,6 +6,7 @@ import { plainTable } from './plain.js';
 import type { Pending, Slot } from './pool-choice.js';
 import type { PoolOptions } from './pool-types.js';
 import type { Ready, Replies, WorkerStart } from './worker-loop.js';
+import { turnMemory } from './write-turns.js';
 
 export interface ThreadHears {
   ready(): void;
@@ -30,7 +31,7 @@ export const startThread = (url: URL, slot: Slot, behind: boolean, hears: Thread
   setFlagsFromString(`--max-semi-space-size=${YOUNG_MIB}`);
   // koffi opens descriptors that Node does not know of: tracking them leaks memory for each and warns.
   const worker = new Worker(url, {
-    workerData: { running, held: slot.held, plain: plainTable(), behind } satisfies WorkerStart,
+    workerData: { running, held: slot.held, plain: plainTable(), turns: turnMemory(), behind } satisfies WorkerStart,
     trackUnmanagedFds: false,
   });
   slot.worker = worker;

@@ -12,6 +12,7 @@ import { usePlainTable } from './plain.js';
 import { dropPrivileges } from './privileges.js';
 import { close } from './syscalls.js';
 import { ownWorkingDirectory } from './working-directory.js';
+import { useTurnMemory } from './write-turns.js';
 
 /** Synchronous functions by name. What they take and return is cloned between the threads. */
 // biome-ignore lint/suspicious/noExplicitAny: a table of functions of any kind; `Pool` types each call by its own entry
@@ -48,6 +49,8 @@ export interface WorkerStart {
   held: SharedArrayBuffer;
   /** Of `plain.ts`. */
   plain: SharedArrayBuffer;
+  /** Of `write-turns.ts`. */
+  turns: SharedArrayBuffer;
   /** The thread stands behind the main one (`priority.ts`). */
   behind: boolean;
 }
@@ -98,6 +101,7 @@ export const serve = (ops: OpTable): void => {
   countCalls(running);
   holdIn(start.held);
   usePlainTable(start.plain);
+  useTurnMemory(start.turns);
   dropPrivileges();
   if (start.behind) standBehind();
   ownWorkingDirectory();

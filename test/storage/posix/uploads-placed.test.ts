@@ -15,6 +15,7 @@ import {
   truncateSync,
   writeFileSync,
 } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { suite } from 'uvu';
@@ -23,13 +24,15 @@ import { readAttribute } from '../../../acl/metadata/xattr.js';
 import type { S3Error } from '../../../gateway/errors.js';
 import { createPosixStorage } from '../../../gateway/storage/posix/index.js';
 import { borrow } from '../../../gateway/storage/posix/lend.js';
+import { isOfLocal } from '../../../gateway/storage/posix/mounts.js';
 import { withBucket } from '../../../gateway/storage/posix/paths.js';
 import { reapOps } from '../../../gateway/storage/posix/reap.js';
 import { openObject } from '../../../gateway/storage/posix/slots.js';
 import { stampFile } from '../../../gateway/storage/posix/staged.js';
-import { close, tryFlock } from '../../../gateway/storage/posix/syscalls.js';
+import { close, fstat, tryFlock } from '../../../gateway/storage/posix/syscalls.js';
 import { withUpload } from '../../../gateway/storage/posix/upload-files.js';
 import { stampPart } from '../../../gateway/storage/posix/upload-parts.js';
+import { turnMemory } from '../../../gateway/storage/posix/write-turns.js';
 import type { Body, Part, Place, Storage, Upload } from '../../../gateway/storage/types.js';
 import { get, md5, newUpload, noise, owner, put, putPart, refused } from '../../suites/storage-tools.js';
 import { tempDir } from '../../support/temp.js';
@@ -120,6 +123,37 @@ test('parts that come at the same time all lie in their places', async ({ storag
     assert.is(statSync(join(at.bucket.path, 'k')).ino, ino);
   }
 });
+
+(isOfLocal(fstat(openSync(tmpdir(), 'r')).dev) ? test : test.skip)(
+  'their writers take turns, and wait for nobody who has died',
+  async ({ storage, at, own }) => {
+    const upload = await newUpload(storage, at, 'in turns');
+    // As if somebody had died with the turn of every file, again and again.
+    const turns = new Int32Array(turnMemory());
+    const hold = setInterval(() => turns.fill(1), 1);
+    turns.fill(1);
+    const timed = async (work: () => Promise<unknown>): Promise<number> => {
+      const began = performance.now();
+      await work();
+      return performance.now() - began;
+    };
+    let sent: Part[] = [];
+    const [placed, alone] = await (async () => {
+      try {
+        const parts = await timed(async () => (sent = await send(storage, at, upload, [1, 2])));
+        return [parts, await timed(() => put(storage, at, 'alone', bytes(3)))];
+      } finally {
+        clearInterval(hold);
+        turns.fill(0);
+      }
+    })();
+    assert.ok(placed >= 90, `${placed} ms`);
+    assert.ok(alone < placed, `a file that one alone writes to took ${alone} ms, the parts ${placed} ms`);
+    await complete(storage, at, upload, sent);
+    assert.equal(leftovers(own), []);
+    assert.ok((await get(storage, at, 'in turns')).equals(Buffer.concat([bytes(1), bytes(2)])));
+  },
+);
 
 test('one part alone; and parts copied from other objects', async ({ storage, at, own }) => {
   const one = await newUpload(storage, at, 'one');
