@@ -194,8 +194,7 @@ async function serve(start: EngineStart): Promise<void> {
 
   const all = () => listBuckets(documents, root);
   const sweep = createSweep({ root, documents, listBuckets: all, log, stopping: () => stopping });
-  /** Buckets do not wait for it. */
-  let sweeping = Promise.resolve();
+  let sweeping: Promise<void> | undefined;
   let swept = performance.now() - SWEEP_MS + 60_000;
   while (!stopping) {
     try {
@@ -220,9 +219,14 @@ async function serve(start: EngineStart): Promise<void> {
           log.warn({ err, bucket: bucket.name }, 'a bucket cannot be led, to be tried again');
         }
       }
-      if (only === undefined && filesystem === undefined && performance.now() - swept > SWEEP_MS) {
-        swept = performance.now();
-        sweeping = sweeping.then(sweep);
+      if (only === undefined && filesystem === undefined && !sweeping && performance.now() - swept > SWEEP_MS) {
+        // Nobody waits for it, but the next one: between two looks there is to be time.
+        sweeping = sweep()
+          .catch(() => {})
+          .finally(() => {
+            swept = performance.now();
+            sweeping = undefined;
+          });
       }
     } catch (err) {
       log.error({ err }, 'the buckets cannot be listed');
@@ -237,7 +241,6 @@ async function serve(start: EngineStart): Promise<void> {
     });
   }
   clearInterval(bells);
-  await sweeping;
   // Before its sources: what they have not settled is read again, and nobody owes a bucket anything for that.
   await changelog?.stop();
   await Promise.all([...standing.values()].map(leave));

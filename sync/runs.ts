@@ -127,10 +127,11 @@ export const allOps: ReadonlySet<SyncOp> = new Set(syncOps);
 
 /** The buckets of which a state is kept; they may be gone. Of a document that is no state it is not told whose it is. */
 export async function statesKept(documents: Pick<Documents, 'list'>): Promise<Named[]> {
-  const found = await documents.list<Partial<SyncState>>('syncs');
-  return found.flatMap(({ id, value: { bucketCreated: created } }) =>
-    typeof created === 'string' ? [{ name: id, created }] : [],
-  );
+  const found = await documents.list<Partial<SyncState> | null>('syncs');
+  return found.flatMap(({ id, value }) => {
+    const created = value?.bucketCreated;
+    return typeof created === 'string' ? [{ name: id, created }] : [];
+  });
 }
 
 /** Removes the state of a bucket that is gone; that of one that was made anew under its name stays. */

@@ -18,16 +18,20 @@ export interface SweepOptions {
   now?: () => number;
 }
 
+/** So much time, in milliseconds, lies at least between the first look that finds it so and the one that removes. */
+const LEAST_MS = 600_000;
+
 /**
- * To be called from time to time, one call after the other. What is found of no bucket is remembered, and removed when the very next
- * call finds it so again:
+ * To be called from time to time, one call after the other. What is found of no bucket is remembered, and removed when later calls
+ * find it so again, without one in between that does not:
  * documents may be away for a while, as while an operator brings back a copy of them, or one by one as a filesystem comes back.
  * Where no bucket is known at all nothing is removed, nor of one whose document is there and cannot be read.
  * @returns never rejects: what could not be removed waits for the next call, and nothing else waits for that
  */
 export function createSweep(options: SweepOptions): () => Promise<void> {
   const { root, documents, listBuckets, log, stopping, now = Date.now } = options;
-  let suspected: ReadonlySet<string> = new Set();
+  /** And since when, in milliseconds since the epoch. */
+  let suspected = new Map<string, number>();
 
   const attempt = async (what: string, work: () => unknown): Promise<void> => {
     try {
@@ -45,17 +49,20 @@ export function createSweep(options: SweepOptions): () => Promise<void> {
 
   const sweepBuckets = async (): Promise<void> => {
     const before = suspected;
-    suspected = new Set();
+    suspected = new Map();
+    if (stopping()) return;
     const directories = new Set(await keptDirectories(root, now()));
     const states = new Map((await statesKept(documents)).map((state) => [nameOf(state), state]));
     // Looked up afterwards: a bucket is registered before anything is written about it.
     const known = new Set((await listBuckets()).map(nameOf));
     if (known.size === 0) return;
-    suspected = new Set([...directories, ...states.keys()].filter((kept) => !known.has(kept)));
+    for (const kept of [...directories, ...states.keys()]) {
+      if (!known.has(kept)) suspected.set(kept, before.get(kept) ?? now());
+    }
     const removed: string[] = [];
-    for (const kept of suspected) {
+    for (const [kept, since] of suspected) {
       if (stopping()) break;
-      if (!before.has(kept)) continue;
+      if (now() - since < LEAST_MS) continue;
       await attempt(`what is kept of the bucket ${bucketOfName(kept)}, which is gone,`, async () => {
         if (!(await isGone(kept))) return;
         if (directories.has(kept)) await removeKeptDirectory(root, kept);
@@ -69,6 +76,6 @@ export function createSweep(options: SweepOptions): () => Promise<void> {
 
   return async () => {
     await attempt('what is kept of buckets that are gone', sweepBuckets);
-    await attempt('counts of months that are over', () => sweepSamples(root, now()));
+    if (!stopping()) await attempt('counts of months that are over', () => sweepSamples(root, now()));
   };
 }

@@ -51,11 +51,19 @@ async function openArea(kept: readonly Named[]) {
       buckets = [...buckets, bucket];
       await documents.create('buckets', bucket.name, bucket);
     },
-    sweep: createSweep({
+    /** What `sweep` takes for the time. */
+    later: 0,
+    /** An hour after the one before. */
+    sweep: () => {
+      area.later += 3_600_000;
+      return area.look();
+    },
+    look: createSweep({
       root,
       documents,
       listBuckets: async () => buckets,
       stopping: (): boolean => area.stopping,
+      now: (): number => Date.now() + area.later,
       log: {
         info: (details) => void told.push(details),
         warn: (_, message) => void warned.push(message),
@@ -75,6 +83,8 @@ test('what is kept of a bucket that is gone goes when that is seen twice, that o
   await area.drop(gone);
   await area.sweep();
   assert.is(await area.has(gone), true, 'seen once');
+  for (let i = 0; i < 5; i++) await area.look();
+  assert.is(await area.has(gone), true, 'seen again and again in one moment');
   await area.sweep();
   assert.is(await area.has(gone), false);
   assert.is(await area.has(there), true);
@@ -153,7 +163,7 @@ test('whose document cannot be read is not taken for gone, and others do not wai
 test("a document that is no state of any bucket is in nobody's way, and one that stops leaves the rest", async () => {
   const [gone, there] = [named('gone'), named('there')];
   const area = await openArea([gone, there]);
-  for (const [i, odd] of [{}, { bucketCreated: null }, { bucketCreated: 5 }].entries())
+  for (const [i, odd] of [{}, { bucketCreated: null }, { bucketCreated: 5 }, null].entries())
     await area.documents.create('syncs', `odd${i}`, odd);
   await area.drop(gone);
   await area.sweep();
@@ -161,7 +171,7 @@ test("a document that is no state of any bucket is in nobody's way, and one that
   await area.sweep();
   assert.is(await area.has(gone), true);
   area.stopping = false;
-  await area.sweep();
+  for (let i = 0; i < 2; i++) await area.sweep();
   assert.is(await area.has(gone), false);
   assert.equal(area.warned, []);
 });
@@ -169,11 +179,11 @@ test("a document that is no state of any bucket is in nobody's way, and one that
 test('what was left aside goes when nobody can use it any more', async () => {
   const area = await openArea([named('there')]);
   const aside = makeAside(join(area.root, '.tidegate/sync'));
-  await area.sweep();
+  await area.look();
   assert.ok(existsSync(aside));
   const old = Date.now() / 1000 - 2 * 3600;
   utimesSync(aside, old, old);
-  await area.sweep();
+  await area.look();
   assert.not.ok(existsSync(aside));
 });
 
@@ -183,7 +193,7 @@ test('counts of months that are over go, also when the buckets cannot be listed'
   const now = new Date().toISOString().slice(0, 7);
   for (const month of ['2020-01', now]) mkdirSync(join(usage, month), { recursive: true });
   area.documents.list = () => Promise.reject(new Error('the disk does not answer'));
-  await area.sweep();
+  await area.look();
   assert.equal(readdirSync(usage), [now]);
   assert.equal(area.warned, ['what is kept of buckets that are gone cannot be removed, to be tried again']);
 });

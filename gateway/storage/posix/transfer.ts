@@ -15,15 +15,15 @@ import { claimSlot, giveBackSlot, type PartPlace, type Slot } from './slots.js';
 import { awaitBytes, receiveNow } from './sockets.js';
 import { discard, type Published, type Staged, stage } from './staged.js';
 import { beginWriting, close, E, errnoError, fdatasync, fstatfs, pread, pwrite } from './syscalls.js';
-import { inTurn, turnsOf } from './write-turns.js';
+import { cellOf, inTurn } from './write-turns.js';
 
 export interface Transfer {
   ground: Ground;
   staged: Staged;
   /** Of a part that is written to its place in the whole, which then is what is staged. */
   slot: Slot | undefined;
-  /** When others write to the same file: `inTurn`. */
-  turns: number | undefined;
+  /** Of the file's turns, where others write to it as well: `inTurn`. */
+  cell: number | undefined;
   digests: Digests | undefined;
   size: number;
   /** Up to here the disk has begun with it. */
@@ -97,7 +97,7 @@ const append = (transfer: Transfer, bytes: Uint8Array): void => {
   if (transfer.failed !== undefined) throw transfer.failed;
   if (bytes.length === 0) return;
   const place = nextPlace(transfer, bytes.length);
-  inTurn(transfer.turns, () => pwrite(transfer.staged.fd, bytes, place));
+  inTurn(transfer.cell, () => pwrite(transfer.staged.fd, bytes, place));
   transfer.digests?.update(bytes);
   transfer.size += bytes.length;
   // What must be on the disk in the end: only what came last is waited for then.
@@ -172,7 +172,7 @@ export const transferOps = {
           ground,
           staged,
           slot,
-          turns: slot && turnsOf(staged.fd),
+          cell: slot && cellOf(staged.fd),
           digests: digests.length > 0 ? createDigests(digests) : undefined,
           size: 0,
           begun: 0,

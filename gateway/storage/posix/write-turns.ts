@@ -1,22 +1,23 @@
 /**
  * Threads that write into one file at the same time, as they do with the parts of an upload, take turns. A local filesystem lets one
  * in at a time, and the kernel has the others spin for as long as that one runs ("optimistic spinning", kernel/locking/rwsem.c),
- * on the cores that everything else waits for. Only that is saved: bytes need no turns, so whoever waits in vain writes.
+ * on the cores that everything else waits for. Only that is saved: bytes need no turns, so whoever waits in vain writes, and other
+ * processes and copies by the kernel take none.
  */
 import { isOfLocal } from './mounts.js';
 import { fstat } from './syscalls.js';
 
-/** Files beyond these may have the same: then one waits for another's. */
-const CELLS = 256;
-/** Longer no write into memory takes; whoever holds a turn for longer waits for a disk, or has died. Milliseconds. */
+/** 2^10 files; others may have the same cell, and wait for them. In the first one turns are counted. */
+const BITS = 10;
+/** So long, in milliseconds, one waits in all: whoever has the turn then waits for a disk or a core, or has died. */
 const LONG_MS = 100;
-const [FREE, TAKEN] = [0, 1];
+const FREE = 0;
 
 let cells: Int32Array | undefined;
 
 /** The memory in which the threads of this process agree, for those that it starts. */
 export const turnMemory = (): SharedArrayBuffer => {
-  cells ??= new Int32Array(new SharedArrayBuffer(CELLS * 4));
+  cells ??= new Int32Array(new SharedArrayBuffer(4 << BITS));
   return cells.buffer as SharedArrayBuffer;
 };
 
@@ -25,25 +26,32 @@ export const useTurnMemory = (shared: SharedArrayBuffer): void => {
   cells = new Int32Array(shared);
 };
 
-/** Which turns are those of an open file; undefined where several can write to it at once (other than local filesystems). */
-export const turnsOf = (fd: number): number | undefined => {
+/** Where the turn of an open file is kept; undefined where several can write to it at once (other than local filesystems). */
+export const cellOf = (fd: number): number | undefined => {
   const { ino, dev } = fstat(fd);
-  return isOfLocal(dev) ? Number(ino % BigInt(CELLS)) : undefined;
+  if (!isOfLocal(dev)) return undefined;
+  const mixed = Number(ino & 0xffff_ffffn) ^ Math.imul(Number(ino >> 32n) ^ dev, 0x85eb_ca6b);
+  return Math.max(1, Math.imul(mixed, 0x9e37_79b1) >>> (32 - BITS));
 };
 
-/** Runs `write` when it is this thread's turn. @param turns of `turnsOf` */
-export const inTurn = (turns: number | undefined, write: () => void): void => {
-  if (turns === undefined || !cells) {
+/** Runs `write` when it is this thread's turn. @param cell of `cellOf` @param longMs waits no longer */
+export const inTurn = (cell: number | undefined, write: () => void, longMs = LONG_MS): void => {
+  if (cell === undefined || !cells) {
     write();
     return;
   }
-  while (Atomics.compareExchange(cells, turns, FREE, TAKEN) !== FREE) {
-    if (Atomics.wait(cells, turns, TAKEN, LONG_MS) === 'timed-out') break;
+  const mine = Atomics.add(cells, 0, 1) || 1;
+  const until = performance.now() + longMs;
+  for (let theirs: number; (theirs = Atomics.compareExchange(cells, cell, FREE, mine)) !== FREE; ) {
+    const left = until - performance.now();
+    if (left > 0 && Atomics.wait(cells, cell, theirs, left) !== 'timed-out') continue;
+    // From whoever has it, who then does not free it: he may be dead.
+    Atomics.compareExchange(cells, cell, theirs, mine);
+    break;
   }
   try {
     write();
   } finally {
-    Atomics.store(cells, turns, FREE);
-    Atomics.notify(cells, turns, 1);
+    if (Atomics.compareExchange(cells, cell, mine, FREE) === mine) Atomics.notify(cells, cell, 1);
   }
 };
